@@ -1,0 +1,46 @@
+"""Momentum-Anchored Multi-Scale Fusion (MAMSF, arXiv 2605.02292) for long-tailed chest X-ray classification in Keras 3.
+
+Not a medical device: for research and engineering, never for diagnosis.
+
+```python
+from mamsf_keras import MAMSFNet, SelectiveEMACallback
+
+model = MAMSFNet("efficientnetv2-s")
+model.compile("adamw", "binary_crossentropy")
+model.fit(images_and_labels, callbacks=[SelectiveEMACallback(decay=0.999)])
+model.save("best.keras")
+```
+
+Public names are resolved when they are first used (PEP 562): `import mamsf_keras` imports neither Keras nor TensorFlow.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "FINDINGS": "mamsf_keras.findings",
+    "MAMSFNet": "mamsf_keras.model.mamsf",
+    "MomentumAnchor": "mamsf_keras.model.momentum_anchor",
+    "MultiScaleFusion": "mamsf_keras.model.fusion",
+    "SelectiveEMACallback": "mamsf_keras.training.selective_ema",
+    "TrainConfig": "mamsf_keras.config",
+    "efficientnetv2": "mamsf_keras.model.backbone",
+    "evaluate": "mamsf_keras.evaluation.evaluate",
+    "export": "mamsf_keras.export.export",
+    "load_model": "mamsf_keras.model.mamsf",
+    "read_studies": "mamsf_keras.data.chestxray14",
+    "train": "mamsf_keras.training.train",
+    "write_phantoms": "mamsf_keras.data.phantom",
+}
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name):
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return [*globals(), *_PUBLIC]

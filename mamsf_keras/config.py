@@ -1,0 +1,107 @@
+"""The configuration of a run: a frozen dataclass that checks itself, to and from JSON. Pure Python."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+CHOICES = {
+    "protocol": ("official",),
+    "augment": ("none", "light", "strong"),
+    "jit": ("auto", "on", "off"),
+    "backbone": (*(f"efficientnetv2-b{i}" for i in range(4)), *(f"efficientnetv2-{size}" for size in "sml")),
+}
+PRESETS = {
+    # Two cores, a few minutes, no download: phantoms of `mamsf-keras phantom`.
+    "demo": {
+        "backbone": "efficientnetv2-b0",
+        "weights": "none",
+        "image_size": 96,
+        "batch_size": 32,
+        "epochs": 8,
+        "learning_rate": 2e-3,
+    },
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a training run.
+
+    Attributes:
+        data_dir: the NIH folder.
+        backbone: name of the EfficientNetV2 variant.
+        weights: "imagenet", "none", or the path of a weights file of the backbone without its top.
+        image_size: height and width in pixels, at least 32.
+        batch_size: images a step.
+        epochs: passes over the training part.
+        protocol: how the images are split; "official".
+        augment: "none", "light" or "strong".
+        decay: of the momentum anchor, in [0, 1]; "auto" averages over about 3 epochs, with the (1 + t) / (10 + t)
+            warm-up.
+        learning_rate: peak rate of AdamW, reached after a linear warm-up over 5 % of the steps, then a cosine to 0.
+        weight_decay: AdamW's, on kernels alone.
+        anchor: whether the momentum branch is there.
+        fusion: whether the multi-scale fusion is there.
+        jit: XLA compilation, "auto", "on" or "off".
+        allow_missing: go on without the images that are not there.
+        seed: of weights, order and augmentation.
+    """
+
+    data_dir: str
+    backbone: str = "efficientnetv2-s"
+    weights: str = "imagenet"
+    image_size: int = 224
+    batch_size: int = 32
+    epochs: int = 10
+    protocol: str = "official"
+    augment: str = "light"
+    decay: float | str = "auto"
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    anchor: bool = True
+    fusion: bool = True
+    jit: str = "auto"
+    allow_missing: bool = False
+    seed: int = 0
+
+    def __post_init__(self):
+        """Checks every value.
+
+        Raises:
+            ValueError: says the rule and what was received.
+        """
+        for name, choices in CHOICES.items():
+            _check(getattr(self, name) in choices, name, f"be one of {', '.join(choices)}", getattr(self, name))
+        for name, least in {"image_size": 32, "batch_size": 1, "epochs": 1, "seed": 0}.items():
+            _check(getattr(self, name) >= least, name, f"be at least {least}", getattr(self, name))
+        _check(self.decay == "auto" or 0 <= self.decay <= 1, "decay", "be auto or in [0, 1]", self.decay)
+        _check(self.learning_rate > 0, "learning_rate", "be above 0", self.learning_rate)
+        _check(self.weight_decay >= 0, "weight_decay", "be at least 0", self.weight_decay)
+
+    def save(self, path):
+        """Writes the configuration as JSON."""
+        write_json(path, dataclasses.asdict(self))
+
+    @classmethod
+    def load(cls, path) -> "TrainConfig":
+        """Reads what `save` wrote.
+
+        Raises:
+            ValueError: if the file is no configuration.
+        """
+        try:
+            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path} is no configuration of a run: {error}") from error
+
+
+def _check(true, name, rule, value):
+    if not true:
+        raise ValueError(f"`{name}` must {rule}. Received: {name}={value}.")
+
+
+def write_json(path, content):
+    """Writes strict JSON (no NaN) under a temporary name and renames it."""
+    temporary = Path(path).with_name(f".{Path(path).name}.part")
+    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,226 @@
+"""Reads the NIH ChestX-ray14 folder as it is downloaded: tables and image tree to one row an image."""
+
+import csv
+import dataclasses
+import os
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from mamsf_keras.data.image import SUFFIXES
+from mamsf_keras.data.splits import patient_key
+from mamsf_keras.findings import BOX_FINDINGS, FINDINGS, NO_FINDING
+
+TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
+LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
+BOXES = "BBox_List_2017.csv"
+OUTSIDE = r"^$|^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)"
+"""Names that are empty, absolute or climb out of the folder; lexical, on every system's separators."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Studies:
+    """The images of a data folder.
+
+    Attributes:
+        table: one row an image: `image` (name in the table), `patient`, `follow_up`, `age` (years, as written, or
+            missing), `sex`, `view`, `official_part` ("train_val" or "test"), one 0/1 column a finding, and `path` (the
+            file) once `find_images` has run.
+        findings: names of the finding columns, in output order.
+        notes: what a person should know of the reading, one line each.
+    """
+
+    table: pd.DataFrame
+    findings: tuple[str, ...] = FINDINGS
+    notes: tuple[str, ...] = ()
+
+
+def read_studies(data_dir, allow_missing: bool = False) -> Studies:
+    """Reads the tables of an NIH folder and finds the file of each image.
+
+    Args:
+        data_dir: folder with `Data_Entry_2017.csv` (or `_v2020`), `train_val_list.txt`, `test_list.txt`, and the
+            images by their base name under `images*/` at any depth, or anywhere below where there is no such folder.
+        allow_missing: go on without the images that are not there.
+
+    Returns:
+        `Studies` with the `path` of each image.
+
+    Raises:
+        ValueError: says what is wrong with the tables or images, with counts and the first five names.
+        FileNotFoundError: names the folder or table that is missing.
+    """
+    return find_images(read_tables(data_dir), data_dir, allow_missing)
+
+
+def read_tables(data_dir) -> Studies:
+    """Reads the tables of an NIH folder without looking for its images. See `read_studies`."""
+    data_dir = _folder(data_dir)
+    path = next((data_dir / name for name in TABLES if (data_dir / name).is_file()), None)
+    if path is None:
+        raise FileNotFoundError(f"{data_dir} has no table {TABLES[1]} (or {TABLES[0]}).")
+    raw = read_csv(path, required=("Image Index", "Finding Labels", "Patient ID"))
+    table = pd.DataFrame({"image": raw["Image Index"], "patient": raw["Patient ID"].map({text: patient_key(text) for text in raw["Patient ID"].unique()})})
+    blank = pd.Series("", index=raw.index)
+    table["follow_up"] = pd.to_numeric(raw.get("Follow-up #", blank), errors="coerce")
+    table["age"] = pd.to_numeric(raw.get("Patient Age", blank).str.extract(r"(\d+)")[0], errors="coerce")
+    table["sex"] = raw.get("Patient Gender", raw.get("Patient Sex", blank))
+    table["view"] = raw.get("View Position", blank)
+    _check_names(table["image"], path)
+    table["official_part"] = _official_parts(table["image"], data_dir, path)
+    return Studies(pd.concat([table, _label_columns(raw["Finding Labels"], path)], axis=1))
+
+
+def read_csv(path, required) -> pd.DataFrame:
+    """Reads a CSV table as text, as people have it: byte-order mark, any line ends, a comma too many at row ends.
+
+    Args:
+        path: the file.
+        required: names of columns that must be there.
+
+    Returns:
+        A frame of strings, one row a record.
+
+    Raises:
+        ValueError: names the file and the line whose number of fields is not the header's, or the missing columns.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            rows = [(reader.line_num, row) for row in reader if any(row)]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text: {error}.") from error
+    if not rows:
+        raise ValueError(f"{path} is empty.")
+    header = [name.strip() for name in rows[0][1]]
+    while header and not header[-1]:
+        header.pop()
+    missing = [name for name in required if name not in header]
+    if missing:
+        raise ValueError(f"{path} lacks the column(s) {', '.join(missing)}. Found: {', '.join(header)}.")
+    width = len(header)
+    for line, row in rows[1:]:
+        if len(row) < width or any(field.strip() for field in row[width:]):
+            raise ValueError(f"{path}, line {line}: {len(row)} fields where the header has {width}.")
+    return pd.DataFrame([[field.strip() for field in row[:width]] for _, row in rows[1:]], columns=header, dtype=str)
+
+
+def read_boxes(data_dir) -> pd.DataFrame:
+    """Reads `BBox_List_2017.csv`.
+
+    Returns:
+        Frame with `image`, `finding` (one of `BOX_FINDINGS`; the list's "Infiltrate" is Infiltration), and `x`, `y`,
+        `width`, `height` in pixels of the 1024 x 1024 image, (x, y) the upper left corner.
+    """
+    path = _folder(data_dir) / BOXES
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist.")
+    raw = read_csv(path, required=("Image Index", "Finding Label"))
+    finding = raw["Finding Label"].replace("Infiltrate", "Infiltration")
+    unknown = sorted(set(finding) - set(BOX_FINDINGS))
+    if unknown:
+        raise ValueError(f"{path} has boxes of unknown findings: {', '.join(unknown)}.")
+    boxes = raw.iloc[:, 2:6].apply(pd.to_numeric)
+    boxes.columns = ["x", "y", "width", "height"]
+    return pd.concat([raw["Image Index"].rename("image"), finding.rename("finding"), boxes], axis=1)
+
+
+def find_images(studies: Studies, data_dir, allow_missing: bool = False) -> Studies:
+    """Adds the `path` of each image. See `read_studies`."""
+    files = _image_files(_folder(data_dir))
+    images, notes = studies.table["image"], list(studies.notes)
+    paths = images.map(_index(files, lambda file: file.name, set(images)))
+    stems = images[paths.isna()].map(lambda name: PurePosixPath(name).stem)
+    by_stem = stems.map(_index(files, lambda file: file.stem, set(stems))).dropna()
+    if len(by_stem):
+        paths = paths.fillna(by_stem)
+        notes.append(f"{len(by_stem)} images have another suffix than the table says and were matched by their stem.")
+    absent = paths.isna()
+    if absent.any():
+        first = ", ".join(images[absent].head(5))
+        text = f"{int(absent.sum())} of {len(paths)} images of the table are not in {data_dir} (first: {first})"
+        if not allow_missing:
+            raise ValueError(f"{text}. Use --allow-missing (allow_missing=True) to go on without them.")
+        if absent.all():
+            raise ValueError(f"{text}: none is left.")
+        notes.append(f"{text}: they are left out.")
+    table = studies.table.assign(path=paths)[~absent].reset_index(drop=True)
+    return dataclasses.replace(studies, table=table, notes=tuple(notes))
+
+
+def _folder(data_dir) -> Path:
+    if not Path(data_dir).is_dir():
+        raise FileNotFoundError(f"The data folder {data_dir} does not exist.")
+    return Path(data_dir)
+
+
+def _first(names) -> str:
+    return f"{len(names)} (first: {', '.join(map(str, list(names)[:5]))})"
+
+
+def _check_names(images, path):
+    outside = images[images.str.contains(OUTSIDE)]
+    if len(outside):
+        raise ValueError(f"{path} has image names that are empty or leave the data folder: {_first(outside)}.")
+    twice = images[images.duplicated()].unique()
+    if len(twice):
+        raise ValueError(f"{path} has more than one row for the same image: {_first(twice)}.")
+
+
+def _label_columns(labels, path) -> pd.DataFrame:
+    codes, texts = pd.factorize(labels)
+    sets = [frozenset(name.strip() for name in text.split("|")) for text in texts]
+    unknown = sorted(set().union(*sets) - {*FINDINGS, NO_FINDING})
+    if unknown:
+        known = ", ".join((*FINDINGS, NO_FINDING))
+        rows = sum(not sets[code].isdisjoint(unknown) for code in codes)
+        raise ValueError(f"{path} has unknown findings on {rows} rows: {_first(unknown)}. Known: {known}.")
+    mixed = [text for text, names in zip(texts, sets, strict=True) if NO_FINDING in names and len(names) > 1]
+    if mixed:
+        raise ValueError(f'{path} has rows with both a finding and "{NO_FINDING}": {_first(mixed)}.')
+    positive = np.array([[name in names for name in FINDINGS] for names in sets], dtype="int8")
+    return pd.DataFrame(positive[codes], columns=list(FINDINGS))
+
+
+def _official_parts(images, data_dir, path) -> pd.Series:
+    listed = {}
+    for part, name in LISTS.items():
+        if not (data_dir / name).is_file():
+            raise FileNotFoundError(f"{data_dir} lacks the official list {name}.")
+        names = (data_dir / name).read_text(encoding="utf-8-sig").split()
+        twice = [image for image in names if listed.setdefault(image, part) != part]
+        if twice:
+            raise ValueError(f"{data_dir} lists images in both {' and '.join(LISTS.values())}: {_first(twice)}.")
+    parts = images.map(listed)
+    if parts.isna().any():
+        raise ValueError(f"{path} has images that neither official list has: {_first(images[parts.isna()])}.")
+    unknown = sorted(set(listed) - set(images))
+    if unknown:
+        raise ValueError(f"The official lists have images that {path} lacks: {_first(unknown)}.")
+    return parts
+
+
+def _image_files(data_dir) -> list[Path]:
+    roots = sorted(p for p in data_dir.glob("images*") if p.is_dir()) or [data_dir]
+    files, seen = [], set()
+    for root in roots:
+        for folder, folders, names in os.walk(root, followlinks=True):
+            real = os.path.realpath(folder)
+            if real in seen:  # a symbolic link back up the tree
+                folders.clear()
+                continue
+            seen.add(real)
+            folders.sort()
+            files += [Path(folder, name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES]
+    return files
+
+
+def _index(files, key, wanted) -> dict[str, str]:
+    """Maps the wanted keys to their files; two files of one key is an error that names both."""
+    index = {}
+    for file in files:
+        first = index.setdefault(key(file), str(file))
+        if first != str(file) and key(file) in wanted:
+            raise ValueError(f"Two files have the name of one image: {first} and {file}.")
+    return index

@@ -1,0 +1,86 @@
+"""The one way from an image file to grey pixels, which every command uses.
+
+The rules, by what the file holds:
+
+| file | grey value |
+|---|---|
+| 8-bit grey | as it is |
+| 1-, 2-, 4-bit grey | spread over 0 to 255 |
+| 16-bit grey | v * 255 / (2^b - 1), b the smallest of 8, 10, 12, 14, 16 whose range holds the image's maximum |
+| RGB, palette, CMYK, YCbCr | ITU-R 601 luma, (299 R + 587 G + 114 B) / 1000 |
+| with alpha | the same; alpha is ignored |
+| 16-bit colour, floating point, negative or above 16 bit | refused, the depth named |
+
+An orientation tag is ignored. Resizing is antialiased (a triangle filter as wide as the reduction) and does not keep
+the aspect ratio; NIH images are square.
+"""
+
+import struct
+import warnings
+import zlib
+
+import numpy as np
+from PIL import Image
+
+BIT_DEPTHS = (8, 10, 12, 14, 16)
+SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+def read_grey(path, size: int | None = None) -> np.ndarray:
+    """Reads an image file as grey pixels by the rules of this module.
+
+    Args:
+        path: a PNG or JPEG file.
+        size: height and width to resize to, in pixels; None keeps those of the file.
+
+    Returns:
+        uint8 array `(height, width)`, 0 black to 255 white.
+
+    Raises:
+        ValueError: names the file and says why it cannot be read.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                grey = _grey(image)
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        struct.error,
+        zlib.error,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ) as error:  # what Pillow raises on damaged files
+        raise ValueError(f"{path} cannot be read as an image: {' '.join(str(error).split())}") from error
+    return resize(grey, size)
+
+
+def resize(grey: np.ndarray, size: int | None) -> np.ndarray:
+    """Resizes uint8 `(height, width)` pixels to `(size, size)`, antialiased; None or an equal size changes nothing."""
+    if size is None or grey.shape == (size, size):
+        return grey
+    return np.asarray(Image.fromarray(grey).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def _grey(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I"):
+        return _scaled(np.asarray(image))
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no defined range; save them as 8 or 16 bit grey")
+    if any("16" in str(tile.args) for tile in image.tile):  # Pillow would keep the upper byte alone
+        raise ValueError("16-bit colour is not supported; save it as 8-bit colour or as 16-bit grey")
+    if image.mode in ("L", "LA"):
+        return np.asarray(image.getchannel(0))
+    if image.mode == "1":
+        return np.asarray(image.convert("L"))
+    return np.asarray(image.convert("RGB").convert("L"))
+
+
+def _scaled(pixels: np.ndarray) -> np.ndarray:
+    low, high = int(pixels.min()), int(pixels.max())
+    if low < 0 or high >= 2 ** BIT_DEPTHS[-1]:
+        raise ValueError(f"grey values must fit 16 bit, 0 to 65535; found {low} to {high}")
+    bits = next(b for b in BIT_DEPTHS if high < 2**b)
+    return np.round(pixels.astype(np.float64) * (255 / (2**bits - 1))).astype(np.uint8)

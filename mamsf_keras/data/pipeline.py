@@ -1,0 +1,153 @@
+"""The stream: a batch is a pure function of the step.
+
+    batches  = len(split_rows) // batch
+    pass, i  = divmod(step, batches)
+    rows     = default_rng([seed, pass]).permutation(split_rows)[i * batch : (i + 1) * batch]
+    image    = the row's pixels, augmented by default_rng([seed, pass, row])
+
+So the order is an exact uniform shuffle, the same on every backend and machine, and a run can start at any step. A
+pass visits every image at most once, all but the last N mod batch of its order: padding would enter the batch-norm
+statistics. `Stream` needs NumPy alone; TensorFlow is imported by `dataset` and `images_dataset`.
+"""
+
+import contextlib
+import functools
+import math
+
+import numpy as np
+import pandas as pd
+
+from mamsf_keras.data.augment import light, strong
+from mamsf_keras.data.image import read_grey
+
+
+class Stream:
+    """Reads the images of one split, by row or by step.
+
+    Args:
+        table: rows of `read_studies` with `path` and the finding columns.
+        findings: names of the finding columns, in output order.
+        image_size: height and width in pixels.
+        batch_size: images a batch.
+        augment: "none", "light" or "strong".
+        seed: of order and augmentation.
+
+    Raises:
+        ValueError: if there are fewer images than one batch holds.
+    """
+
+    def __init__(self, table, findings, image_size, batch_size, augment="none", seed=0):
+        self.paths = table["path"].tolist()
+        self.labels = table[list(findings)].to_numpy(np.float32)
+        self.image_size = image_size
+        self.batch_size = batch_size
+        self.augment = augment
+        self.seed = seed
+        self.error = None
+        self.batches = len(self.paths) // batch_size
+        if not self.batches:
+            raise ValueError(f"{len(self.paths)} images do not fill one batch of {batch_size}: use a smaller batch.")
+
+    def rows(self, step: int) -> np.ndarray:
+        """Returns the rows `(batch,)` of the batch at a step, counted from the start of training."""
+        number, i = divmod(step, self.batches)
+        return self._order(number)[i * self.batch_size : (i + 1) * self.batch_size]
+
+    @functools.lru_cache(maxsize=2)  # noqa: B019 - a stream lives as long as its run
+    def _order(self, number):
+        return np.random.default_rng([self.seed, number]).permutation(len(self.paths))
+
+    def batch(self, step: int):
+        """Returns the batch at a step.
+
+        Returns:
+            images uint8 `(batch, height, width, 1)`, labels float32 `(batch, findings)` with 0 where missing, and
+            weights float32 `(batch, findings)`: observed x cells / observed cells of the batch.
+        """
+        rows, number = self.rows(int(step)), int(step) // self.batches
+        images = np.stack([self._image(row, number) for row in rows])[..., None]
+        return images, *labels_and_weights(self.labels[rows])
+
+    def _image(self, row, number):
+        image = self.read(row)
+        if self.augment == "none":
+            return image
+        return light(image, np.random.default_rng([self.seed, number, row]))
+
+    def read(self, row: int) -> np.ndarray:
+        """Returns the pixels of a row, uint8 `(height, width)`, not augmented."""
+        try:
+            return read_grey(self.paths[row], self.image_size)
+        except ValueError as error:
+            self.error = error  # TensorFlow hides it in a long text of its own: see `named_errors`
+            raise
+
+
+def labels_and_weights(labels: np.ndarray):
+    """Turns labels with NaN where missing into labels and weights, both float32 `(batch, findings)`.
+
+    The weights are observed x cells / observed cells, so that the mean over all cells of loss x weight is the mean
+    over the observed cells; all are 0 where nothing is observed.
+    """
+    observed = ~np.isnan(labels)
+    weights = observed * np.float32(labels.size / max(observed.sum(), 1))
+    return np.where(observed, labels, 0).astype(np.float32), weights.astype(np.float32)
+
+
+def dataset(stream: Stream, steps: int, start: int = 0):
+    """Returns the batches of `start` to `steps` as a `tf.data.Dataset` that every backend's `fit` takes."""
+    tf = tensorflow()
+    batch, size, findings = stream.batch_size, stream.image_size, stream.labels.shape[1]
+    shapes = ((batch, size, size, 1), (batch, findings), (batch, findings))
+
+    def read(step):
+        tensors = tf.numpy_function(stream.batch, [step], (tf.uint8, tf.float32, tf.float32))
+        return tuple(tf.ensure_shape(tensor, shape) for tensor, shape in zip(tensors, shapes, strict=True))
+
+    batches = tf.data.Dataset.range(start, steps).map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    if stream.augment == "strong":
+        batches = batches.map(lambda images, *rest: (strong(images), *rest), deterministic=True)
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def images_dataset(stream: Stream):
+    """Returns every image once in row order, not augmented; the last batch is filled up with its last image."""
+    tf = tensorflow()
+    batch, size, count = stream.batch_size, stream.image_size, len(stream.paths)
+
+    def read(step):
+        rows = np.minimum(np.arange(step * batch, (step + 1) * batch), count - 1)
+        return np.stack([stream.read(row) for row in rows])[..., None]
+
+    def load(step):
+        return tf.ensure_shape(tf.numpy_function(read, [step], tf.uint8), (batch, size, size, 1))
+
+    steps = tf.data.Dataset.range(math.ceil(count / batch))
+    return steps.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+
+def tensorflow():
+    """Imports TensorFlow for `tf.data`; on another backend it hides the GPUs from it, or it takes their memory."""
+    import keras
+    import tensorflow as tf
+
+    if keras.backend.backend() != "tensorflow":
+        tf.config.set_visible_devices([], "GPU")
+    return tf
+
+
+@contextlib.contextmanager
+def named_errors(*streams: Stream):
+    """Raises a stream's own error, which names the image, in place of what a backend makes of it."""
+    try:
+        yield
+    except Exception:  # each backend wraps an error of the input pipeline in another class
+        for stream in streams:
+            if stream.error is not None:
+                raise stream.error from None
+        raise
+
+
+def subset(table: pd.DataFrame, part: np.ndarray, name: str) -> pd.DataFrame:
+    """Returns the rows of one part of a split."""
+    return table[part == name].reset_index(drop=True)

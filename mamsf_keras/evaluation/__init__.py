@@ -1,0 +1,1 @@
+"""Predictions, and what they say: exact metrics of each finding."""

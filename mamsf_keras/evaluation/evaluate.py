@@ -1,0 +1,63 @@
+"""Evaluates the best model of a run on one part of its data."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from mamsf_keras.config import TrainConfig, write_json
+from mamsf_keras.data.chestxray14 import read_studies
+from mamsf_keras.data.pipeline import Stream, subset
+from mamsf_keras.data.splits import PARTS, split
+from mamsf_keras.evaluation.metrics import summarize
+from mamsf_keras.evaluation.predictions import predict, predictions_frame, write_predictions
+from mamsf_keras.model.mamsf import load_model
+
+
+def run_config(run_dir) -> TrainConfig:
+    """Reads the configuration of a run.
+
+    Raises:
+        FileNotFoundError: if the folder is missing or no run folder.
+    """
+    path = Path(run_dir) / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{run_dir} is no run folder: it has no config.json.")
+    return TrainConfig.load(path)
+
+
+def evaluation_stream(model, config: TrainConfig, data_dir, part_name: str) -> tuple[Stream, pd.DataFrame]:
+    """Returns the stream and the rows of one part of a run's data, in the findings' order of the model."""
+    if part_name not in PARTS:
+        raise ValueError(f"`split` must be one of {', '.join(PARTS)}. Received: {part_name}.")
+    studies = read_studies(data_dir or config.data_dir, config.allow_missing)
+    table = subset(studies.table, split(studies.table, studies.findings, config.protocol), part_name)
+    batch_size = min(config.batch_size, len(table))
+    return Stream(table, model.findings, model.image_size, batch_size), table
+
+
+def evaluate(run_dir, data_dir=None, split="test") -> dict:
+    """Predicts one part with `best.keras` and writes `predictions-SPLIT.csv` and `metrics-SPLIT.json` into the run.
+
+    Args:
+        run_dir: the folder of a run.
+        data_dir: the data folder; None takes the one that the run was trained on.
+        split: "train", "validation" or "test".
+
+    Returns:
+        What `metrics-SPLIT.json` holds: `mean_auroc`, `mean_average_precision`, `undefined`,
+        `findings.NAME.{auroc, average_precision, positives, images}`, and the protocol, split, images and patients.
+    """
+    config = run_config(run_dir)
+    model = load_model(Path(run_dir) / "best.keras")
+    stream, table = evaluation_stream(model, config, data_dir, split)
+    probabilities = predict(model, stream)
+    summary = {
+        "protocol": config.protocol,
+        "split": split,
+        "images": len(table),
+        "patients": int(table["patient"].nunique()),
+        **summarize(stream.labels, probabilities, model.findings),
+    }
+    write_predictions(Path(run_dir) / f"predictions-{split}.csv", predictions_frame(table, model.findings, probabilities))
+    write_json(Path(run_dir) / f"metrics-{split}.json", summary)
+    return summary

@@ -1,0 +1,70 @@
+"""Exact multi-label metrics on gathered predictions, by scikit-learn. Knows no loop and no files."""
+
+import math
+
+import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+
+def per_finding(labels: np.ndarray, probabilities: np.ndarray, findings) -> dict[str, dict]:
+    """Computes AUROC and average precision of each finding over its labelled images.
+
+    `keras.metrics.AUC` with its 200 thresholds is off by up to 0.25 on a rare finding; these are exact.
+
+    Args:
+        labels: `(images, findings)`, 1, 0, or NaN where the label is missing.
+        probabilities: `(images, findings)`.
+        findings: names of the columns.
+
+    Returns:
+        For each finding `auroc`, `average_precision` (None where the images are not of both kinds), `positives` and
+        `images`.
+    """
+    return {name: _one(labels[:, i], probabilities[:, i]) for i, name in enumerate(findings)}
+
+
+def _one(labels, probabilities):
+    observed = ~np.isnan(labels)
+    labels, probabilities = labels[observed], probabilities[observed]
+    positives = int(labels.sum())
+    defined = 0 < positives < len(labels)
+    return {
+        "auroc": float(roc_auc_score(labels, probabilities)) if defined else None,
+        "average_precision": float(average_precision_score(labels, probabilities)) if defined else None,
+        "positives": positives,
+        "images": len(labels),
+    }
+
+
+def mean_over_findings(metrics: dict[str, dict], name: str) -> float | None:
+    """Averages a metric over the findings where it is defined; None if it is nowhere."""
+    values = [row[name] for row in metrics.values() if row[name] is not None]
+    return math.fsum(values) / len(values) if values else None
+
+
+def summarize(labels: np.ndarray, probabilities: np.ndarray, findings) -> dict:
+    """Computes the metrics of all findings, their means, and the names of those left out of the means."""
+    metrics = per_finding(labels, probabilities, findings)
+    return {
+        "mean_auroc": mean_over_findings(metrics, "auroc"),
+        "mean_average_precision": mean_over_findings(metrics, "average_precision"),
+        "undefined": [name for name, row in metrics.items() if row["auroc"] is None],
+        "findings": metrics,
+    }
+
+
+def metrics_table(summary: dict) -> str:
+    """Returns the printed table of a summary: a row a finding, then the mean, then what is undefined."""
+
+    def number(value):
+        return "undefined" if value is None else f"{value:.4f}"
+
+    lines = [f"{'finding':<20}{'AUROC':>10}{'AP':>10}{'positives':>11}{'images':>8}"]
+    for name, row in summary["findings"].items():
+        scores = f"{number(row['auroc']):>10}{number(row['average_precision']):>10}"
+        lines.append(f"{name:<20}{scores}{row['positives']:>11}{row['images']:>8}")
+    means = f"{number(summary['mean_auroc']):>10}{number(summary['mean_average_precision']):>10}"
+    lines.append(f"{'mean':<20}{means}")
+    if summary["undefined"]:
+        lines.append(f"undefined and left out of the mean (images of one kind only): {', '.join(summary['undefined'])}")
+    return "\n".join(lines)

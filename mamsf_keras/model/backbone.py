@@ -1,0 +1,91 @@
+"""EfficientNetV2 from `keras.applications`, cut in two by layer name."""
+
+import re
+from pathlib import Path
+
+import keras
+
+VARIANTS = {
+    "efficientnetv2-b0": keras.applications.EfficientNetV2B0,
+    "efficientnetv2-b1": keras.applications.EfficientNetV2B1,
+    "efficientnetv2-b2": keras.applications.EfficientNetV2B2,
+    "efficientnetv2-b3": keras.applications.EfficientNetV2B3,
+    "efficientnetv2-s": keras.applications.EfficientNetV2S,
+    "efficientnetv2-m": keras.applications.EfficientNetV2M,
+    "efficientnetv2-l": keras.applications.EfficientNetV2L,
+}
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def efficientnetv2(name="efficientnetv2-s", cut="final_block", weights=None, image_size=None):
+    """Builds an EfficientNetV2 and cuts it into the part below and the final block.
+
+    The paper speaks of the "final expansion block" without naming layers. The default cut, the last MBConv block with
+    the head convolution that follows it, is our reading.
+
+    Args:
+        name: "efficientnetv2-b0" to "-b3", "-s", "-m" or "-l".
+        cut: "final_block".
+        weights: None for random ones, "imagenet" to download, or the path of a weights file without the top.
+        image_size: height and width in pixels; None for any.
+
+    Returns:
+        `(features, final_block)`, two Keras models. `features` takes `(batch, height, width, 3)` in [0, 255] and
+        does the variant's own preprocessing; `final_block` takes what `features` gives.
+
+    Raises:
+        ValueError: on an unknown name or cut, or weights that do not fit.
+        ConnectionError: if the ImageNet weights cannot be downloaded.
+    """
+    if name not in VARIANTS:
+        raise ValueError(f"`backbone` must be one of {', '.join(VARIANTS)}. Received: {name}.")
+    if cut != "final_block":
+        raise ValueError(f"`cut` must be final_block. Received: {cut}.")
+    full = _load(name, weights, image_size)
+    last = [m[1] for m in (re.match(r"(block\d+[a-z]+)_", layer.name) for layer in full.layers) if m][-1]
+    entry = full.get_layer(f"{last}_expand_conv").input
+    features = keras.Model(full.input, entry, name=f"{name}_features")
+    return features, keras.Model(entry, full.output, name=f"{name}_{cut}")
+
+
+def preprocessing(name: str) -> keras.layers.Layer:
+    """Returns the variant's preprocessing of [0, 255] as one float32 layer.
+
+    B0 to B3 take (x / 255 - mean) / std of ImageNet; S, M and L take x / 128 - 1 (keras
+    `applications/efficientnet_v2.py`). Keras' own `Normalization` layer there breaks the ONNX export.
+    """
+    if name[-2] == "b":
+        scale = [1 / (255 * std) for std in IMAGENET_STD]
+        offset = [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
+    else:
+        scale, offset = 1 / 128, -1.0
+    return keras.layers.Rescaling(scale, offset, dtype="float32", name="preprocessing")
+
+
+def _load(name, weights, image_size):
+    image = keras.Input((image_size, image_size, 3), name="rgb")
+    options = {"include_top": False, "include_preprocessing": False, "input_tensor": preprocessing(name)(image)}
+    if weights != "imagenet":
+        full = VARIANTS[name](weights=None, **options)
+        return full if weights is None else _read_weights(full, name, weights)
+    try:
+        return VARIANTS[name](weights="imagenet", **options)
+    except Exception as error:  # keras.utils.get_file raises a bare Exception
+        if "URL fetch failure" not in str(error):
+            raise
+        raise ConnectionError(
+            f"The ImageNet weights of {name} could not be downloaded. Use --weights FILE for a file that you have, "
+            f"or --weights none to start from random weights. ({' '.join(str(error).split())})"
+        ) from error
+
+
+def _read_weights(full, name, weights):
+    if not Path(weights).is_file():
+        raise FileNotFoundError(f"The weights file {weights} does not exist.")
+    try:
+        full.load_weights(weights)
+    except (ValueError, OSError, KeyError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"The weights file {weights} does not fit {name} without its top: {reason}") from error
+    return full

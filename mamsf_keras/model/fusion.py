@@ -1,0 +1,67 @@
+"""Multi-scale fusion: parallel convolutions of several sizes, brought together."""
+
+import keras
+from keras import layers
+
+
+@keras.saving.register_keras_serializable(package="mamsf_keras")
+class MultiScaleFusion(layers.Layer):
+    """Looks at a feature map with 1x1, 3x3 and 5x5 kernels side by side and joins them with a 1x1 convolution.
+
+    Each branch first reduces the channels with a 1x1 convolution, as Inception does (arXiv 1409.4842): a 5x5 kernel on
+    1,280 channels alone would cost 8 million weights. Every convolution is followed by batch normalisation and swish.
+
+    Args:
+        filters: channels of each branch.
+        output_filters: channels of the joined output.
+        kernel_sizes: sides of the branches' kernels in pixels.
+
+    Input `(batch, height, width, channels)`, output `(batch, height, width, output_filters)`.
+    """
+
+    def __init__(self, filters=128, output_filters=512, kernel_sizes=(1, 3, 5), **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.output_filters = output_filters
+        self.kernel_sizes = tuple(kernel_sizes)
+        self.branches = [self._branch(size) for size in self.kernel_sizes]
+        self.concatenate = layers.Concatenate(dtype=self.dtype_policy)
+        self.join = self._convolution(output_filters, 1, "join")
+
+    def _branch(self, size):
+        if size == 1:
+            return self._convolution(self.filters, 1, "branch_1x1")
+        steps = [self._convolution(self.filters, 1, "reduce"), self._convolution(self.filters, size, "convolution")]
+        return keras.Sequential(steps, name=f"branch_{size}x{size}")
+
+    def _convolution(self, filters, size, name):
+        policy = self.dtype_policy
+        return keras.Sequential(
+            [
+                layers.Conv2D(filters, size, padding="same", use_bias=False, dtype=policy),
+                layers.BatchNormalization(momentum=0.9, epsilon=1e-3, dtype=policy),
+                layers.Activation("swish", dtype=policy),
+            ],
+            name=name,
+        )
+
+    def build(self, input_shape):
+        """Builds the branches for feature maps of `input_shape`."""
+        for branch in self.branches:
+            branch.build(input_shape)
+        self.join.build((*input_shape[:-1], self.filters * len(self.kernel_sizes)))
+
+    def call(self, inputs, training=False):
+        branches = [branch(inputs, training=training) for branch in self.branches]
+        return self.join(self.concatenate(branches), training=training)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.output_filters)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "output_filters": self.output_filters,
+            "kernel_sizes": self.kernel_sizes,
+        }

@@ -1,0 +1,126 @@
+"""MAMSFNet: an EfficientNetV2 with a momentum-anchored final block, multi-scale fusion and a multi-label head."""
+
+from pathlib import Path
+
+import keras
+from keras import layers, ops
+
+from mamsf_keras.findings import FINDINGS
+from mamsf_keras.model.backbone import efficientnetv2
+from mamsf_keras.model.fusion import MultiScaleFusion
+from mamsf_keras.model.momentum_anchor import MomentumAnchor
+
+
+@keras.saving.register_keras_serializable(package="mamsf_keras")
+class MAMSFNet(keras.Model):
+    """Classifies grey chest radiographs into several findings at once (MAMSF, arXiv 2605.02292).
+
+        u     = features(x)                     backbone up to the cut
+        h     = final_block(u)                  online, trained
+        z_ema = stop_gradient(shadow(u))        the same block, shadow weights, inference mode
+        s     = MultiScaleFusion(h)
+        logit = W [GAP(s); GAP(z_ema)] + b      one for each finding
+
+    The head is float32 under every precision policy. `model.anchor` is the `MomentumAnchor`, whose shadow moves only
+    under a `SelectiveEMACallback`.
+
+    ```python
+    model = MAMSFNet("efficientnetv2-s")
+    model.compile("adamw", "binary_crossentropy")
+    model.fit(images_and_labels, callbacks=[SelectiveEMACallback(decay=0.999)])
+    ```
+
+    Args:
+        backbone: a name, which stands for `efficientnetv2(name)`, or a pair `(features, final_block)` of Keras
+            models. `features` takes `(batch, height, width, 3)` floats in [0, 255].
+        findings: names of the outputs, in order; they are stored in the file.
+        anchor: whether the shadow branch is there.
+        fusion: whether the multi-scale fusion is there.
+        classifier_activation: "sigmoid" for probabilities or None for logits.
+
+    Input: uint8 or float32 `(batch, height, width, 1)` in [0, 255]. Output: float32 `(batch, findings)`.
+    """
+
+    def __init__(
+        self,
+        backbone="efficientnetv2-s",
+        findings=FINDINGS,
+        anchor=True,
+        fusion=True,
+        classifier_activation="sigmoid",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.autocast = False  # pixels stay float32 until they are preprocessed
+        self.features, self.final_block = efficientnetv2(backbone) if isinstance(backbone, str) else backbone
+        self.features.autocast = False
+        self.findings = tuple(findings)
+        self.anchor = MomentumAnchor(self.final_block, name="anchor") if anchor else None
+        self.fusion = MultiScaleFusion(name="fusion") if fusion else None
+        self.pool = layers.GlobalAveragePooling2D(dtype="float32", name="pool")
+        self.classifier = layers.Dense(
+            len(self.findings), classifier_activation, dtype="float32", name="classifier"
+        )
+        self.classifier_activation = classifier_activation
+        self.build((*self.features.input_shape[:3], 1))
+
+    @property
+    def image_size(self) -> int | None:
+        """Height and width that the backbone was built for, in pixels; None for any."""
+        return self.features.input_shape[1]
+
+    def build(self, input_shape):
+        """Builds the fusion and the classifier; the two blocks come built."""
+        maps = self.final_block.output_shape
+        width = maps[-1] if self.anchor else 0
+        if self.fusion:
+            self.fusion.build(maps)
+            maps = self.fusion.compute_output_shape(maps)
+        self.classifier.build((None, maps[-1] + width))
+
+    def call(self, images, training=False):
+        rgb = ops.repeat(ops.cast(images, "float32"), 3, axis=-1)
+        below = self.features(rgb, training=training)
+        if self.anchor:
+            online, shadow = self.anchor(below, training=training)
+        else:
+            online, shadow = self.final_block(below, training=training), None
+        pooled = self.pool(self.fusion(online, training=training) if self.fusion else online)
+        if shadow is not None:
+            pooled = ops.concatenate([pooled, self.pool(shadow)], axis=-1)
+        return self.classifier(pooled)
+
+    def get_config(self):
+        blocks = (self.features, self.final_block)
+        return {
+            "name": self.name,
+            "backbone": [keras.saving.serialize_keras_object(block) for block in blocks],
+            "findings": self.findings,
+            "anchor": self.anchor is not None,
+            "fusion": self.fusion is not None,
+            "classifier_activation": self.classifier_activation,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        blocks = [keras.saving.deserialize_keras_object(block) for block in config["backbone"]]
+        return cls(**{**config, "backbone": tuple(blocks)})
+
+
+def load_model(path) -> MAMSFNet:
+    """Loads a `.keras` file of a MAMSFNet on the backend in use.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no `.keras` file, or one of another model.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"The model file {path} does not exist.")
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"{path} cannot be loaded as a .keras model: {reason}") from error
+    if not isinstance(model, MAMSFNet):
+        raise ValueError(f"{path} holds a {type(model).__name__}, not a MAMSFNet.")
+    return model

@@ -1,0 +1,1 @@
+"""The callback that moves the anchor, the losses, and the training run."""

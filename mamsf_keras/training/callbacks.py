@@ -1,0 +1,90 @@
+"""What a run does at the end of a step and of an epoch: validation AUROC, model files, a stop on a bad loss."""
+
+import math
+from pathlib import Path
+
+import keras
+
+from mamsf_keras.data.pipeline import Stream
+from mamsf_keras.evaluation.metrics import mean_over_findings, per_finding
+from mamsf_keras.evaluation.predictions import predict
+from mamsf_keras.model.mamsf import MAMSFNet
+from mamsf_keras.training.selective_ema import disarm
+
+
+class StopOnBadLoss(keras.callbacks.Callback):
+    """Stops training with an error at the first step whose running mean loss is NaN or infinite."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Remembers the epoch for the message."""
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Checks the loss.
+
+        Raises:
+            ValueError: names the epoch and step.
+        """
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise ValueError(f"The loss became {loss} at epoch {self.epoch + 1}, step {batch + 1}: use a lower rate.")
+
+
+class ValidationAUROC(keras.callbacks.Callback):
+    """Adds `val_auroc`, the exact mean AUROC over the findings of the validation part, to each epoch's logs.
+
+    Args:
+        stream: the validation images and labels.
+        findings: names of the label columns.
+    """
+
+    def __init__(self, stream: Stream, findings):
+        super().__init__()
+        self.stream = stream
+        self.findings = findings
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Predicts the validation images; averaged are the findings that have both kinds of images."""
+        metrics = per_finding(self.stream.labels, predict(self.model, self.stream, verbose=0), self.findings)
+        logs["val_auroc"] = mean_over_findings(metrics, "auroc")
+
+
+class SaveModels(keras.callbacks.Callback):
+    """Writes `best.keras` at each new best `val_auroc` and `last.keras` at the end of training, ready for use.
+
+    The files hold a twin of the model in float32 with sigmoid output and a disarmed shadow, without the optimizer.
+
+    Args:
+        run_dir: folder that the two files go to.
+    """
+
+    def __init__(self, run_dir):
+        super().__init__()
+        self.run_dir = Path(run_dir)
+        self.best = -math.inf
+        self.best_epoch = None
+        self.twin = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes `best.keras` if the score is the best so far."""
+        if logs["val_auroc"] > self.best:
+            self.best, self.best_epoch = logs["val_auroc"], epoch + 1
+            self._write("best.keras")
+
+    def on_train_end(self, logs=None):
+        """Writes `last.keras`."""
+        self._write("last.keras")
+
+    def _write(self, name):
+        if self.twin is None:
+            self.twin = twin_for_use(self.model)
+        self.twin.set_weights(self.model.get_weights())
+        disarm(self.twin)
+        temporary = self.run_dir / f".part-{name}"  # Keras insists on the .keras ending
+        self.twin.save(temporary)
+        temporary.replace(self.run_dir / name)
+
+
+def twin_for_use(model: MAMSFNet) -> MAMSFNet:
+    """Builds a model of the same shape in float32 with sigmoid output; its weights are fresh."""
+    return MAMSFNet.from_config({**model.get_config(), "classifier_activation": "sigmoid"})

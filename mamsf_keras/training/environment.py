@@ -1,0 +1,51 @@
+"""What a run ran on: versions, backend, devices, source state, data fingerprint."""
+
+import hashlib
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+
+import keras
+
+import mamsf_keras
+
+PACKAGES = ("keras", "tensorflow", "jax", "torch", "keras-cv", "numpy", "pandas", "scikit-learn", "pillow")
+
+
+def environment(table) -> dict:
+    """Describes the environment of a run as a JSON-ready dictionary.
+
+    Args:
+        table: the studies table of the run, whose images and labels are fingerprinted.
+    """
+    content = table.drop(columns="path").to_csv(index=False).encode()
+    return {
+        "mamsf-keras": mamsf_keras.__version__,
+        "git": _git_state(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "backend": keras.backend.backend(),
+        "devices": keras.distribution.list_devices(),
+        "data": {"images": len(table), "sha256": hashlib.sha256(content).hexdigest()},
+    }
+
+
+def _version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git_state() -> str | None:
+    """Returns the commit of the source checkout, None for an installed package."""
+    source = Path(mamsf_keras.__file__).parents[1]
+    if not (source / ".git").exists():
+        return None
+    command = ["git", "-C", str(source), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,84 @@
+"""The callback that moves the shadow weights of the momentum anchor, and of nothing else."""
+
+import keras
+
+from mamsf_keras.model.momentum_anchor import MomentumAnchor
+
+WARMUPS = {None: (0.0, 1.0, 1.0), "ratio": (0.9, 10.0, 1.0), "power": (1.0, 1.0, 2 / 3)}
+"""Numbers (a, gamma, power) of `decay_at`, by the name of the warm-up."""
+
+
+class SelectiveEMACallback(keras.callbacks.Callback):
+    """Lets the shadow of each `MomentumAnchor` follow its online block while `fit` runs.
+
+    What moves: the shadow's weights, batch-norm scales, offsets and moving statistics included, by
+    `shadow <- d(t) shadow + (1 - d(t)) online`. Nothing else of the model is averaged.
+
+    When: inside the compiled step, before the forward pass, so the update at step t takes in the online weights as
+    step t - 1 left them (MoCo's order, arXiv 1911.05722). Under gradient accumulation over k micro-steps it moves once
+    in k. The callback itself only writes the policy and arms the anchor at the start of `fit`, and disarms it at the
+    end, so it costs nothing a step and `steps_per_execution` changes nothing. `evaluate` and `predict` never move it.
+
+    On a second `fit` the clock t runs on. A loaded model is disarmed, with the clock where it was saved.
+
+    ```python
+    model.fit(batches, epochs=10, callbacks=[SelectiveEMACallback(decay=0.999)])
+    ```
+
+    Args:
+        decay: d, in [0, 1]; 1 leaves the shadow as it is, 0 makes it the online block of one step before. An average
+            over about K epochs is `1 - 1 / (K x updates an epoch)`.
+        warmup: None for the constant decay from the first step; "ratio" for min(decay, (1 + t) / (10 + t)); "power"
+            for timm's min(decay, 1 - (1 + t)^(-2/3)).
+        start: updates during which the shadow equals the online block of one step before; t counts from there.
+        cosine_updates: if given, the decay rises to 1 along a cosine over so many updates (BYOL, arXiv 2006.07733).
+
+    Raises:
+        ValueError: on a value out of its range, or at the start of `fit` if the model has no `MomentumAnchor`.
+    """
+
+    def __init__(self, decay=0.999, warmup=None, start=0, cosine_updates=None):
+        super().__init__()
+        if not 0 <= decay <= 1:
+            raise ValueError(f"`decay` must be in [0, 1]. Received: decay={decay}.")
+        if warmup not in WARMUPS:
+            raise ValueError(f"`warmup` must be None, 'ratio' or 'power'. Received: warmup={warmup!r}.")
+        if start < 0:
+            raise ValueError(f"`start` must be at least 0. Received: start={start}.")
+        if cosine_updates is not None and cosine_updates < 1:
+            raise ValueError(f"`cosine_updates` must be at least 1. Received: cosine_updates={cosine_updates}.")
+        self.decay = decay
+        self.warmup = warmup
+        self.start = start
+        self.cosine_updates = cosine_updates
+
+    @property
+    def policy(self) -> tuple[float, ...]:
+        """The six numbers of `decay_at`: decay, a, gamma, power, start, rate."""
+        rate = 1 / self.cosine_updates if self.cosine_updates else 0.0
+        return (self.decay, *WARMUPS[self.warmup], self.start, rate)
+
+    def on_train_begin(self, logs=None):
+        """Writes the policy into each anchor and arms it."""
+        anchors = anchors_of(self.model)
+        if not anchors:
+            raise ValueError("SelectiveEMACallback needs a model with a MomentumAnchor, and this one has none.")
+        for anchor in anchors:
+            anchor.policy.assign(self.policy)
+            anchor.every.assign(self.model.optimizer.gradient_accumulation_steps or 1)
+            anchor.armed.assign(1.0)
+
+    def on_train_end(self, logs=None):
+        """Disarms each anchor. After an exception in `fit` Keras does not call this: use `disarm`."""
+        disarm(self.model)
+
+
+def anchors_of(model) -> list[MomentumAnchor]:
+    """Returns the momentum anchors of a model, at any depth."""
+    return [layer for layer in model._flatten_layers() if isinstance(layer, MomentumAnchor)]
+
+
+def disarm(model):
+    """Stops the shadows of a model from moving."""
+    for anchor in anchors_of(model):
+        anchor.armed.assign(0.0)
