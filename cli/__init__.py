@@ -6,7 +6,7 @@ import sys
 
 import click
 
-COMMANDS = ("train", "evaluate")
+COMMANDS = ("train", "evaluate", "export")
 
 
 class LazyGroup(click.Group):

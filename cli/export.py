@@ -1,0 +1,31 @@
+"""`mamsf-keras export`."""
+
+import click
+
+from mamsf_keras.cli.backend import use_backend
+
+FORMATS = ("saved-model", "tflite")
+
+
+@click.command(name="export")
+@click.option("--run-dir", required=True, type=click.Path(), help="Folder of a run.")
+@click.option(
+    "--format", "formats", multiple=True, type=click.Choice(FORMATS), help="May be repeated.  [default: both]"
+)
+@click.option("--out", default="saved_models/mamsf", show_default=True, type=click.Path(), help="Folder of the model.")
+@click.option("--data-dir", type=click.Path(), help="Data folder for the comparison.  [default: the run's]")
+def command(run_dir, formats, out, data_dir):
+    """Export the best model of a run as SavedModel (OUT/VERSION/) and TFLite (OUT/NAME-VERSION.tflite).
+
+    Each file is compared with Keras on validation images and left there only if it agrees. Runs on TensorFlow,
+    whatever backend the run was trained on. Not a medical device.
+
+    \b
+    Example:
+      mamsf-keras export --run-dir runs/demo --out saved_models/mamsf
+    """
+    use_backend("tensorflow")
+    from mamsf_keras.export.export import export
+
+    for name, (path, parity) in export(run_dir, out, formats or FORMATS, data_dir).items():
+        click.echo(f"{name}: {path}\n  {parity}")

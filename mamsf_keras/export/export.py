@@ -1,0 +1,106 @@
+"""Exports the best model of a run and publishes the files once they agree with Keras."""
+
+import contextlib
+import itertools
+import shutil
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from mamsf_keras.evaluation.evaluate import evaluation_stream, run_config
+from mamsf_keras.export.parity import Parity, compare
+from mamsf_keras.model.mamsf import load_model
+
+FORMATS = ("saved-model", "tflite")
+PARITY_IMAGES = 64
+PARITY_BATCHES = (1, 7, 32)
+
+
+def export(run_dir, out="saved_models/mamsf", formats=FORMATS, data_dir=None) -> dict[str, tuple[Path, Parity]]:
+    """Exports `best.keras` of a run for TensorFlow Serving and for phones.
+
+    SavedModels go to `OUT/VERSION/`, TFLite to `OUT/NAME-VERSION.tflite`, VERSION the next free integer. Each is
+    written under another name, reloaded, compared with Keras on validation images in batches of several sizes, and
+    renamed when it agrees; a server that polls OUT never sees half a version.
+
+    Args:
+        run_dir: the folder of a run.
+        out: folder of the model; its name is NAME.
+        formats: of "saved-model" and "tflite".
+        data_dir: the data folder for the comparison; None takes the run's.
+
+    Returns:
+        For each format its path and how it compares with Keras.
+
+    Raises:
+        ValueError: if Keras runs on another backend than TensorFlow, or an export differs from Keras by more than
+            1e-4 or 1 % of the spread of the outputs over the images; nothing is left then.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(f"Export needs Keras on TensorFlow. Received: {keras.backend.backend()}.")
+    model = load_model(Path(run_dir) / "best.keras")
+    stream, _ = evaluation_stream(model, run_config(run_dir), data_dir, "validation")
+    rows = range(min(PARITY_IMAGES, len(stream.paths)))
+    images = np.stack([stream.read(row) for row in rows])[..., None].astype(np.float32)
+    return export_model(model, images, out, formats)
+
+
+def export_model(model, images, out, formats=FORMATS) -> dict[str, tuple[Path, Parity]]:
+    """Exports a model with sigmoid output, compared on `images`, float32 `(batch, height, width, 1)`. See `export`."""
+    from mamsf_keras.export.saved_model import ServingModule, run_saved_model, write_saved_model
+    from mamsf_keras.export.tflite import run_tflite, write_tflite
+
+    out = Path(out)
+    module = ServingModule(model)
+    truth = np.asarray(model.predict(images, verbose=0))
+    with _temporary_folder(out) as folder:
+        parity, whole = {}, {}
+        for name in formats:
+            whole[name] = folder / name
+            if name == "saved-model":
+                write_saved_model(module, whole[name])
+            else:
+                write_tflite(module, whole[name], model.findings)
+            run = run_saved_model if name == "saved-model" else run_tflite
+            parity[name] = compare(truth, _in_batches(lambda batch, run=run, name=name: run(whole[name], batch), images))
+            if not parity[name].passes:
+                raise ValueError(f"The {name} export is not left there, for it differs too much: {parity[name]}.")
+        paths = _publish(whole, out)
+    return {name: (paths[name], parity[name]) for name in formats}
+
+
+def _in_batches(run, images):
+    """Runs the images in batches of several sizes, since a server's batches have any."""
+    outputs, start = [], 0
+    for size in itertools.cycle(PARITY_BATCHES):
+        if start >= len(images):
+            return np.concatenate(outputs)
+        outputs.append(run(images[start : start + size]))
+        start += size
+
+
+@contextlib.contextmanager
+def _temporary_folder(out):
+    """Makes a folder inside `out`, on the same file system, that is gone afterwards, as is `out` if it stays empty."""
+    made = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=".export-", dir=out))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+        if made and not any(out.iterdir()):
+            out.rmdir()
+
+
+def _publish(whole, out) -> dict[str, Path]:
+    """Renames whole exports to the next free version and returns their paths."""
+    taken = [int(path.name) for path in out.iterdir() if path.name.isdecimal()]
+    numbers = [path.stem.removeprefix(f"{out.name}-") for path in out.glob(f"{out.name}-*.tflite")]
+    version = max([0, *taken, *(int(number) for number in numbers if number.isdecimal())]) + 1
+    paths = {name: out / (str(version) if name == "saved-model" else f"{out.name}-{version}.tflite") for name in whole}
+    for name, path in paths.items():
+        whole[name].rename(path)
+    return paths

@@ -1,0 +1,46 @@
+"""SavedModel for TensorFlow Serving: `images` in, `probabilities` and `findings` out."""
+
+import numpy as np
+import tensorflow as tf
+
+
+class ServingModule(tf.Module):
+    """Holds each value of a model once (`ExportArchive` stores every variable twice) and its serving function.
+
+    Args:
+        model: a built MAMSFNet with sigmoid output, on the TensorFlow backend.
+    """
+
+    def __init__(self, model):
+        super().__init__()
+        self.values = [variable.value for variable in model.variables]
+        size = model.image_size
+        names = tf.constant(model.findings)
+
+        @tf.function(input_signature=[tf.TensorSpec((None, size, size, 1), tf.float32, name="images")])
+        def serve(images):
+            rows = tf.shape(images)[0]
+            findings = tf.repeat(names[tf.newaxis], rows, axis=0)  # REST rows and batching need a row an image
+            return {"probabilities": model(images, training=False), "findings": findings}
+
+        @tf.function(input_signature=serve.input_signature)
+        def probabilities(images):
+            return {"probabilities": model(images, training=False)}
+
+        self.serve = serve
+        self.probabilities = probabilities
+
+
+def write_saved_model(module: ServingModule, folder):
+    """Writes a SavedModel with the signature `serving_default`.
+
+    Input `images` float32 `(batch, height, width, 1)` in [0, 255]; outputs `probabilities` float32 and `findings`
+    string, both `(batch, findings)`.
+    """
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
+
+
+def run_saved_model(folder, images: np.ndarray) -> np.ndarray:
+    """Loads a SavedModel anew and returns the probabilities `(batch, findings)` of float32 images."""
+    loaded = tf.saved_model.load(str(folder))
+    return loaded.signatures["serving_default"](images=tf.constant(images))["probabilities"].numpy()
