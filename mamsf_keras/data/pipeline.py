@@ -106,7 +106,7 @@ def dataset(stream: Stream, steps: int, start: int = 0):
 
     batches = tf.data.Dataset.range(start, steps).map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     if stream.augment == "strong":
-        batches = batches.map(lambda images, *rest: (strong(images), *rest), deterministic=True)
+        batches = batches.map(lambda images, *rest: (strong(images), *rest))
     return batches.prefetch(tf.data.AUTOTUNE)
 
 

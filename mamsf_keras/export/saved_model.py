@@ -18,17 +18,16 @@ class ServingModule(tf.Module):
         names = tf.constant(model.findings)
 
         @tf.function(input_signature=[tf.TensorSpec((None, size, size, 1), tf.float32, name="images")])
-        def serve(images):
-            rows = tf.shape(images)[0]
-            findings = tf.repeat(names[tf.newaxis], rows, axis=0)  # REST rows and batching need a row an image
-            return {"probabilities": model(images, training=False), "findings": findings}
-
-        @tf.function(input_signature=serve.input_signature)
         def probabilities(images):
             return {"probabilities": model(images, training=False)}
 
-        self.serve = serve
+        @tf.function(input_signature=probabilities.input_signature)
+        def serve(images):
+            findings = tf.repeat(names[tf.newaxis], tf.shape(images)[0], axis=0)  # REST and batching need a row an image
+            return {**probabilities(images), "findings": findings}
+
         self.probabilities = probabilities
+        self.serve = serve
 
 
 def write_saved_model(module: ServingModule, folder):
