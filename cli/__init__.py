@@ -6,7 +6,7 @@ import sys
 
 import click
 
-COMMANDS = ("train", "evaluate", "export")
+COMMANDS = ("phantom", "train", "evaluate", "export")
 
 
 class LazyGroup(click.Group):

@@ -31,9 +31,6 @@ class Stream:
         batch_size: images a batch.
         augment: "none", "light" or "strong".
         seed: of order and augmentation.
-
-    Raises:
-        ValueError: if there are fewer images than one batch holds.
     """
 
     def __init__(self, table, findings, image_size, batch_size, augment="none", seed=0):
@@ -45,8 +42,6 @@ class Stream:
         self.seed = seed
         self.error = None
         self.batches = len(self.paths) // batch_size
-        if not self.batches:
-            raise ValueError(f"{len(self.paths)} images do not fill one batch of {batch_size}: use a smaller batch.")
 
     def rows(self, step: int) -> np.ndarray:
         """Returns the rows `(batch,)` of the batch at a step, counted from the start of training."""
@@ -95,7 +90,15 @@ def labels_and_weights(labels: np.ndarray):
 
 
 def dataset(stream: Stream, steps: int, start: int = 0):
-    """Returns the batches of `start` to `steps` as a `tf.data.Dataset` that every backend's `fit` takes."""
+    """Returns the batches of `start` to `steps` as a `tf.data.Dataset` that every backend's `fit` takes.
+
+    Raises:
+        ValueError: if there are fewer images than one batch holds.
+    """
+    if not stream.batches:
+        raise ValueError(
+            f"{len(stream.paths)} training images do not fill one batch of {stream.batch_size}: use a smaller batch."
+        )
     tf = tensorflow()
     batch, size, findings = stream.batch_size, stream.image_size, stream.labels.shape[1]
     shapes = ((batch, size, size, 1), (batch, findings), (batch, findings))

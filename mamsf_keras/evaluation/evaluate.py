@@ -31,8 +31,7 @@ def evaluation_stream(model, config: TrainConfig, data_dir, part_name: str) -> t
         raise ValueError(f"`split` must be one of {', '.join(PARTS)}. Received: {part_name}.")
     studies = read_studies(data_dir or config.data_dir, config.allow_missing)
     table = subset(studies.table, split(studies.table, studies.findings, config.protocol), part_name)
-    batch_size = min(config.batch_size, len(table))
-    return Stream(table, model.findings, model.image_size, batch_size), table
+    return Stream(table, model.findings, model.image_size, config.batch_size), table
 
 
 def evaluate(run_dir, data_dir=None, split="test") -> dict:

@@ -1,6 +1,7 @@
 """EfficientNetV2 from `keras.applications`, cut in two by layer name."""
 
 import re
+import warnings
 from pathlib import Path
 
 import keras
@@ -84,7 +85,9 @@ def _read_weights(full, name, weights):
     if not Path(weights).is_file():
         raise FileNotFoundError(f"The weights file {weights} does not exist.")
     try:
-        full.load_weights(weights)
+        with warnings.catch_warnings():  # Keras speaks of containers that hold no weights; a misfit raises
+            warnings.filterwarnings("ignore", message="Skipping nested container")
+            full.load_weights(weights)
     except (ValueError, OSError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ValueError(f"The weights file {weights} does not fit {name} without its top: {reason}") from error

@@ -56,12 +56,13 @@ def train(config: TrainConfig, run_dir) -> dict:
         subset(studies.table, part, "validation"), studies.findings, config.image_size, config.batch_size
     )
     check_validation(validation, studies.findings)
+    batches = dataset(training, training.batches * config.epochs)
     model = build_model(config, studies.findings, training.batches)
     run_dir.mkdir(parents=True)
     try:
         config.save(run_dir / "config.json")
         write_json(run_dir / "environment.json", environment(studies.table))
-        return fit(model, config, training, validation, run_dir)
+        return fit(model, config, batches, training, validation, run_dir)
     except BaseException:
         if not (run_dir / "best.keras").exists():
             shutil.rmtree(run_dir)
@@ -123,7 +124,7 @@ def anchor_callback(config: TrainConfig, steps_per_epoch: int) -> SelectiveEMACa
     return SelectiveEMACallback(config.decay)
 
 
-def fit(model, config: TrainConfig, training: Stream, validation: Stream, run_dir) -> dict:
+def fit(model, config: TrainConfig, batches, training: Stream, validation: Stream, run_dir) -> dict:
     """Runs the epochs and returns the summary of `train`."""
     files = SaveModels(run_dir)
     callbacks = [
@@ -140,10 +141,11 @@ def fit(model, config: TrainConfig, training: Stream, validation: Stream, run_di
     try:
         with named_errors(training, validation):
             model.fit(
-                dataset(training, training.batches * config.epochs),
+                batches,
                 epochs=config.epochs,
                 steps_per_epoch=training.batches,
                 callbacks=callbacks,
+                shuffle=False,  # the stream has shuffled
             )
     finally:
         disarm(model)  # after an exception Keras does not call on_train_end

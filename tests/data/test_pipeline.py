@@ -85,5 +85,6 @@ def test_a_damaged_image_is_named(table):
 
 
 def test_too_few_images_for_a_batch(table):
-    with pytest.raises(ValueError, match="2 images do not fill one batch of 3"):
-        stream(table.head(2))
+    with pytest.raises(ValueError, match="2 training images do not fill one batch of 3"):
+        dataset(stream(table.head(2)), 1)
+    assert next(iter(images_dataset(stream(table.head(2))))).shape == (3, 16, 16, 1)  # evaluation fills it up

@@ -10,7 +10,7 @@ import numpy as np
 
 
 def ramp(distance, width):
-    """Returns a smooth step from 0 to 1 around distance 0.
+    """Returns a straight rise from 0 to 1 around distance 0.
 
     Args:
         distance: Float array, millimetres, positive inside the shape.
@@ -19,21 +19,34 @@ def ramp(distance, width):
     Returns:
         An array of `distance`'s shape in [0, 1].
     """
-    t = np.clip(distance * (1 / width) + 0.5, 0, 1)
+    t = distance * (1 / width)
+    t += 0.5
+    return np.clip(t, 0, 1, out=t)
+
+
+def smooth(t):
+    """Returns t^2 (3 - 2 t): bends the ends of a `ramp` into a smooth step."""
     return t * t * (3 - 2 * t)
 
 
-def bump(t):
-    """Returns (1 - t^2)^2 within [-1, 1] and 0 outside: a bell of finite reach.
+def bell(q):
+    """Returns (1 - q)^2 below 1 and 0 above: a bell of finite reach.
 
     Args:
-        t: Float array, distance from the centre in radii.
+        q: Float array, 0 or more, square of the distance from the centre in radii.
 
     Returns:
-        An array of `t`'s shape in [0, 1].
+        An array of `q`'s shape in [0, 1].
     """
-    inside = np.maximum(1 - t * t, 0)
-    return inside * inside
+    inside = 1 - q
+    np.clip(inside, 0, 1, out=inside)
+    inside *= inside
+    return inside
+
+
+def bump(t):
+    """Returns the `bell` at the signed distance `t` from the centre in radii."""
+    return bell(t * t)
 
 
 def stripes(position, spacing):
@@ -47,7 +60,10 @@ def stripes(position, spacing):
         An array of `position`'s shape in [0, spacing / 2].
     """
     phase = position * (1 / spacing)
-    return np.abs(phase - np.floor(phase + 0.5)) * spacing
+    phase -= np.rint(phase)
+    np.abs(phase, out=phase)
+    phase *= spacing
+    return phase
 
 
 @lru_cache(maxsize=64)
@@ -58,22 +74,26 @@ def _cells(size, cells):
     return index, (t * t * (3 - 2 * t)).astype(np.float32)
 
 
-def noise(rng, size, cells):
+def noise(rng, shape, cells):
     """Draws a smooth random field (value noise).
 
     Args:
         rng: NumPy Generator.
-        size: Int, pixels a side.
-        cells: Int, random values a side less one; the grain is `size / cells` pixels.
+        shape: (height, width) in pixels, height at most width.
+        cells: Int, random values over the width less one; the grain is `width / cells` pixels.
 
     Returns:
-        A float32 array of shape (size, size) in [-1, 1].
+        A float32 array of `shape` in [-1, 1].
     """
+    height, width = shape
     grid = rng.random((cells + 1, cells + 1), dtype=np.float32) * 2 - 1
-    index, t = _cells(size, cells)
+    index, t = _cells(width, cells)
     grid = grid[:, index] + (grid[:, index + 1] - grid[:, index]) * t
-    step = grid[1:] - grid[:-1]
-    return grid[index] + step[index] * t[:, None]
+    index, t = index[:height], t[:height, None]
+    field = (grid[1:] - grid[:-1])[index]
+    field *= t
+    field += grid[index]
+    return field
 
 
 def bounds(visible):
@@ -94,3 +114,33 @@ def bounds(visible):
         int(columns[-1] - columns[0] + 1),
         int(rows[-1] - rows[0] + 1),
     )
+
+
+def sign(rng):
+    """Draws a side: -1 or 1."""
+    return 2 * int(rng.integers(2)) - 1
+
+
+def severity(rng):
+    """Draws a severity in [0, 1], more often slight than severe."""
+    u = rng.random()
+    return u * (0.35 + 0.65 * u)
+
+
+def place(chest, rng, margin, low=0.0):
+    """Draws a place in a lung.
+
+    Args:
+        chest: A `Chest`.
+        rng: NumPy Generator.
+        margin: Float, millimetres that stay free to the wall, the apex and the diaphragm.
+        low: Float in [0, 1); the share of the lung's height, from above, that is left out.
+
+    Returns:
+        (x, y, side), millimetres and -1 or 1.
+    """
+    side, body = sign(rng), chest.body
+    top, bottom = body.top + margin + 14, body.domes[side > 0] - margin
+    y = bottom - max(bottom - top, 0) * (1 - float(low)) * rng.random()
+    inner, outer = 26 + 0.5 * margin, float(chest.wall_at(y)) - margin
+    return side * (inner + max(outer - inner, 0) * rng.random()), y, side

@@ -1,0 +1,43 @@
+"""`mamsf-keras phantom`."""
+
+import sys
+
+import click
+
+
+@click.command(name="phantom")
+@click.option("--out", required=True, type=click.Path(), help="Folder to write, new or empty.")
+@click.option("--images", type=click.IntRange(20), default=2600, show_default=True, help="Number of images.")
+@click.option("--size", type=click.IntRange(32), default=256, show_default=True, help="Height and width in pixels.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Equal seeds give equal files.")
+@click.option(
+    "--tail",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="At least so many positive patients of each finding in each of train, validation and test.",
+)
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a processor]")
+@click.option("--overwrite", is_flag=True, help="Replace a folder of phantoms; any other folder is left alone.")
+def command(out, images, **options):
+    """Write a generated chest X-ray data set in the NIH layout. NOT medical data.
+
+    Every image is a drawing, with findings by their radiographic signs, label frequencies of the NIH table and
+    exact boxes. It serves to try and to test the software; a score on it says nothing about people.
+
+    \b
+    Example:
+      mamsf-keras phantom --out phantoms --images 2600 --tail 3
+    """
+    from mamsf_keras.data.phantom import write_phantoms
+
+    try:
+        with click.progressbar(length=images, label="Drawing", file=sys.stderr) as bar:
+            table = write_phantoms(out, images, **options, progress=bar.update)
+    except (ValueError, OSError) as error:
+        raise click.ClickException(" ".join(str(error).split())) from error
+    click.echo(
+        f"phantoms, not medical data: {out}\n"
+        f"{len(table)} images of {table['patient'].nunique()} patients\n"
+        f"next: mamsf-keras train --data-dir {out} --preset demo"
+    )

@@ -1,0 +1,118 @@
+"""Bad input through the command line: one `Error:` line, the right exit code, no traceback, nothing left behind."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+from tests.conftest import BACKEND, rewrite_table
+
+from mamsf_keras.cli import main
+
+TRAIN = ["train", "--weights", "none", "--backbone", "efficientnetv2-b0", "--image-size", "32", "--batch-size", "8"]
+
+
+def fails(tmp_path, arguments, code, *words):
+    before = sorted(path for path in tmp_path.rglob("*"))
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error:")]
+    assert result.exit_code == code, result.output
+    assert len(errors) == 1 and "Traceback" not in result.output, result.output
+    for word in words:
+        assert str(word) in errors[0]
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--decay", "1.5", ["0<=x<=1"]),
+        ("--decay", "fast", ["fast"]),
+        ("--batch-size", "0", ["x>=1"]),
+        ("--image-size", "-3", ["x>=32"]),
+        ("--epochs", "0", ["x>=1"]),
+        ("--backbone", "resnet50", ["efficientnetv2-b0", "efficientnetv2-s"]),
+        ("--augment", "wild", ["none", "light", "strong"]),
+        ("--learning-rate", "0", ["x>0"]),
+        ("--backend", "theano", ["tensorflow", "jax", "torch"]),
+        ("--preset", "none", ["demo"]),
+    ],
+)
+def test_bad_option_values_exit_2(tmp_path, option, value, words):
+    fails(tmp_path, ["train", "--data-dir", tmp_path, option, value], 2, option, *words)
+
+
+def test_missing_folder_and_tables(tmp_path):
+    run = tmp_path / "run"
+    fails(tmp_path, [*TRAIN, "--data-dir", tmp_path / "none", "--run-dir", run], 1, "none does not exist")
+    fails(tmp_path, [*TRAIN, "--data-dir", tmp_path, "--run-dir", run], 1, "has no table Data_Entry_2017.csv")
+    fails(tmp_path, ["evaluate", "--run-dir", tmp_path], 1, "is no run folder")
+
+
+def test_absent_image_unknown_finding_and_way_out_of_the_folder(small_nih, tmp_path):
+    train = [*TRAIN, "--data-dir", small_nih, "--run-dir", tmp_path / "run"]
+    next(small_nih.rglob("00000005_000.png")).unlink()
+    fails(tmp_path, train, 1, "1 of 80 images", "00000005_000.png", "--allow-missing")
+    rewrite_table(small_nih, lambda rows: [*rows[:2], [rows[2][0], "Scurvy", *rows[2][2:]], *rows[3:]])
+    fails(tmp_path, train, 1, "unknown findings on 1 rows", "Scurvy")
+    rewrite_table(small_nih, lambda rows: [*rows[:2], ["../../x", *rows[2][1:]], *rows[3:]])
+    fails(tmp_path, train, 1, "leave the data folder", "../../x")
+
+
+def test_existing_run_folder_is_left_alone(small_nih, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "mine.txt").write_text("mine")
+    fails(tmp_path, [*TRAIN, "--data-dir", small_nih, "--run-dir", run], 1, "exists", "--run-dir")
+    assert (run / "mine.txt").read_text() == "mine"
+
+
+def test_truncated_image_is_named_and_no_run_is_left(small_nih, tmp_path, toy_training):
+    path = next(small_nih.rglob("00000009_001.png"))
+    path.write_bytes(path.read_bytes()[:50])
+    train = [*TRAIN, "--data-dir", small_nih, "--run-dir", tmp_path / "run"]
+    fails(tmp_path, train, 1, path, "cannot be read as an image")
+
+
+def test_loss_that_is_not_finite(small_nih, tmp_path, toy_training):
+    train = [*TRAIN, "--data-dir", small_nih, "--run-dir", tmp_path / "run", "--learning-rate", "1e30", "--epochs", "9"]
+    fails(tmp_path, train, 1, "The loss became", "epoch")
+
+
+def test_validation_without_any_finding(small_nih, tmp_path, toy_training):
+    rewrite_table(small_nih, lambda rows: [rows[0], *[[row[0], "No Finding", *row[2:]] for row in rows[1:]]])
+    train = [*TRAIN, "--data-dir", small_nih, "--run-dir", tmp_path / "run"]
+    fails(tmp_path, train, 1, "no AUROC to choose the best model by")
+
+
+def test_weights_that_do_not_fit(small_nih, tmp_path):
+    (tmp_path / "x.weights.h5").write_text("no weights")
+    train = [*TRAIN, "--weights", tmp_path / "x.weights.h5", "--data-dir", small_nih, "--run-dir", tmp_path / "run"]
+    fails(tmp_path, train, 1, "x.weights.h5 does not fit efficientnetv2-b0")
+
+
+def test_model_file_that_is_none(small_nih, tmp_path):
+    from mamsf_keras import TrainConfig
+
+    run = tmp_path / "run"
+    run.mkdir()
+    TrainConfig(data_dir=str(small_nih)).save(run / "config.json")
+    fails(tmp_path, ["evaluate", "--run-dir", run], 1, "best.keras does not exist")
+    (run / "best.keras").write_text("no model")
+    fails(tmp_path, ["evaluate", "--run-dir", run], 1, "best.keras cannot be loaded as a .keras model")
+
+
+def test_another_backend_than_the_loaded_one_is_an_error(tmp_path):
+    import keras
+
+    other = {"tensorflow": "jax", "jax": "tensorflow", "torch": "tensorflow"}[keras.backend.backend()]
+    fails(tmp_path, ["evaluate", "--run-dir", tmp_path, "--backend", other], 1, "needs a new process")
+
+
+def test_keras_backend_of_the_environment_is_honoured(tmp_path):
+    code = "import sys; from mamsf_keras.cli import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", code, "evaluate", "--run-dir", str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "KERAS_BACKEND": "theano"})
+    assert result.returncode == 2 and "must be one of tensorflow, jax, torch. Received: theano" in result.stderr
+    assert BACKEND in ("tensorflow", "jax", "torch")

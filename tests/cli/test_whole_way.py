@@ -1,0 +1,87 @@
+"""From nothing to a served model through the command line, with a toy in place of the EfficientNet."""
+
+import json
+import math
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from sklearn.metrics import roc_auc_score
+
+from mamsf_keras import FINDINGS, load_model
+from mamsf_keras.cli import main
+
+
+def run(*arguments):
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def strict_json(path):
+    def refuse(constant):
+        raise ValueError(constant)
+
+    return json.loads(path.read_text(), parse_constant=refuse)
+
+
+def test_phantoms_to_evaluation_and_export(tmp_path, toy_training):
+    data, folder = tmp_path / "phantoms", tmp_path / "run"
+    run("phantom", "--out", data, "--images", 400, "--size", 32, "--tail", 1)
+    text = run(
+        *("train", "--data-dir", data, "--run-dir", folder, "--weights", "none", "--image-size", 32),
+        *("--batch-size", 16, "--epochs", 2),
+    )
+    assert "patient overlap: train/validation 0, train/test 0, validation/test 0" in text
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "best.keras",
+        "config.json",
+        "environment.json",
+        "history.csv",
+        "last.keras",
+    ]
+    history = pd.read_csv(folder / "history.csv")
+    assert history["epoch"].tolist() == [0, 1] and history["val_auroc"].between(0, 1).all()
+    assert strict_json(folder / "environment.json")["backend"] == keras.backend.backend()
+    text = run("evaluate", "--run-dir", folder)
+    metrics = strict_json(folder / "metrics-test.json")
+    frame = pd.read_csv(folder / "predictions-test.csv", dtype={"patient": str})
+    assert list(frame) == ["image", "patient", *FINDINGS, *(f"{name}_label" for name in FINDINGS)]
+    assert set(frame["image"]) == set((data / "test_list.txt").read_text().split())
+    scores = {name: roc_auc_score(frame[f"{name}_label"], frame[name]) for name in FINDINGS}
+    for name, row in metrics["findings"].items():
+        assert row["auroc"] == pytest.approx(scores[name], abs=1e-9)
+        assert (row["positives"], row["images"]) == (frame[f"{name}_label"].sum(), len(frame))
+        assert f"{row['auroc']:.4f}" in text
+    assert metrics["mean_auroc"] == pytest.approx(math.fsum(scores.values()) / 14)
+    if keras.backend.backend() == "tensorflow":
+        text = run("export", "--run-dir", folder, "--out", tmp_path / "served" / "toy")
+        assert (tmp_path / "served" / "toy" / "1" / "saved_model.pb").is_file() and "largest difference" in text
+        assert (tmp_path / "served" / "toy" / "toy-1.tflite").is_file()
+
+
+def test_split_without_positives_of_a_finding_is_no_error(small_nih, tmp_path, toy_training):
+    folder = tmp_path / "run"
+    run(
+        *("train", "--data-dir", small_nih, "--run-dir", folder, "--weights", "none", "--image-size", 32),
+        *("--batch-size", 8, "--epochs", 1, "--decay", "0.9"),
+    )
+    text = run("evaluate", "--run-dir", folder)
+    metrics = strict_json(folder / "metrics-test.json")
+    assert metrics["findings"]["Hernia"] == {"auroc": None, "average_precision": None, "positives": 0, "images": 24}
+    assert "Hernia" in metrics["undefined"] and "undefined and left out of the mean" in text
+    assert len(metrics["undefined"]) == 12 and metrics["mean_auroc"] is not None
+
+
+def test_files_for_use_are_the_trained_model_with_sigmoid_and_disarmed(small_nih, tmp_path, toy_training):
+    from mamsf_keras import TrainConfig, train
+
+    train(TrainConfig(str(small_nih), weights="none", image_size=32, batch_size=8, epochs=2), tmp_path / "run")
+    model = load_model(tmp_path / "run" / "last.keras")
+    assert model.classifier_activation == "sigmoid" and model.optimizer is None
+    assert float(model.anchor.armed) == 0
+    assert keras.ops.convert_to_numpy(model.anchor.clock).tolist() == [0, 12]  # 50 training images, 2 epochs
+    shadow, online = (np.concatenate([w.ravel() for w in b.get_weights()]) for b in (model.anchor.shadow, model.final_block))
+    assert (shadow != online).mean() > 0.5

@@ -1,0 +1,57 @@
+import json
+
+import numpy as np
+import pytest
+
+from mamsf_keras.evaluation.metrics import metrics_table, per_finding, summarize
+
+
+def pair_count(labels, scores):
+    """AUROC as the part of (positive, negative) pairs in the right order, a tie counting one half."""
+    positive, negative = scores[labels == 1], scores[labels == 0]
+    pairs = positive[:, None] - negative[None]
+    return ((pairs > 0) + 0.5 * (pairs == 0)).mean()
+
+
+def average_precision(labels, scores):
+    """Precision at each positive's rank, averaged; without ties."""
+    ranked = labels[np.argsort(-scores)]
+    precision = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
+    return precision[ranked == 1].mean()
+
+
+def test_metrics_equal_counting_by_hand():
+    rng = np.random.default_rng(0)
+    labels = (rng.random((300, 2)) < [0.3, 0.02]).astype(float)
+    scores = rng.random((300, 2)) + 0.3 * labels
+    metrics = per_finding(labels, scores, ("A", "B"))
+    for i, name in enumerate("AB"):
+        assert metrics[name]["auroc"] == pytest.approx(pair_count(labels[:, i], scores[:, i]))
+        assert metrics[name]["average_precision"] == pytest.approx(average_precision(labels[:, i], scores[:, i]))
+        assert (metrics[name]["positives"], metrics[name]["images"]) == (labels[:, i].sum(), 300)
+
+
+def test_missing_labels_are_left_out():
+    labels = np.array([[1], [0], [np.nan], [np.nan], [1], [0]])
+    scores = np.array([[0.9], [0.2], [0.1], [0.95], [0.7], [0.8]])
+    assert per_finding(labels, scores, ["A"])["A"] == {
+        "auroc": 0.75,
+        "average_precision": pytest.approx((1 + 2 / 3) / 2),
+        "positives": 2,
+        "images": 4,
+    }
+
+
+def test_undefined_findings_are_named_and_left_out_of_the_mean():
+    labels = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 1]], float)
+    summary = summarize(labels, np.array([[0.9, 0.1, 0.2], [0.3, 0.3, 0.3], [0.8, 0.2, 0.1]]), ("A", "B", "C"))
+    assert summary["mean_auroc"] == summary["findings"]["A"]["auroc"] == 1.0
+    assert summary["undefined"] == ["B", "C"] and summary["findings"]["B"]["auroc"] is None
+    assert '"auroc": null' in json.dumps(summary, allow_nan=False)
+    text = metrics_table(summary)
+    assert text.splitlines()[2].split() == ["B", "undefined", "undefined", "0", "3"]
+    assert "left out of the mean (images of one kind only): B, C" in text
+
+
+def test_nothing_defined_has_no_mean():
+    assert summarize(np.zeros((3, 1)), np.zeros((3, 1)), ["A"])["mean_auroc"] is None

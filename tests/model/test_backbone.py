@@ -1,0 +1,93 @@
+import h5py
+import keras
+import numpy as np
+import pytest
+from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
+
+from mamsf_keras.model.backbone import VARIANTS, efficientnetv2, preprocessing
+
+FINAL_BLOCK_B0 = 825_392
+FULL_B0 = 5_919_312
+
+
+@pytest.fixture(scope="module")
+def b0():
+    return efficientnetv2("efficientnetv2-b0", image_size=32)
+
+
+@pytest.mark.parametrize("name", ["efficientnetv2-b0", "efficientnetv2-s"])
+@pytest.mark.tensorflow
+def test_preprocessing_equals_that_of_keras(name):
+    full = VARIANTS[name](include_top=False, weights=None, input_shape=(32, 32, 3), include_preprocessing=True)
+    stem = next(layer for layer in full.layers if layer.name == "stem_conv")
+    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    expected = keras.Model(full.input, stem.input).predict(images, verbose=0)
+    np.testing.assert_allclose(preprocessing(name)(images), expected, atol=2e-6)
+
+
+def test_cut_keeps_the_network_whole(b0):
+    features, final_block = b0
+    assert final_block.count_params() == FINAL_BLOCK_B0
+    assert features.count_params() + final_block.count_params() == FULL_B0
+    assert [layer.name for layer in final_block.layers[1:3]] == ["block6h_expand_conv", "block6h_expand_bn"]
+
+
+@pytest.mark.tensorflow
+def test_the_two_parts_compute_what_keras_computes(b0):
+    features, final_block = b0
+    full = VARIANTS["efficientnetv2-b0"](
+        include_top=False, weights=None, input_shape=(32, 32, 3), include_preprocessing=True
+    )
+    ours = {weight.path: weight for weight in features.weights + final_block.weights}
+    for weight in full.weights:
+        if weight.path in ours:  # all but the counts of Keras' Normalization layer
+            ours[weight.path].assign(weight)
+    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    outputs = final_block.predict(features.predict(images, verbose=0), verbose=0)
+    expected = full.predict(images, verbose=0)
+    assert expected.std() > 0
+    np.testing.assert_allclose(outputs, expected, atol=1e-3 * expected.std())
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("name", ["b0.weights.h5", "b0_notop.h5", "b0.keras"])
+def test_weights_of_every_file_kind_arrive(tmp_path, name):
+    source = VARIANTS["efficientnetv2-b0"](include_top=False, weights=None)
+    for weight in source.weights:
+        weight.assign(np.random.default_rng(len(weight.path)).uniform(0.1, 1, weight.shape))
+    if name.endswith("notop.h5"):  # as Keras keeps the ImageNet weights
+        with h5py.File(tmp_path / name, "w") as file:
+            save_weights_to_hdf5_group(file, source)
+    else:
+        (source.save if name.endswith(".keras") else source.save_weights)(tmp_path / name)
+    features, final_block = efficientnetv2("efficientnetv2-b0", weights=tmp_path / name, image_size=32)
+    saved = {weight.path: weight for weight in source.weights}
+    for weight in features.weights + final_block.weights:
+        np.testing.assert_array_equal(weight, saved[weight.path])
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path):
+    toy = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    toy.save_weights(tmp_path / "toy.weights.h5")
+    (tmp_path / "text.weights.h5").write_text("no weights")
+    for wrong in ("toy.weights.h5", "text.weights.h5"):
+        with pytest.raises(ValueError, match=f"{wrong} does not fit efficientnetv2-b0 without its top"):
+            efficientnetv2("efficientnetv2-b0", weights=tmp_path / wrong, image_size=32)
+    with pytest.raises(FileNotFoundError, match="nowhere.h5 does not exist"):
+        efficientnetv2("efficientnetv2-b0", weights=tmp_path / "nowhere.h5", image_size=32)
+
+
+def test_failed_download_names_the_ways_out(monkeypatch):
+    def no_network(weights, **options):
+        raise Exception("URL fetch failure on https://example.org: None -- [Errno -2] Name or service not known")
+
+    monkeypatch.setitem(VARIANTS, "efficientnetv2-s", no_network)
+    with pytest.raises(ConnectionError, match="--weights FILE .* --weights none"):
+        efficientnetv2("efficientnetv2-s", weights="imagenet")
+
+
+def test_unknown_name_and_cut_name_the_valid_ones():
+    with pytest.raises(ValueError, match="must be one of efficientnetv2-b0, .*Received: resnet50"):
+        efficientnetv2("resnet50")
+    with pytest.raises(ValueError, match="`cut` must be final_block. Received: tail"):
+        efficientnetv2("efficientnetv2-b0", cut="tail")

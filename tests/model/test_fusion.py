@@ -1,0 +1,28 @@
+import keras
+import numpy as np
+
+from mamsf_keras.model.fusion import MultiScaleFusion
+
+
+def test_shapes_and_parameters():
+    fusion = MultiScaleFusion(filters=4, output_filters=10)
+    outputs = fusion(np.zeros((2, 5, 5, 6), "float32"))
+    assert outputs.shape == (2, 5, 5, 10) == fusion.compute_output_shape((2, 5, 5, 6))
+    branches = (6 * 4) + (6 * 4 + 9 * 4 * 4) + (6 * 4 + 25 * 4 * 4)
+    batch_norms = 4 * (4 * 5 + 10)
+    assert fusion.count_params() == branches + 3 * 4 * 10 + batch_norms
+
+
+def test_it_sees_two_pixels_far_and_no_farther():
+    fusion = MultiScaleFusion(filters=4, output_filters=3)
+    blank = np.zeros((1, 11, 11, 2), "float32")
+    dot = blank.copy()
+    dot[0, 5, 5] = 1.0
+    change = np.abs(keras.ops.convert_to_numpy(fusion(dot) - fusion(blank)))[0].max(axis=-1)
+    rows, columns = np.nonzero(change > 1e-7)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (3, 7, 3, 7)
+
+
+def test_config_round_trip():
+    fusion = MultiScaleFusion(filters=4, output_filters=10, kernel_sizes=(1, 7))
+    assert MultiScaleFusion.from_config(fusion.get_config()).get_config() == fusion.get_config()

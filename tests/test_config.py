@@ -1,0 +1,49 @@
+import dataclasses
+
+import pytest
+
+from mamsf_keras.config import CHOICES, PRESETS, TrainConfig
+from mamsf_keras.findings import FINDINGS, HEAD, IMAGES, MEDIUM, POSITIVES, TAIL
+
+
+def test_round_trip(tmp_path):
+    config = TrainConfig("data", decay=0.99, seed=3, anchor=False)
+    config.save(tmp_path / "config.json")
+    assert TrainConfig.load(tmp_path / "config.json") == config
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"decay": 1.5}, r"`decay` must be auto or in \[0, 1\]. Received: decay=1.5."),
+        ({"batch_size": 0}, "`batch_size` must be at least 1. Received: batch_size=0."),
+        ({"image_size": -3}, "`image_size` must be at least 32"),
+        ({"backbone": "resnet50"}, "`backbone` must be one of efficientnetv2-b0"),
+        ({"learning_rate": float("nan")}, "`learning_rate` must be above 0"),
+    ],
+)
+def test_bad_values(values, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig("data", **values)
+
+
+def test_file_that_is_none(tmp_path):
+    for text in ("{", '{"data_dir": "x", "colour": 1}', "[]"):
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(ValueError, match="config.json is no configuration of a run"):
+            TrainConfig.load(tmp_path / "config.json")
+
+
+def test_presets_are_valid_and_backbones_are_those_of_the_model():
+    from mamsf_keras.model.backbone import VARIANTS
+
+    assert set(CHOICES["backbone"]) == set(VARIANTS)
+    for values in PRESETS.values():
+        assert dataclasses.asdict(TrainConfig("data", **values)).items() >= values.items()
+
+
+def test_groups_part_the_findings():
+    assert sorted((*HEAD, *MEDIUM, *TAIL)) == sorted(FINDINGS) and len(FINDINGS) == 14
+    assert TAIL == ("Pneumonia", "Fibrosis", "Hernia")
+    assert min(POSITIVES[name] for name in HEAD) > 0.05 * IMAGES > max(POSITIVES[name] for name in MEDIUM)

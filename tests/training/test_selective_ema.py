@@ -1,0 +1,153 @@
+import keras
+import numpy as np
+import pytest
+from tests.conftest import toy_backbone
+
+from mamsf_keras import MAMSFNet, SelectiveEMACallback, load_model
+from mamsf_keras.training.losses import CellwiseBCE
+from mamsf_keras.training.selective_ema import disarm
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (32, 32, 32, 1), dtype=np.uint8)
+LABELS = (RNG.random((32, 2)) < 0.4).astype("float32")
+
+
+def values(block):
+    return [keras.ops.convert_to_numpy(weight).copy() for weight in block.weights]
+
+
+def toy_model(**options):
+    keras.utils.set_random_seed(0)
+    model = MAMSFNet(toy_backbone(), ("A", "B"), classifier_activation=None)
+    model.compile(keras.optimizers.Adam(0.05, **options), CellwiseBCE())
+    return model
+
+
+class Record(keras.callbacks.Callback):
+    """Keeps the online weights before the first and after each step."""
+
+    def on_train_begin(self, logs=None):
+        self.online = [values(self.model.anchor.online)]
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.online.append(values(self.model.anchor.online))
+
+
+def fit(model, *callbacks, epochs=1):
+    return model.fit(IMAGES, LABELS, batch_size=4, epochs=epochs, verbose=0, callbacks=list(callbacks))
+
+
+def numpy_shadow(start, online, decay):
+    """The written rule in float64: at step t the shadow takes in the weights as step t - 1 left them."""
+    shadow = [value.astype(np.float64) for value in start]
+    for t, weights in enumerate(online[:-1]):
+        d = decay(t)
+        shadow = [d * s + (1 - d) * w for s, w in zip(shadow, weights, strict=True)]
+    return shadow
+
+
+def relative_error(got, expected):
+    got, expected = (np.concatenate([v.ravel() for v in x]) for x in (got, expected))
+    return np.linalg.norm(got - expected) / np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "decay"),
+    [
+        ({"decay": 0.9}, lambda t: 0.9),
+        ({"decay": 0.95, "warmup": "ratio"}, lambda t: min(0.95, (1 + t) / (10 + t))),
+        ({"decay": 0.9, "start": 3}, lambda t: 0.9 if t >= 3 else 0.0),
+    ],
+)
+def test_shadow_equals_numpy(options, decay):
+    model, record = toy_model(), Record()
+    for weight in model.anchor.shadow.weights:
+        weight.assign(weight + 0.5)
+    start = values(model.anchor.shadow)
+    fit(model, SelectiveEMACallback(**options), record, epochs=4)
+    assert len(record.online) == 33
+    assert relative_error(values(model.anchor.shadow), numpy_shadow(start, record.online, decay)) < 1e-6
+    assert relative_error(values(model.anchor.shadow), values(model.anchor.online)) > 1e-3
+    assert keras.ops.convert_to_numpy(model.anchor.clock).tolist() == [0, 32]
+
+
+def test_accumulation_moves_the_shadow_once_in_a_window():
+    model, record = toy_model(gradient_accumulation_steps=4), Record()
+    start = values(model.anchor.shadow)
+    fit(model, SelectiveEMACallback(0.9), record)
+    # batch-norm statistics move at every micro-step; the shadow takes them in at the first of each window
+    firsts = [*record.online[:-1:4], record.online[-1]]
+    assert relative_error(values(model.anchor.shadow), numpy_shadow(start, firsts, lambda t: 0.9)) < 1e-6
+    assert keras.ops.convert_to_numpy(model.anchor.clock).tolist() == [0, 2]
+
+
+def still(model, action):
+    before = values(model.anchor.shadow)
+    action()
+    return all((a == b).all() for a, b in zip(before, values(model.anchor.shadow), strict=True))
+
+
+def test_shadow_stands_still_without_the_callback_and_outside_fit():
+    model = toy_model()
+    assert still(model, lambda: fit(model))
+    fit(model, SelectiveEMACallback(0.5))
+    assert still(model, lambda: model.evaluate(IMAGES, LABELS, verbose=0))
+    assert still(model, lambda: model.predict(IMAGES, verbose=0))
+    assert still(model, lambda: fit(model))
+
+
+def test_decay_one_never_moves_and_a_second_fit_takes_its_own_policy():
+    model = toy_model()
+    assert still(model, lambda: fit(model, SelectiveEMACallback(1.0)))
+    record = Record()
+    start = values(model.anchor.shadow)
+    fit(model, SelectiveEMACallback(0.7), record)
+    assert relative_error(values(model.anchor.shadow), numpy_shadow(start, record.online, lambda t: 0.7)) < 1e-6
+
+
+def test_file_saved_inside_fit_is_not_armed(tmp_path):
+    class SaveInside(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.save(tmp_path / "inside.keras")
+
+    model = toy_model()
+    fit(model, SelectiveEMACallback(0.5), SaveInside())
+    again = load_model(tmp_path / "inside.keras")
+    again.compile(keras.optimizers.Adam(0.05), CellwiseBCE())
+    assert still(again, lambda: fit(again))
+    assert keras.ops.convert_to_numpy(again.anchor.clock).tolist() == [0, 8]
+
+
+def test_disarm_after_an_exception():
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise KeyboardInterrupt
+
+    model = toy_model()
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, SelectiveEMACallback(0.5), Stop())
+    disarm(model)
+    assert still(model, lambda: fit(model))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"decay": 1.5}, r"`decay` must be in \[0, 1\]. Received: decay=1.5."),
+        ({"decay": -0.1}, "`decay` must be in"),
+        ({"decay": float("nan")}, "`decay` must be in"),
+        ({"warmup": "slow"}, "`warmup` must be None, 'ratio' or 'power'. Received: warmup='slow'."),
+        ({"start": -1}, "`start` must be at least 0"),
+        ({"cosine_updates": 0}, "`cosine_updates` must be at least 1"),
+    ],
+)
+def test_values_out_of_range(options, message):
+    with pytest.raises(ValueError, match=message):
+        SelectiveEMACallback(**options)
+
+
+def test_a_model_without_an_anchor_is_refused():
+    model = MAMSFNet(toy_backbone(), ("A", "B"), anchor=False)
+    model.compile("adam", "binary_crossentropy")
+    with pytest.raises(ValueError, match="has none"):
+        fit(model, SelectiveEMACallback())
