@@ -1,7 +1,6 @@
 """`mamsf-keras evaluate`."""
 
 import click
-
 from mamsf_keras.cli.backend import backend_option
 
 

@@ -1,7 +1,6 @@
 """`mamsf-keras export`."""
 
 import click
-
 from mamsf_keras.cli.backend import use_backend
 
 FORMATS = ("saved-model", "tflite")

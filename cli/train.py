@@ -4,8 +4,8 @@ import dataclasses
 import datetime
 
 import click
-
 from mamsf_keras.cli.backend import backend_option
+
 from mamsf_keras.config import CHOICES, PRESETS, TrainConfig
 
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainConfig)}

@@ -61,7 +61,12 @@ def read_tables(data_dir) -> Studies:
     if path is None:
         raise FileNotFoundError(f"{data_dir} has no table {TABLES[1]} (or {TABLES[0]}).")
     raw = read_csv(path, required=("Image Index", "Finding Labels", "Patient ID"))
-    table = pd.DataFrame({"image": raw["Image Index"], "patient": raw["Patient ID"].map({text: patient_key(text) for text in raw["Patient ID"].unique()})})
+    table = pd.DataFrame(
+        {
+            "image": raw["Image Index"],
+            "patient": raw["Patient ID"].map({text: patient_key(text) for text in raw["Patient ID"].unique()}),
+        }
+    )
     blank = pd.Series("", index=raw.index)
     table["follow_up"] = pd.to_numeric(raw.get("Follow-up #", blank), errors="coerce")
     table["age"] = pd.to_numeric(raw.get("Patient Age", blank).str.extract(r"(\d+)")[0], errors="coerce")

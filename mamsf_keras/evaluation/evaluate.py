@@ -57,6 +57,8 @@ def evaluate(run_dir, data_dir=None, split="test") -> dict:
         "patients": int(table["patient"].nunique()),
         **summarize(stream.labels, probabilities, model.findings),
     }
-    write_predictions(Path(run_dir) / f"predictions-{split}.csv", predictions_frame(table, model.findings, probabilities))
+    write_predictions(
+        Path(run_dir) / f"predictions-{split}.csv", predictions_frame(table, model.findings, probabilities)
+    )
     write_json(Path(run_dir) / f"metrics-{split}.json", summary)
     return summary

@@ -37,5 +37,3 @@ def write_predictions(path, frame: pd.DataFrame):
     temporary = Path(path).with_name(f".{Path(path).name}.part")
     frame.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
     temporary.replace(path)
-
-

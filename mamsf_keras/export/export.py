@@ -64,7 +64,9 @@ def export_model(model, images, out, formats=FORMATS) -> dict[str, tuple[Path, P
             else:
                 write_tflite(module, whole[name], model.findings)
             run = run_saved_model if name == "saved-model" else run_tflite
-            parity[name] = compare(truth, _in_batches(lambda batch, run=run, name=name: run(whole[name], batch), images))
+            parity[name] = compare(
+                truth, _in_batches(lambda batch, run=run, name=name: run(whole[name], batch), images)
+            )
             if not parity[name].passes:
                 raise ValueError(f"The {name} export is not left there, for it differs too much: {parity[name]}.")
         paths = _publish(whole, out)

@@ -23,7 +23,9 @@ class ServingModule(tf.Module):
 
         @tf.function(input_signature=probabilities.input_signature)
         def serve(images):
-            findings = tf.repeat(names[tf.newaxis], tf.shape(images)[0], axis=0)  # REST and batching need a row an image
+            findings = tf.repeat(
+                names[tf.newaxis], tf.shape(images)[0], axis=0
+            )  # REST and batching need a row an image
             return {**probabilities(images), "findings": findings}
 
         self.probabilities = probabilities

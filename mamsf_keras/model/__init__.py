@@ -1,0 +1,1 @@
+"""The network: backbone, momentum anchor, multi-scale fusion, classifier."""

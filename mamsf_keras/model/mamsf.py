@@ -58,9 +58,7 @@ class MAMSFNet(keras.Model):
         self.anchor = MomentumAnchor(self.final_block, name="anchor") if anchor else None
         self.fusion = MultiScaleFusion(name="fusion") if fusion else None
         self.pool = layers.GlobalAveragePooling2D(dtype="float32", name="pool")
-        self.classifier = layers.Dense(
-            len(self.findings), classifier_activation, dtype="float32", name="classifier"
-        )
+        self.classifier = layers.Dense(len(self.findings), classifier_activation, dtype="float32", name="classifier")
         self.classifier_activation = classifier_activation
         self.build((*self.features.input_shape[:3], 1))
 

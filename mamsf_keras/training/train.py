@@ -90,9 +90,7 @@ def build_model(config: TrainConfig, findings, steps_per_epoch: int) -> MAMSFNet
         fusion=config.fusion,
         classifier_activation=None,
     )
-    model.compile(
-        adamw(config, steps_per_epoch * config.epochs), CellwiseBCE(), jit_compile=resolve_jit(config.jit)
-    )
+    model.compile(adamw(config, steps_per_epoch * config.epochs), CellwiseBCE(), jit_compile=resolve_jit(config.jit))
     model.optimizer.build(model.trainable_variables)  # else TensorFlow traces the step twice: 50 s more on two cores
     return model
 

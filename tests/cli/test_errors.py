@@ -6,9 +6,9 @@ import sys
 
 import pytest
 from click.testing import CliRunner
-from tests.conftest import BACKEND, rewrite_table
-
 from mamsf_keras.cli import main
+
+from tests.conftest import BACKEND, rewrite_table
 
 TRAIN = ["train", "--weights", "none", "--backbone", "efficientnetv2-b0", "--image-size", "32", "--batch-size", "8"]
 

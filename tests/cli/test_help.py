@@ -4,7 +4,6 @@ import time
 
 import pytest
 from click.testing import CliRunner
-
 from mamsf_keras.cli import COMMANDS, main
 
 HELP = "import sys; from mamsf_keras.cli import main; main(['--help'], standalone_mode=False)"

@@ -2,11 +2,11 @@ import time
 
 import pytest
 from PIL import Image
-from tests.conftest import HEADER, rewrite_table, simple_rows, write_nih
 
 from mamsf_keras.data.chestxray14 import read_boxes, read_studies, read_tables
 from mamsf_keras.data.splits import overlap, split
 from mamsf_keras.findings import FINDINGS, IMAGES, NO_FINDING, POSITIVES
+from tests.conftest import HEADER, rewrite_table, simple_rows, write_nih
 
 
 def counts(studies):
@@ -62,7 +62,9 @@ def test_comma_too_many_on_one_row(small_nih):
     assert counts(read_studies(small_nih)) == before
 
 
-@pytest.mark.parametrize("row", [["x.png", "", "Mass", "0", "1", "5", "F", "PA", "1", "1", "1", "1"], ["x.png", "Mass"]])
+@pytest.mark.parametrize(
+    "row", [["x.png", "", "Mass", "0", "1", "5", "F", "PA", "1", "1", "1", "1"], ["x.png", "Mass"]]
+)
 def test_row_of_another_width_is_named(small_nih, row):
     rewrite_table(small_nih, lambda rows: [*rows[:4], row, *rows[5:]])
     with pytest.raises(ValueError, match=rf"line 5: {len(row)} fields where the header has 11"):

@@ -2,6 +2,7 @@ import zipfile
 
 import numpy as np
 import pytest
+
 from tests.conftest import toy_backbone
 
 pytestmark = pytest.mark.tensorflow
@@ -66,7 +67,9 @@ def test_an_export_that_differs_is_not_left_there(tmp_path, model, monkeypatch):
 
     true = saved_model.run_saved_model
     monkeypatch.setattr(saved_model, "run_saved_model", lambda folder, images: true(folder, images) + 2e-4)
-    with pytest.raises(ValueError, match=r"The saved-model export is not left there.*largest difference from Keras 0.0002"):
+    with pytest.raises(
+        ValueError, match=r"The saved-model export is not left there.*largest difference from Keras 0.0002"
+    ):
         export_model(model, IMAGES, tmp_path / "toy")
     assert list(tmp_path.iterdir()) == []
 

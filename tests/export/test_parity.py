@@ -11,7 +11,9 @@ def test_figures_by_hand():
     assert parity.part_of_spread == pytest.approx(2e-4) and parity.passes
 
 
-@pytest.mark.parametrize(("spread", "difference", "passes"), [(0.1, 9e-5, True), (0.1, 2e-4, False), (1e-3, 2e-5, False)])
+@pytest.mark.parametrize(
+    ("spread", "difference", "passes"), [(0.1, 9e-5, True), (0.1, 2e-4, False), (1e-3, 2e-5, False)]
+)
 def test_both_bounds_hold(spread, difference, passes):
     keras = np.array([[0.5 - spread], [0.5 + spread]])
     assert compare(keras, keras + difference).passes is passes

@@ -1,9 +1,9 @@
 import keras
 import numpy as np
 import pytest
-from tests.conftest import toy_backbone
 
 from mamsf_keras import FINDINGS, MAMSFNet, load_model
+from tests.conftest import toy_backbone
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1), dtype=np.uint8)
 

@@ -3,9 +3,9 @@ import math
 import keras
 import numpy as np
 import pytest
-from tests.conftest import toy_backbone
 
 from mamsf_keras.model.momentum_anchor import MomentumAnchor, decay_at, ema
+from tests.conftest import toy_backbone
 
 
 def d(t, decay, a=0.0, gamma=1.0, power=1.0, start=0.0, rate=0.0):

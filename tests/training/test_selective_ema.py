@@ -1,11 +1,11 @@
 import keras
 import numpy as np
 import pytest
-from tests.conftest import toy_backbone
 
 from mamsf_keras import MAMSFNet, SelectiveEMACallback, load_model
 from mamsf_keras.training.losses import CellwiseBCE
 from mamsf_keras.training.selective_ema import disarm
+from tests.conftest import toy_backbone
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (32, 32, 32, 1), dtype=np.uint8)

@@ -1,0 +1,45 @@
+# `make demo` and `make test` work on a fresh machine with Python 3.11 or newer; each makes what it needs in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+DATA_DIR ?= phantoms
+RUN_DIR ?= runs/demo
+BACKENDS := tensorflow jax torch
+
+.PHONY: demo lint test test-slow clean
+
+# Phantoms (or DATA_DIR=...) -> train -> evaluate -> export. No download of weights or data.
+demo: .venv/installed
+	@test -e $(DATA_DIR) || $(BIN)/mamsf-keras phantom --out $(DATA_DIR) --images 2600 --size 128 --tail 4
+	$(BIN)/mamsf-keras train --data-dir $(DATA_DIR) --preset demo --run-dir $(RUN_DIR)
+	$(BIN)/mamsf-keras evaluate --run-dir $(RUN_DIR)
+	$(BIN)/mamsf-keras export --run-dir $(RUN_DIR) --out saved_models/demo
+	@echo "data: $(DATA_DIR)   run: $(RUN_DIR)   models: saved_models/demo"
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# The suite on each backend; MAMSF_NIH_DIR=... adds the tests on real images.
+test: lint
+	@for backend in $(BACKENDS); do \
+		echo "== $$backend"; \
+		KERAS_BACKEND=$$backend $(BIN)/python -m pytest -q -m "not slow" || exit 1; \
+	done
+
+test-slow: .venv/installed-dev
+	@for backend in $(BACKENDS); do \
+		echo "== $$backend, slow"; \
+		KERAS_BACKEND=$$backend $(BIN)/python -m pytest -q -m slow || exit 1; \
+	done
+
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev,jax,torch]"
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info
