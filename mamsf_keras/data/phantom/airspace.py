@@ -22,7 +22,7 @@ def patch(chest, rng, radii, grain, low=0.0):
 
 def infiltration(chest, vessels, rng):
     """Draws one to three faint hazy patches, each ill-defined, anywhere."""
-    strength = 0.1 + 0.16 * severity(rng)
+    strength = 0.16 + 0.24 * severity(rng)
     count = 1 + int(rng.integers(3))
     return [
         strength * patch(chest, rng, (rng.uniform(28, 58), rng.uniform(28, 58)), 13) * rng.uniform(0.8, 1.1)
@@ -33,7 +33,7 @@ def infiltration(chest, vessels, rng):
 def pneumonia(chest, vessels, rng):
     """Draws one dense clumpy patch in one lung, more often low."""
     radii = rng.uniform(32, 58), rng.uniform(26, 46)
-    strength = 0.15 + 0.25 * severity(rng)
+    strength = 0.24 + 0.3 * severity(rng)
     return [strength * patch(chest, rng, radii, 7, low=0.25 * rng.integers(3))]
 
 
@@ -47,7 +47,7 @@ def consolidation(chest, vessels, rng):
     inside = np.clip(-below if upper else below, -3, None)
     lobe = ramp(inside, 4) * ramp(reach - inside, 0.7 * reach) * chest.half(side) * chest.lungs
     lobe *= ramp(chest.across - rng.uniform(-20, 45), 40)
-    strength = 0.12 + 0.22 * severity(rng)
+    strength = 0.16 + 0.25 * severity(rng)
     lobe *= strength * (0.9 + 0.25 * chest.noise(rng, 16))
     return [lobe - lobe * np.clip(vessels * 10, 0, 1.2)]
 
@@ -56,7 +56,7 @@ def edema(chest, vessels, rng):
     """Draws haze around both hila like a bat's wings, and short lines at the lower walls."""
     dx = (chest.across - rng.uniform(34, 46)) * (1 / rng.uniform(56, 78))
     dy = (chest.y - chest.body.top - rng.uniform(104, 122)) * (1 / rng.uniform(68, 95))
-    strength = 0.1 + 0.2 * severity(rng)
+    strength = 0.12 + 0.24 * severity(rng)
     wings = bell(dx * dx + dy * dy) * (1 + 0.4 * chest.noise(rng, 14))
     wings *= strength * (1 + rng.uniform(-0.25, 0.25) * (2 * chest.left - 1))
     rows = ramp(1.1 - np.abs((chest.y - chest.body.rib_phase) % np.float32(8.5) - 4), 1.6)
@@ -70,7 +70,7 @@ def fibrosis(chest, vessels, rng):
     net = ramp(0.1 - np.abs(wide + middle), 0.16)
     net += 0.7 * ramp(0.1 - np.abs(middle - narrow), 0.18)
     where = ramp(chest.y - chest.base + rng.uniform(75, 130), 70) * ramp(chest.across - 48, 60)
-    strength = 0.1 + 0.17 * severity(rng)
+    strength = 0.16 + 0.22 * severity(rng)
     return [strength * (net + 0.25) * where * chest.lungs]
 
 
@@ -78,7 +78,7 @@ def atelectasis(chest, vessels, rng):
     """Draws lost volume: a raised half of the diaphragm under bands or a basal wedge."""
     side, grade = sign(rng), severity(rng)
     body = chest.body
-    raised = rng.uniform(5, 9) + 15 * grade
+    raised = rng.uniform(5, 9) + 20 * grade
     t = chest.across * (1 / body.half_width) - 0.48
     loss = 0.36 * ramp(chest.y - chest.floor + raised * bump(t * (1 / 0.62)), 4) * chest.air
     draw = wedge if rng.random() < 0.35 else bands
@@ -90,14 +90,15 @@ def bands(chest, rng, floor, grade):
     plates = 0
     for _ in range(1 + int(rng.integers(2))):
         middle, y = rng.uniform(0.45, 0.7) * chest.body.half_width, floor - rng.uniform(6, 42)
-        slope, half, thick = rng.uniform(-0.35, 0.35), rng.uniform(28, 52), rng.uniform(2, 3.5) + 2.5 * grade
+        slope, half, thick = rng.uniform(-0.35, 0.35), rng.uniform(28, 52), rng.uniform(2, 3.5) + 3 * grade
         plate = ramp(thick - np.abs(chest.y - y - slope * (chest.across - middle)), 2.5)
         plates = np.maximum(plates, plate * bump((chest.across - middle) * (1 / half)))
-    return (0.13 + 0.14 * grade) * plates * chest.lungs
+    return (0.16 + 0.18 * grade) * plates * chest.lungs
 
 
 def wedge(chest, rng, floor, grade):
     """Returns a collapsed lower lobe: a triangle between spine and diaphragm."""
     height, width = rng.uniform(50, 85), rng.uniform(45, 75)
     edge = width * (chest.y - floor + height) * (1 / height) - chest.across
-    return (0.12 + 0.16 * grade) * ramp(edge, 7) * ramp(chest.y - floor + height, 12) * chest.lungs
+    inner = ramp(chest.across - 14, 26)
+    return (0.15 + 0.18 * grade) * ramp(edge, 7) * ramp(chest.y - floor + height, 12) * inner * chest.lungs

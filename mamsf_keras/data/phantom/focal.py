@@ -16,23 +16,23 @@ def ball(chest, x, y, radius, rough=0.0):
 
 
 def nodule(chest, vessels, rng):
-    """Draws one to four round shadows of 9 to 25 mm."""
+    """Draws one to four round shadows of 11 to 25 mm."""
     count = max(int(rng.integers(-2, 5)), 1)
-    strength = 0.13 + 0.17 * severity(rng)
+    strength = 0.2 + 0.24 * severity(rng)
     shadows = []
     for _ in range(count):
-        radius = rng.uniform(4.5, 8.5) + 4 * severity(rng)
+        radius = rng.uniform(5, 8.5) + 4 * severity(rng)
         x, y, _ = place(chest, rng, radius + 3)
         shadows.append(strength * rng.uniform(0.85, 1.15) * ball(chest, x, y, radius))
     return shadows
 
 
 def mass(chest, vessels, rng):
-    """Draws one lobulated shadow of 36 to 90 mm."""
-    radius = rng.uniform(19, 25) + 20 * severity(rng)
+    """Draws one lobulated shadow of 38 to 90 mm."""
+    radius = rng.uniform(16, 23) + 22 * severity(rng)
     x, y, _ = place(chest, rng, 0.8 * radius)
     lobes = 0.16 * radius * chest.noise(rng, 0.9 * radius)
-    return [(0.13 + 0.17 * severity(rng)) * ball(chest, x, y, radius, lobes)]
+    return [(0.19 + 0.24 * severity(rng)) * ball(chest, x, y, radius, lobes)]
 
 
 def hernia(chest, vessels, rng):

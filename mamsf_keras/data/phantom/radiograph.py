@@ -97,7 +97,7 @@ def expose(tissue, chest, rng):
     Returns:
         A uint8 array of shape (size, size).
     """
-    contrast, fog = rng.uniform(0.8, 1.25), rng.uniform(-0.12, 0.1)
+    contrast, fog = rng.uniform(0.82, 1.22), rng.uniform(-0.09, 0.08)
     grain = rng.uniform(0.02, 0.05)
     if chest.body.portable:
         contrast, fog, grain = 0.92 * contrast, fog + rng.uniform(0, 0.1), 1.4 * grain

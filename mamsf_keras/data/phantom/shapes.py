@@ -122,9 +122,9 @@ def sign(rng):
 
 
 def severity(rng):
-    """Draws a severity in [0, 1], more often slight than severe."""
+    """Draws a severity in [0.15, 1], more often slight than severe."""
     u = rng.random()
-    return u * (0.35 + 0.65 * u)
+    return 0.15 + 0.85 * u * (0.4 + 0.6 * u)
 
 
 def place(chest, rng, margin, low=0.0):

@@ -13,7 +13,7 @@ VISIBLE = 0.02
 
 def emphysema(body, rng):
     """Blows the lungs up: low flat diaphragms, dark lungs with few vessels, a narrow heart."""
-    grade = 0.25 + 0.75 * severity(rng)
+    grade = 0.3 + 0.7 * severity(rng)
     return replace(
         body,
         domes=tuple(dome + 26 * grade for dome in body.domes),
@@ -38,8 +38,8 @@ def shrinkage(body, rng):
 
 
 def cardiomegaly(body, rng):
-    """Widens the heart to a cardiothoracic ratio of 0.525 to 0.68."""
-    return replace(body, ratio=0.525 + 0.155 * severity(rng))
+    """Widens the heart to a cardiothoracic ratio of 0.54 to 0.68."""
+    return replace(body, ratio=0.515 + 0.165 * severity(rng))
 
 
 SHAPES = {
