@@ -31,11 +31,8 @@ def command(out, images, **options):
     """
     from mamsf_keras.data.phantom import write_phantoms
 
-    try:
-        with click.progressbar(length=images, label="Drawing", file=sys.stderr) as bar:
-            table = write_phantoms(out, images, **options, progress=bar.update)
-    except (ValueError, OSError) as error:
-        raise click.ClickException(" ".join(str(error).split())) from error
+    with click.progressbar(length=images, label="Drawing", file=sys.stderr) as bar:
+        table = write_phantoms(out, images, **options, progress=bar.update)
     click.echo(
         f"phantoms, not medical data: {out}\n"
         f"{len(table)} images of {table['patient'].nunique()} patients\n"

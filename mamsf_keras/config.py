@@ -15,9 +15,10 @@ PRESETS = {
     "demo": {
         "backbone": "efficientnetv2-b0",
         "weights": "none",
-        "image_size": 96,
+        "image_size": 64,
         "batch_size": 32,
-        "epochs": 8,
+        "epochs": 5,
+        "augment": "none",
         "learning_rate": 2e-3,
     },
 }

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from mamsf_keras.cli.phantom import command
+from mamsf_keras.cli import main
 from PIL import Image
 
 from mamsf_keras.data.chestxray14 import read_studies
@@ -262,16 +262,16 @@ def test_importing_phantoms_loads_neither_keras_nor_tensorflow():
 
 def test_command_writes_and_says_what_comes_next(tmp_path):
     out = str(tmp_path / "set")
-    arguments = ["--out", out, "--images", "30", "--size", "32", "--workers", "1"]
-    result = CliRunner().invoke(command, arguments)
+    arguments = ["phantom", "--out", out, "--images", "30", "--size", "32", "--workers", "1"]
+    result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     assert f"mamsf-keras train --data-dir {out} --preset demo" in result.output
-    again = CliRunner().invoke(command, arguments)
+    again = CliRunner().invoke(main, arguments)
     assert again.exit_code == 1
     assert again.output.count("Error: ") == 1 and "holds phantoms already" in again.output
 
 
 def test_command_refuses_bad_options_and_says_it_is_no_medical_data():
-    assert "NOT medical data" in CliRunner().invoke(command, ["--help"]).output
+    assert "NOT medical data" in CliRunner().invoke(main, ["phantom", "--help"]).output
     for option, value in (("--images", "0"), ("--size", "x"), ("--seed", "-1"), ("--tail", "-1"), ("--workers", "0")):
-        assert CliRunner().invoke(command, ["--out", "x", option, value]).exit_code == 2
+        assert CliRunner().invoke(main, ["phantom", "--out", "x", option, value]).exit_code == 2

@@ -18,7 +18,7 @@ def values(block):
 
 def toy_model(**options):
     keras.utils.set_random_seed(0)
-    model = MAMSFNet(toy_backbone(), ("A", "B"), classifier_activation=None)
+    model = MAMSFNet(toy_backbone(), ("A", "B"), fusion=False, classifier_activation=None)
     model.compile(keras.optimizers.Adam(0.05, **options), CellwiseBCE())
     return model
 

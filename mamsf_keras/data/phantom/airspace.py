@@ -22,7 +22,7 @@ def patch(chest, rng, radii, grain, low=0.0):
 
 def infiltration(chest, vessels, rng):
     """Draws one to three faint hazy patches, each ill-defined, anywhere."""
-    strength = 0.16 + 0.24 * severity(rng)
+    strength = 0.22 + 0.3 * severity(rng)
     count = 1 + int(rng.integers(3))
     return [
         strength * patch(chest, rng, (rng.uniform(28, 58), rng.uniform(28, 58)), 13) * rng.uniform(0.8, 1.1)
@@ -33,7 +33,7 @@ def infiltration(chest, vessels, rng):
 def pneumonia(chest, vessels, rng):
     """Draws one dense clumpy patch in one lung, more often low."""
     radii = rng.uniform(32, 58), rng.uniform(26, 46)
-    strength = 0.24 + 0.3 * severity(rng)
+    strength = 0.3 + 0.38 * severity(rng)
     return [strength * patch(chest, rng, radii, 7, low=0.25 * rng.integers(3))]
 
 
@@ -47,7 +47,7 @@ def consolidation(chest, vessels, rng):
     inside = np.clip(-below if upper else below, -3, None)
     lobe = ramp(inside, 4) * ramp(reach - inside, 0.7 * reach) * chest.half(side) * chest.lungs
     lobe *= ramp(chest.across - rng.uniform(-20, 45), 40)
-    strength = 0.16 + 0.25 * severity(rng)
+    strength = 0.26 + 0.35 * severity(rng)
     lobe *= strength * (0.9 + 0.25 * chest.noise(rng, 16))
     return [lobe - lobe * np.clip(vessels * 10, 0, 1.2)]
 
@@ -93,7 +93,7 @@ def bands(chest, rng, floor, grade):
         slope, half, thick = rng.uniform(-0.35, 0.35), rng.uniform(28, 52), rng.uniform(2, 3.5) + 3 * grade
         plate = ramp(thick - np.abs(chest.y - y - slope * (chest.across - middle)), 2.5)
         plates = np.maximum(plates, plate * bump((chest.across - middle) * (1 / half)))
-    return (0.16 + 0.18 * grade) * plates * chest.lungs
+    return (0.26 + 0.24 * grade) * plates * chest.lungs
 
 
 def wedge(chest, rng, floor, grade):
@@ -101,4 +101,4 @@ def wedge(chest, rng, floor, grade):
     height, width = rng.uniform(50, 85), rng.uniform(45, 75)
     edge = width * (chest.y - floor + height) * (1 / height) - chest.across
     inner = ramp(chest.across - 14, 26)
-    return (0.15 + 0.18 * grade) * ramp(edge, 7) * ramp(chest.y - floor + height, 12) * inner * chest.lungs
+    return (0.24 + 0.24 * grade) * ramp(edge, 7) * ramp(chest.y - floor + height, 12) * inner * chest.lungs

@@ -16,12 +16,12 @@ def ball(chest, x, y, radius, rough=0.0):
 
 
 def nodule(chest, vessels, rng):
-    """Draws one to four round shadows of 11 to 25 mm."""
+    """Draws one to four round shadows of 15 to 25 mm."""
     count = max(int(rng.integers(-2, 5)), 1)
-    strength = 0.2 + 0.24 * severity(rng)
+    strength = 0.3 + 0.3 * severity(rng)
     shadows = []
     for _ in range(count):
-        radius = rng.uniform(5, 8.5) + 4 * severity(rng)
+        radius = rng.uniform(6.5, 9) + 3.5 * severity(rng)
         x, y, _ = place(chest, rng, radius + 3)
         shadows.append(strength * rng.uniform(0.85, 1.15) * ball(chest, x, y, radius))
     return shadows
@@ -32,7 +32,7 @@ def mass(chest, vessels, rng):
     radius = rng.uniform(16, 23) + 22 * severity(rng)
     x, y, _ = place(chest, rng, 0.8 * radius)
     lobes = 0.16 * radius * chest.noise(rng, 0.9 * radius)
-    return [(0.19 + 0.24 * severity(rng)) * ball(chest, x, y, radius, lobes)]
+    return [(0.28 + 0.3 * severity(rng)) * ball(chest, x, y, radius, lobes)]
 
 
 def hernia(chest, vessels, rng):

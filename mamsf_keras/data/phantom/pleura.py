@@ -18,7 +18,7 @@ def effusion(chest, vessels, rng):
     """Draws fluid in the costophrenic angle with a meniscus that climbs the wall."""
     fluids = []
     for side in sides(rng, 0.3):
-        height, slope = 20 + 95 * severity(rng), rng.uniform(0.55, 0.8)
+        height, slope = 30 + 90 * severity(rng), rng.uniform(0.55, 0.8)
         t = chest.across * (1 / chest.body.half_width)
         t *= t
         level = chest.base + 4 - height * (1 - slope) - height * slope * t * t
@@ -45,11 +45,11 @@ def pleural_thickening(chest, vessels, rng):
     for side in sides(rng, 0.25):
         grade = severity(rng)
         rough = 0.75 + 0.5 * chest.noise(rng, 22)
-        thick = (8 + 16 * grade) * rough
+        thick = (10 + 17 * grade) * rough
         if rng.random() < 0.3:
             peel = ramp(chest.roof + 1.3 * thick + 4 - chest.y, 3)
         else:
             middle, half = rng.uniform(-50, 45), rng.uniform(55, 95)
             peel = ramp(chest.across - chest.wall + thick * bump((chest.y - middle) * (1 / half)) - 1, 3)
-        peels.append((0.24 + 0.2 * grade) * peel * chest.half(side) * chest.air)
+        peels.append((0.3 + 0.24 * grade) * peel * chest.half(side) * chest.air)
     return [np.maximum(peels[0], peels[-1])]

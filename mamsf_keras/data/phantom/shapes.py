@@ -122,9 +122,8 @@ def sign(rng):
 
 
 def severity(rng):
-    """Draws a severity in [0.15, 1], more often slight than severe."""
-    u = rng.random()
-    return 0.15 + 0.85 * u * (0.4 + 0.6 * u)
+    """Draws a severity in [0.4, 1]."""
+    return 0.4 + 0.6 * rng.random()
 
 
 def place(chest, rng, margin, low=0.0):

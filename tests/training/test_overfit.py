@@ -1,0 +1,39 @@
+import keras
+import pytest
+
+from mamsf_keras import FINDINGS, MAMSFNet, SelectiveEMACallback, efficientnetv2, read_studies
+from mamsf_keras.data.pipeline import Stream, dataset
+from mamsf_keras.evaluation.metrics import summarize
+from mamsf_keras.evaluation.predictions import predict
+from mamsf_keras.training.losses import CellwiseBCE
+from mamsf_keras.training.train import resolve_jit
+
+
+def sample_with_every_finding(table, images=64, least=2):
+    """Takes two images of each finding, the rarest first, then fills up with the first others."""
+    names = list(FINDINGS)
+    rows = []
+    for name in table[names].sum().sort_values().index:
+        positive = table.index[table[name] == 1]
+        have = table.loc[rows, name].sum()
+        rows += [row for row in positive if row not in rows][: max(0, least - have)]
+    rows += [row for row in table.index if row not in rows][: images - len(rows)]
+    return table.loc[rows]
+
+
+@pytest.mark.slow
+def test_real_images_can_be_learned_by_heart(nih_dir):
+    table = sample_with_every_finding(read_studies(nih_dir).table)
+    assert len(table) == 64 and table[list(FINDINGS)].sum().min() >= 2
+    keras.utils.set_random_seed(0)
+    model = MAMSFNet(efficientnetv2("efficientnetv2-b0", image_size=64), classifier_activation=None)
+    steps = 240
+    schedule = keras.optimizers.schedules.CosineDecay(2e-3, steps)
+    model.compile(keras.optimizers.AdamW(schedule), CellwiseBCE(), jit_compile=resolve_jit("auto"))
+    model.optimizer.build(model.trainable_variables)
+    stream = Stream(table, FINDINGS, image_size=64, batch_size=16)
+    callbacks = [SelectiveEMACallback(0.95, warmup="ratio")]
+    model.fit(dataset(stream, steps), steps_per_epoch=steps, callbacks=callbacks, shuffle=False, verbose=2)
+    summary = summarize(stream.labels, predict(model, stream, verbose=0), FINDINGS)
+    print(f"{keras.backend.backend()}: training AUROC {summary['mean_auroc']:.4f}")
+    assert summary["undefined"] == [] and summary["mean_auroc"] > 0.99
