@@ -33,7 +33,7 @@ def infiltration(chest, vessels, rng):
 def pneumonia(chest, vessels, rng):
     """Draws one dense clumpy patch in one lung, more often low."""
     radii = rng.uniform(32, 58), rng.uniform(26, 46)
-    strength = 0.3 + 0.38 * severity(rng)
+    strength = 0.36 + 0.4 * severity(rng)
     return [strength * patch(chest, rng, radii, 7, low=0.25 * rng.integers(3))]
 
 
@@ -93,7 +93,7 @@ def bands(chest, rng, floor, grade):
         slope, half, thick = rng.uniform(-0.35, 0.35), rng.uniform(28, 52), rng.uniform(2, 3.5) + 3 * grade
         plate = ramp(thick - np.abs(chest.y - y - slope * (chest.across - middle)), 2.5)
         plates = np.maximum(plates, plate * bump((chest.across - middle) * (1 / half)))
-    return (0.26 + 0.24 * grade) * plates * chest.lungs
+    return (0.34 + 0.26 * grade) * plates * chest.lungs
 
 
 def wedge(chest, rng, floor, grade):
@@ -101,4 +101,4 @@ def wedge(chest, rng, floor, grade):
     height, width = rng.uniform(50, 85), rng.uniform(45, 75)
     edge = width * (chest.y - floor + height) * (1 / height) - chest.across
     inner = ramp(chest.across - 14, 26)
-    return (0.24 + 0.24 * grade) * ramp(edge, 7) * ramp(chest.y - floor + height, 12) * inner * chest.lungs
+    return (0.32 + 0.26 * grade) * ramp(edge, 7) * ramp(chest.y - floor + height, 12) * inner * chest.lungs

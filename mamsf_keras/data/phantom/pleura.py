@@ -18,7 +18,7 @@ def effusion(chest, vessels, rng):
     """Draws fluid in the costophrenic angle with a meniscus that climbs the wall."""
     fluids = []
     for side in sides(rng, 0.3):
-        height, slope = 30 + 90 * severity(rng), rng.uniform(0.55, 0.8)
+        height, slope = 45 + 95 * severity(rng), rng.uniform(0.55, 0.8)
         t = chest.across * (1 / chest.body.half_width)
         t *= t
         level = chest.base + 4 - height * (1 - slope) - height * slope * t * t
@@ -29,13 +29,13 @@ def effusion(chest, vessels, rng):
 
 def pneumothorax(chest, vessels, rng):
     """Draws a lucent rim without vessels, widest at the apex, inside a thin pleural line."""
-    side, gap = sign(rng), 10 + 46 * severity(rng)
+    side, gap = sign(rng), 16 + 50 * severity(rng)
     fall = (chest.y - chest.body.top) * (1 / (chest.base - chest.body.top))
     rim = gap * (1.15 - rng.uniform(0.5, 1.1) * fall)
     inside = ramp(chest.wall - rim - chest.across, 2.6) * ramp(chest.y - chest.roof - gap, 2.6)
     rest = (1 - inside) * chest.half(side)
     line = 4 * inside * rest
-    dark = rng.uniform(0.08, 0.14)
+    dark = rng.uniform(0.14, 0.2)
     return [(rng.uniform(0.08, 0.16) * line - dark * rest) * chest.air - vessels * rest]
 
 
@@ -45,11 +45,11 @@ def pleural_thickening(chest, vessels, rng):
     for side in sides(rng, 0.25):
         grade = severity(rng)
         rough = 0.75 + 0.5 * chest.noise(rng, 22)
-        thick = (10 + 17 * grade) * rough
+        thick = (14 + 18 * grade) * rough
         if rng.random() < 0.3:
             peel = ramp(chest.roof + 1.3 * thick + 4 - chest.y, 3)
         else:
             middle, half = rng.uniform(-50, 45), rng.uniform(55, 95)
             peel = ramp(chest.across - chest.wall + thick * bump((chest.y - middle) * (1 / half)) - 1, 3)
-        peels.append((0.3 + 0.24 * grade) * peel * chest.half(side) * chest.air)
+        peels.append((0.4 + 0.25 * grade) * peel * chest.half(side) * chest.air)
     return [np.maximum(peels[0], peels[-1])]
