@@ -2,14 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DATA_DIR ?= phantoms
-RUN_DIR ?= runs/demo
+ifndef RUN_DIR
+RUN_DIR := runs/demo-$(shell date +%Y%m%d-%H%M%S)
+endif
 BACKENDS := tensorflow jax torch
 
 .PHONY: demo lint test test-slow clean
 
 # Phantoms (or DATA_DIR=...) -> train -> evaluate -> export. No download of weights or data.
 demo: .venv/installed
-	@test -e $(DATA_DIR) || $(BIN)/mamsf-keras phantom --out $(DATA_DIR) --images 2600 --size 96 --tail 5
+	@test $(DATA_DIR) != phantoms -o -e phantoms || $(BIN)/mamsf-keras phantom --out $(DATA_DIR) --images 2600 --size 96 --tail 5
 	$(BIN)/mamsf-keras train --data-dir $(DATA_DIR) --preset demo --run-dir $(RUN_DIR)
 	$(BIN)/mamsf-keras evaluate --run-dir $(RUN_DIR)
 	$(BIN)/mamsf-keras export --run-dir $(RUN_DIR) --out saved_models/demo

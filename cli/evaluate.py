@@ -10,8 +10,9 @@ from mamsf_keras.cli.backend import backend_option
 @click.option(
     "--split", type=click.Choice(["train", "validation", "test"]), default="test", show_default=True, help="Part."
 )
+@click.option("--allow-missing", is_flag=True, help="Go on without the images that are not there.")
 @backend_option
-def command(run_dir, data_dir, split):
+def command(run_dir, data_dir, split, allow_missing):
     """Evaluate the best model of a run: AUROC and average precision of each finding.
 
     \b
@@ -21,7 +22,7 @@ def command(run_dir, data_dir, split):
     from mamsf_keras.evaluation.evaluate import evaluate
     from mamsf_keras.evaluation.metrics import metrics_table
 
-    summary = evaluate(run_dir, data_dir, split)
+    summary = evaluate(run_dir, data_dir, split, allow_missing)
     click.echo(
         f"{summary['protocol']} protocol, {split} split: {summary['images']} images of {summary['patients']} patients\n"
         f"{metrics_table(summary)}\n"

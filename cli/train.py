@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import pathlib
 
 import click
 from mamsf_keras.cli.backend import backend_option
@@ -56,7 +57,11 @@ def command(run_dir, preset, **options):
       mamsf-keras train --data-dir ChestX-ray14 --run-dir runs/s224 --epochs 10
     """
     given = {name: value for name, value in options.items() if value is not None}
-    config = TrainConfig(**{**PRESETS.get(preset, {}), **given})
+    given["data_dir"] = str(pathlib.Path(given["data_dir"]).resolve())  # a run is evaluated from any folder
+    try:
+        config = TrainConfig(**{**PRESETS.get(preset, {}), **given})
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     run_dir = run_dir or f"runs/{datetime.datetime.now():%Y%m%d-%H%M%S}"
     from mamsf_keras.training.train import train
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 CHOICES = {
@@ -74,10 +75,12 @@ class TrainConfig:
         for name, choices in CHOICES.items():
             _check(getattr(self, name) in choices, name, f"be one of {', '.join(choices)}", getattr(self, name))
         for name, least in {"image_size": 32, "batch_size": 1, "epochs": 1, "seed": 0}.items():
-            _check(getattr(self, name) >= least, name, f"be at least {least}", getattr(self, name))
-        _check(self.decay == "auto" or 0 <= self.decay <= 1, "decay", "be auto or in [0, 1]", self.decay)
-        _check(self.learning_rate > 0, "learning_rate", "be above 0", self.learning_rate)
-        _check(self.weight_decay >= 0, "weight_decay", "be at least 0", self.weight_decay)
+            value = getattr(self, name)
+            _check(isinstance(value, int) and value >= least, name, f"be a whole number of at least {least}", value)
+        fraction = isinstance(self.decay, (int, float)) and 0 <= self.decay <= 1
+        _check(self.decay == "auto" or fraction, "decay", "be auto or in [0, 1]", self.decay)
+        _check(0 < self.learning_rate < math.inf, "learning_rate", "be finite and above 0", self.learning_rate)
+        _check(0 <= self.weight_decay < math.inf, "weight_decay", "be finite and at least 0", self.weight_decay)
 
     def save(self, path):
         """Writes the configuration as JSON."""

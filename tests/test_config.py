@@ -17,10 +17,12 @@ def test_round_trip(tmp_path):
     ("values", "message"),
     [
         ({"decay": 1.5}, r"`decay` must be auto or in \[0, 1\]. Received: decay=1.5."),
-        ({"batch_size": 0}, "`batch_size` must be at least 1. Received: batch_size=0."),
-        ({"image_size": -3}, "`image_size` must be at least 32"),
+        ({"batch_size": 0}, "`batch_size` must be a whole number of at least 1. Received: batch_size=0."),
+        ({"image_size": -3}, "`image_size` must be a whole number of at least 32"),
         ({"backbone": "resnet50"}, "`backbone` must be one of efficientnetv2-b0"),
-        ({"learning_rate": float("nan")}, "`learning_rate` must be above 0"),
+        ({"decay": "fast"}, "`decay` must be auto or in"),
+        ({"learning_rate": float("nan")}, "`learning_rate` must be finite and above 0"),
+        ({"weight_decay": float("inf")}, "`weight_decay` must be finite"),
     ],
 )
 def test_bad_values(values, message):

@@ -5,7 +5,6 @@ import functools
 import numpy as np
 from PIL import Image
 
-AUGMENTATIONS = ("none", "light", "strong")
 ROTATION = 7.0
 """Largest rotation in degrees, each way."""
 TRANSLATION = 0.05

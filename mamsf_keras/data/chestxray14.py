@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mamsf_keras.data.image import SUFFIXES
-from mamsf_keras.data.splits import patient_key
+from mamsf_keras.data.splits import patient_key, split
 from mamsf_keras.findings import BOX_FINDINGS, FINDINGS, NO_FINDING
 
 TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
@@ -54,6 +54,17 @@ def read_studies(data_dir, allow_missing: bool = False) -> Studies:
     return find_images(read_tables(data_dir), data_dir, allow_missing)
 
 
+def read_split(data_dir, protocol: str = "official", allow_missing: bool = False) -> Studies:
+    """Reads an NIH folder as `read_studies` does and adds the column `part`: "train", "validation" or "test".
+
+    The split is that of the tables, so it does not depend on which images are there.
+    """
+    studies = read_tables(data_dir)
+    part = split(studies.table, studies.findings, protocol)
+    studies = dataclasses.replace(studies, table=studies.table.assign(part=part))
+    return find_images(studies, data_dir, allow_missing)
+
+
 def read_tables(data_dir) -> Studies:
     """Reads the tables of an NIH folder without looking for its images. See `read_studies`."""
     data_dir = _folder(data_dir)
@@ -72,7 +83,7 @@ def read_tables(data_dir) -> Studies:
     table["age"] = pd.to_numeric(raw.get("Patient Age", blank).str.extract(r"(\d+)")[0], errors="coerce")
     table["sex"] = raw.get("Patient Gender", raw.get("Patient Sex", blank))
     table["view"] = raw.get("View Position", blank)
-    _check_names(table["image"], path)
+    _check_names(table["image"], table["patient"], path)
     table["official_part"] = _official_parts(table["image"], data_dir, path)
     return Studies(pd.concat([table, _label_columns(raw["Finding Labels"], path)], axis=1))
 
@@ -94,10 +105,10 @@ def read_csv(path, required) -> pd.DataFrame:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
             rows = [(reader.line_num, row) for row in reader if any(row)]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text: {error}.") from error
-    if not rows:
-        raise ValueError(f"{path} is empty.")
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is not a CSV table in UTF-8: {error}.") from error
+    if len(rows) < 2:
+        raise ValueError(f"{path} has no rows.")
     header = [name.strip() for name in rows[0][1]]
     while header and not header[-1]:
         header.pop()
@@ -164,10 +175,13 @@ def _first(names) -> str:
     return f"{len(names)} (first: {', '.join(map(str, list(names)[:5]))})"
 
 
-def _check_names(images, path):
+def _check_names(images, patients, path):
     outside = images[images.str.contains(OUTSIDE)]
     if len(outside):
         raise ValueError(f"{path} has image names that are empty or leave the data folder: {_first(outside)}.")
+    nameless = images[(patients == "").to_numpy()]
+    if len(nameless):
+        raise ValueError(f"{path} has rows without a patient: {_first(nameless)}.")
     twice = images[images.duplicated()].unique()
     if len(twice):
         raise ValueError(f"{path} has more than one row for the same image: {_first(twice)}.")
@@ -193,7 +207,7 @@ def _official_parts(images, data_dir, path) -> pd.Series:
     for part, name in LISTS.items():
         if not (data_dir / name).is_file():
             raise FileNotFoundError(f"{data_dir} lacks the official list {name}.")
-        names = (data_dir / name).read_text(encoding="utf-8-sig").split()
+        names = _read_list(data_dir / name)
         twice = [image for image in names if listed.setdefault(image, part) != part]
         if twice:
             raise ValueError(f"{data_dir} lists images in both {' and '.join(LISTS.values())}: {_first(twice)}.")
@@ -204,6 +218,13 @@ def _official_parts(images, data_dir, path) -> pd.Series:
     if unknown:
         raise ValueError(f"The official lists have images that {path} lacks: {_first(unknown)}.")
     return parts
+
+
+def _read_list(path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").split()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text: {error}.") from error
 
 
 def _image_files(data_dir) -> list[Path]:

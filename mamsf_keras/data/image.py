@@ -16,7 +16,6 @@ the aspect ratio; NIH images are square.
 """
 
 import struct
-import warnings
 import zlib
 
 import numpy as np
@@ -40,10 +39,8 @@ def read_grey(path, size: int | None = None) -> np.ndarray:
         ValueError: names the file and says why it cannot be read.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                grey = _grey(image)
+        with Image.open(path) as image:
+            grey = _grey(image)
     except (
         OSError,
         SyntaxError,
@@ -51,7 +48,6 @@ def read_grey(path, size: int | None = None) -> np.ndarray:
         struct.error,
         zlib.error,
         Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
     ) as error:  # what Pillow raises on damaged files
         raise ValueError(f"{path} cannot be read as an image: {' '.join(str(error).split())}") from error
     return resize(grey, size)
@@ -75,6 +71,7 @@ def _grey(image: Image.Image) -> np.ndarray:
         return np.asarray(image.getchannel(0))
     if image.mode == "1":
         return np.asarray(image.convert("L"))
+    image.info.pop("transparency", None)  # Pillow would warn of each
     return np.asarray(image.convert("RGB").convert("L"))
 
 

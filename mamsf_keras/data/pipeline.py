@@ -17,6 +17,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from mamsf_keras.config import CHOICES
 from mamsf_keras.data.augment import light, strong
 from mamsf_keras.data.image import read_grey
 
@@ -38,6 +39,8 @@ class Stream:
         self.labels = table[list(findings)].to_numpy(np.float32)
         self.image_size = image_size
         self.batch_size = batch_size
+        if augment not in CHOICES["augment"]:
+            raise ValueError(f"`augment` must be one of {', '.join(CHOICES['augment'])}. Received: {augment}.")
         self.augment = augment
         self.seed = seed
         self.error = None
@@ -151,6 +154,13 @@ def named_errors(*streams: Stream):
         raise
 
 
-def subset(table: pd.DataFrame, part: np.ndarray, name: str) -> pd.DataFrame:
-    """Returns the rows of one part of a split."""
-    return table[part == name].reset_index(drop=True)
+def subset(table: pd.DataFrame, part: str) -> pd.DataFrame:
+    """Returns the rows of one part of `read_split`'s table.
+
+    Raises:
+        ValueError: if no image of that part is there.
+    """
+    rows = table[table["part"] == part].reset_index(drop=True)
+    if rows.empty:
+        raise ValueError(f"The {part} part has no images in this folder.")
+    return rows

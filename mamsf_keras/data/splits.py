@@ -5,10 +5,10 @@ import hashlib
 import numpy as np
 import pandas as pd
 
+from mamsf_keras.config import CHOICES
 from mamsf_keras.findings import FINDINGS, NO_FINDING
 
 PARTS = ("train", "validation", "test")
-PROTOCOLS = ("official",)
 
 
 def patient_key(patient) -> str:
@@ -68,8 +68,8 @@ def split(studies: pd.DataFrame, findings=FINDINGS, protocol: str = "official") 
     Raises:
         ValueError: on an unknown protocol, an empty part, or a patient in two parts.
     """
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"`protocol` must be one of {', '.join(PROTOCOLS)}. Received: {protocol}.")
+    if protocol not in CHOICES["protocol"]:
+        raise ValueError(f"`protocol` must be one of {', '.join(CHOICES['protocol'])}. Received: {protocol}.")
     part = official_split(studies, findings)
     for name in PARTS:
         if not (part == name).any():

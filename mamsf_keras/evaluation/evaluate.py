@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 from mamsf_keras.config import TrainConfig, write_json
-from mamsf_keras.data.chestxray14 import read_studies
+from mamsf_keras.data.chestxray14 import read_split
 from mamsf_keras.data.pipeline import Stream, subset
-from mamsf_keras.data.splits import PARTS, split
+from mamsf_keras.data.splits import PARTS
 from mamsf_keras.evaluation.metrics import summarize
 from mamsf_keras.evaluation.predictions import predict, predictions_frame, write_predictions
 from mamsf_keras.model.mamsf import load_model
@@ -25,22 +25,27 @@ def run_config(run_dir) -> TrainConfig:
     return TrainConfig.load(path)
 
 
-def evaluation_stream(model, config: TrainConfig, data_dir, part_name: str) -> tuple[Stream, pd.DataFrame]:
+def evaluation_stream(
+    model, config: TrainConfig, data_dir, part: str, allow_missing=False
+) -> tuple[Stream, pd.DataFrame]:
     """Returns the stream and the rows of one part of a run's data, in the findings' order of the model."""
-    if part_name not in PARTS:
-        raise ValueError(f"`split` must be one of {', '.join(PARTS)}. Received: {part_name}.")
-    studies = read_studies(data_dir or config.data_dir, config.allow_missing)
-    table = subset(studies.table, split(studies.table, studies.findings, config.protocol), part_name)
+    if part not in PARTS:
+        raise ValueError(f"`split` must be one of {', '.join(PARTS)}. Received: {part}.")
+    studies = read_split(data_dir or config.data_dir, config.protocol, allow_missing or config.allow_missing)
+    if studies.notes:
+        print(*studies.notes, sep="\n", flush=True)
+    table = subset(studies.table, part)
     return Stream(table, model.findings, model.image_size, config.batch_size), table
 
 
-def evaluate(run_dir, data_dir=None, split="test") -> dict:
+def evaluate(run_dir, data_dir=None, split="test", allow_missing=False) -> dict:
     """Predicts one part with `best.keras` and writes `predictions-SPLIT.csv` and `metrics-SPLIT.json` into the run.
 
     Args:
         run_dir: the folder of a run.
         data_dir: the data folder; None takes the one that the run was trained on.
         split: "train", "validation" or "test".
+        allow_missing: go on without the images that are not there.
 
     Returns:
         What `metrics-SPLIT.json` holds: `mean_auroc`, `mean_average_precision`, `undefined`,
@@ -48,7 +53,7 @@ def evaluate(run_dir, data_dir=None, split="test") -> dict:
     """
     config = run_config(run_dir)
     model = load_model(Path(run_dir) / "best.keras")
-    stream, table = evaluation_stream(model, config, data_dir, split)
+    stream, table = evaluation_stream(model, config, data_dir, split, allow_missing)
     probabilities = predict(model, stream)
     summary = {
         "protocol": config.protocol,

@@ -49,28 +49,33 @@ def export(run_dir, out="saved_models/mamsf", formats=FORMATS, data_dir=None) ->
 
 def export_model(model, images, out, formats=FORMATS) -> dict[str, tuple[Path, Parity]]:
     """Exports a model with sigmoid output, compared on `images`, float32 `(batch, height, width, 1)`. See `export`."""
-    from mamsf_keras.export.saved_model import ServingModule, run_saved_model, write_saved_model
-    from mamsf_keras.export.tflite import run_tflite, write_tflite
+    from mamsf_keras.export.saved_model import ServingModule
 
-    out = Path(out)
+    out = Path(out).resolve()
     module = ServingModule(model)
     truth = np.asarray(model.predict(images, verbose=0))
     with _temporary_folder(out) as folder:
         parity, whole = {}, {}
         for name in formats:
+            write, load = _writer_and_loader(name)
             whole[name] = folder / name
-            if name == "saved-model":
-                write_saved_model(module, whole[name])
-            else:
-                write_tflite(module, whole[name], model.findings)
-            run = run_saved_model if name == "saved-model" else run_tflite
-            parity[name] = compare(
-                truth, _in_batches(lambda batch, run=run, name=name: run(whole[name], batch), images)
-            )
+            write(module, whole[name])
+            parity[name] = compare(truth, _in_batches(load(whole[name]), images))
             if not parity[name].passes:
                 raise ValueError(f"The {name} export is not left there, for it differs too much: {parity[name]}.")
         paths = _publish(whole, out)
     return {name: (paths[name], parity[name]) for name in formats}
+
+
+def _writer_and_loader(name):
+    """Imports the two functions of a format; LiteRT is needed for `tflite` alone."""
+    if name == "saved-model":
+        from mamsf_keras.export import saved_model
+
+        return saved_model.write_saved_model, saved_model.load_saved_model
+    from mamsf_keras.export import tflite
+
+    return tflite.write_tflite, tflite.load_tflite
 
 
 def _in_batches(run, images):
@@ -100,7 +105,7 @@ def _temporary_folder(out):
 def _publish(whole, out) -> dict[str, Path]:
     """Renames whole exports to the next free version and returns their paths."""
     taken = [int(path.name) for path in out.iterdir() if path.name.isdecimal()]
-    numbers = [path.stem.removeprefix(f"{out.name}-") for path in out.glob(f"{out.name}-*.tflite")]
+    numbers = [path.stem.removeprefix(f"{out.name}-") for path in out.iterdir() if path.suffix == ".tflite"]
     version = max([0, *taken, *(int(number) for number in numbers if number.isdecimal())]) + 1
     paths = {name: out / (str(version) if name == "saved-model" else f"{out.name}-{version}.tflite") for name in whole}
     for name, path in paths.items():

@@ -14,6 +14,7 @@ class ServingModule(tf.Module):
     def __init__(self, model):
         super().__init__()
         self.values = [variable.value for variable in model.variables]
+        self.findings = tuple(model.findings)
         size = model.image_size
         names = tf.constant(model.findings)
 
@@ -41,7 +42,11 @@ def write_saved_model(module: ServingModule, folder):
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
 
 
-def run_saved_model(folder, images: np.ndarray) -> np.ndarray:
-    """Loads a SavedModel anew and returns the probabilities `(batch, findings)` of float32 images."""
+def load_saved_model(folder):
+    """Loads a SavedModel anew; returns a function of float32 images to the probabilities `(batch, findings)`."""
     loaded = tf.saved_model.load(str(folder))
-    return loaded.signatures["serving_default"](images=tf.constant(images))["probabilities"].numpy()
+
+    def run(images: np.ndarray) -> np.ndarray:
+        return loaded.signatures["serving_default"](images=tf.constant(images))["probabilities"].numpy()
+
+    return run

@@ -2,6 +2,8 @@
 
 import re
 import warnings
+import zipfile
+import zlib
 from pathlib import Path
 
 import keras
@@ -88,7 +90,7 @@ def _read_weights(full, name, weights):
         with warnings.catch_warnings():  # Keras speaks of containers that hold no weights; a misfit raises
             warnings.filterwarnings("ignore", message="Skipping nested container")
             full.load_weights(weights)
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         reason = " ".join(str(error).split())[:300]
         raise ValueError(f"The weights file {weights} does not fit {name} without its top: {reason}") from error
     return full

@@ -1,5 +1,7 @@
 """MAMSFNet: an EfficientNetV2 with a momentum-anchored final block, multi-scale fusion and a multi-label head."""
 
+import zipfile
+import zlib
 from pathlib import Path
 
 import keras
@@ -116,7 +118,7 @@ def load_model(path) -> MAMSFNet:
         raise FileNotFoundError(f"The model file {path} does not exist.")
     try:
         model = keras.saving.load_model(path, compile=False)
-    except (ValueError, OSError, KeyError, TypeError) as error:
+    except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         reason = " ".join(str(error).split())[:300]
         raise ValueError(f"{path} cannot be loaded as a .keras model: {reason}") from error
     if not isinstance(model, MAMSFNet):

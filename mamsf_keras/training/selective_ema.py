@@ -63,9 +63,10 @@ class SelectiveEMACallback(keras.callbacks.Callback):
         anchors = anchors_of(self.model)
         if not anchors:
             raise ValueError("SelectiveEMACallback needs a model with a MomentumAnchor, and this one has none.")
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)  # float16 wraps it
         for anchor in anchors:
             anchor.policy.assign(self.policy)
-            anchor.every.assign(self.model.optimizer.gradient_accumulation_steps or 1)
+            anchor.every.assign(optimizer.gradient_accumulation_steps or 1)
             anchor.armed.assign(1.0)
 
     def on_train_end(self, logs=None):

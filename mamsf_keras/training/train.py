@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from mamsf_keras.config import TrainConfig, write_json
-from mamsf_keras.data.chestxray14 import read_studies
+from mamsf_keras.data.chestxray14 import read_split
 from mamsf_keras.data.pipeline import Stream, dataset, named_errors, subset
-from mamsf_keras.data.splits import split, split_table
+from mamsf_keras.data.splits import split_table
 from mamsf_keras.model.backbone import efficientnetv2
 from mamsf_keras.model.mamsf import MAMSFNet
 from mamsf_keras.training.callbacks import SaveModels, StopOnBadLoss, ValidationAUROC
@@ -42,20 +42,17 @@ def train(config: TrainConfig, run_dir) -> dict:
     run_dir = Path(run_dir)
     if run_dir.exists():
         raise FileExistsError(f"The run folder {run_dir} exists. Choose another --run-dir.")
-    studies = read_studies(config.data_dir, config.allow_missing)
-    part = split(studies.table, studies.findings, config.protocol)
-    print(*studies.notes, split_table(studies.table, part, studies.findings), sep="\n", flush=True)
+    studies = read_split(config.data_dir, config.protocol, config.allow_missing)
+    print(*studies.notes, split_table(studies.table, studies.table["part"], studies.findings), sep="\n", flush=True)
     training = Stream(
-        subset(studies.table, part, "train"),
+        subset(studies.table, "train"),
         studies.findings,
         config.image_size,
         config.batch_size,
         config.augment,
         config.seed,
     )
-    validation = Stream(
-        subset(studies.table, part, "validation"), studies.findings, config.image_size, config.batch_size
-    )
+    validation = Stream(subset(studies.table, "validation"), studies.findings, config.image_size, config.batch_size)
     check_validation(validation, studies.findings)
     batches = dataset(training, training.batches * config.epochs)
     model = build_model(config, studies.findings, training.batches)

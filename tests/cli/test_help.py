@@ -12,12 +12,12 @@ LOADED = "; print(sorted({'keras', 'tensorflow', 'pandas', 'numpy'} & set(sys.mo
 
 def test_help_is_quick_and_imports_no_keras():
     seconds = []
-    for _ in range(3):
+    for _ in range(5):
         start = time.perf_counter()
         result = subprocess.run([sys.executable, "-c", HELP + LOADED], capture_output=True, text=True, check=True)
         seconds.append(time.perf_counter() - start)
         assert result.stdout.splitlines()[-1] == "[]"
-    assert min(seconds) < 0.5
+    assert min(seconds) < 0.3
 
 
 @pytest.mark.parametrize("name", COMMANDS)

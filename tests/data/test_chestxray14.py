@@ -3,7 +3,7 @@ import time
 import pytest
 from PIL import Image
 
-from mamsf_keras.data.chestxray14 import read_boxes, read_studies, read_tables
+from mamsf_keras.data.chestxray14 import read_boxes, read_split, read_studies, read_tables
 from mamsf_keras.data.splits import overlap, split
 from mamsf_keras.findings import FINDINGS, IMAGES, NO_FINDING, POSITIVES
 from tests.conftest import HEADER, rewrite_table, simple_rows, write_nih
@@ -190,3 +190,26 @@ def test_box_list_of_its_own_header(tmp_path):
     (tmp_path / "BBox_List_2017.csv").write_text(text.replace("Infiltrate", NO_FINDING))
     with pytest.raises(ValueError, match="boxes of unknown findings: No Finding"):
         read_boxes(tmp_path)
+
+
+def test_split_does_not_depend_on_which_images_are_there(small_nih):
+    whole = read_split(small_nih).table.set_index("image")["part"]
+    for path in sorted(small_nih.rglob("*.png"))[::3]:
+        path.unlink()
+    partial = read_split(small_nih, allow_missing=True).table.set_index("image")["part"]
+    assert len(partial) == 53 and (partial == whole[partial.index]).all()
+
+
+def test_broken_quote_empty_table_and_blank_patient_are_refused(small_nih):
+    path = small_nih / "Data_Entry_2017.csv"
+    text = path.read_text()
+    path.write_text(text.splitlines()[0] + "\n")
+    with pytest.raises(ValueError, match="Data_Entry_2017.csv has no rows"):
+        read_studies(small_nih)
+    path.write_text(text + '"' + "x" * 200_000)
+    with pytest.raises(ValueError, match="Data_Entry_2017.csv is not a CSV table"):
+        read_studies(small_nih)
+    path.write_text(text)
+    rewrite_table(small_nih, change_field(3, ""))
+    with pytest.raises(ValueError, match=r"rows without a patient: 1 \(first: 00000002_000.png\)"):
+        read_studies(small_nih)

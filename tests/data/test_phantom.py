@@ -275,3 +275,11 @@ def test_command_refuses_bad_options_and_says_it_is_no_medical_data():
     assert "NOT medical data" in CliRunner().invoke(main, ["phantom", "--help"]).output
     for option, value in (("--images", "0"), ("--size", "x"), ("--seed", "-1"), ("--tail", "-1"), ("--workers", "0")):
         assert CliRunner().invoke(main, ["phantom", "--out", "x", option, value]).exit_code == 2
+
+
+def test_overwrite_spares_a_folder_with_files_of_ones_own(tmp_path):
+    write_phantoms(tmp_path / "set", images=20, size=32, workers=1)
+    (tmp_path / "set" / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="holds other things than phantoms"):
+        write_phantoms(tmp_path / "set", images=20, size=32, overwrite=True)
+    assert (tmp_path / "set" / "notes.txt").read_text() == "mine"

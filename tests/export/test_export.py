@@ -24,7 +24,7 @@ def test_exports_reload_and_agree_with_keras(tmp_path, model):
     import tensorflow as tf
 
     from mamsf_keras.export.export import export_model
-    from mamsf_keras.export.tflite import run_tflite
+    from mamsf_keras.export.tflite import load_tflite
 
     out = tmp_path / "models" / "toy"
     result = export_model(model, IMAGES, out)
@@ -38,7 +38,7 @@ def test_exports_reload_and_agree_with_keras(tmp_path, model):
         outputs = signature(images=tf.constant(IMAGES[:batch]))
         np.testing.assert_allclose(outputs["probabilities"], expected[:batch], atol=1e-6)
         assert outputs["findings"].numpy().tolist() == [[b"Mass", b"Pleural_Thickening"]] * batch
-        np.testing.assert_allclose(run_tflite(out / "toy-1.tflite", IMAGES[:batch]), expected[:batch], atol=1e-6)
+        np.testing.assert_allclose(load_tflite(out / "toy-1.tflite")(IMAGES[:batch]), expected[:batch], atol=1e-6)
     assert zipfile.ZipFile(out / "toy-1.tflite").read("labels.txt") == b"Mass\nPleural_Thickening\n"
     assert sorted(path.name for path in out.iterdir()) == ["1", "toy-1.tflite"]
 
@@ -65,8 +65,8 @@ def test_an_export_that_differs_is_not_left_there(tmp_path, model, monkeypatch):
     from mamsf_keras.export import saved_model
     from mamsf_keras.export.export import export_model
 
-    true = saved_model.run_saved_model
-    monkeypatch.setattr(saved_model, "run_saved_model", lambda folder, images: true(folder, images) + 2e-4)
+    true = saved_model.load_saved_model
+    monkeypatch.setattr(saved_model, "load_saved_model", lambda folder: lambda images: true(folder)(images) + 2e-4)
     with pytest.raises(
         ValueError, match=r"The saved-model export is not left there.*largest difference from Keras 0.0002"
     ):

@@ -151,3 +151,17 @@ def test_a_model_without_an_anchor_is_refused():
     model.compile("adam", "binary_crossentropy")
     with pytest.raises(ValueError, match="has none"):
         fit(model, SelectiveEMACallback())
+
+
+def test_accumulation_is_seen_through_loss_scaling():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = toy_model()
+        inner = keras.optimizers.Adam(0.05, gradient_accumulation_steps=4)
+        model.compile(keras.optimizers.LossScaleOptimizer(inner), CellwiseBCE())
+    finally:
+        keras.config.set_dtype_policy("float32")
+    callback = SelectiveEMACallback(0.9)
+    callback.set_model(model)
+    callback.on_train_begin()
+    assert float(model.anchor.every) == 4

@@ -30,6 +30,16 @@ BBox_List_2017.csv holds a box for every drawn lesion of NIH's eight box finding
 1024 x 1024 pixel frame as NIH's does, whatever the size of the images, and spells Infiltration "Infiltrate".
 """
 
+WRITTEN = {
+    "BBox_List_2017.csv",
+    "Data_Entry_2017.csv",
+    "README.txt",
+    "images_001",
+    "test_list.txt",
+    "train_val_list.txt",
+}
+"""What the folder of a data set holds; with anything else in it, it is not replaced."""
+
 BOX_FRAME = 1024
 """Side of the frame in which NIH gives its boxes, in pixels."""
 
@@ -89,7 +99,7 @@ def _check_free(out, overwrite):
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     ours = (out / "README.txt").is_file() and (out / "README.txt").read_bytes().startswith(MARKER.encode())
-    if not ours:
+    if not ours or {path.name for path in out.iterdir()} - WRITTEN:
         raise FileExistsError(
             f"{out} exists and holds other things than phantoms: it is left alone. Name a new folder."
         )
