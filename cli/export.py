@@ -24,7 +24,7 @@ def command(run_dir, formats, out, data_dir):
       mamsf-keras export --run-dir runs/demo --out saved_models/mamsf
     """
     use_backend("tensorflow")
-    from mamsf_keras.export.export import export
+    from mamsf_keras.export.export import export_run
 
-    for name, (path, parity) in export(run_dir, out, formats or FORMATS, data_dir).items():
+    for name, (path, parity) in export_run(run_dir, out, formats or FORMATS, data_dir).items():
         click.echo(f"{name}: {path}\n  {parity}")

@@ -18,7 +18,7 @@ PARITY_IMAGES = 64
 PARITY_BATCHES = (1, 7, 32)
 
 
-def export(run_dir, out="saved_models/mamsf", formats=FORMATS, data_dir=None) -> dict[str, tuple[Path, Parity]]:
+def export_run(run_dir, out="saved_models/mamsf", formats=FORMATS, data_dir=None) -> dict[str, tuple[Path, Parity]]:
     """Exports `best.keras` of a run for TensorFlow Serving and for phones.
 
     SavedModels go to `OUT/VERSION/`, TFLite to `OUT/NAME-VERSION.tflite`, VERSION the next free integer. Each is
@@ -48,7 +48,7 @@ def export(run_dir, out="saved_models/mamsf", formats=FORMATS, data_dir=None) ->
 
 
 def export_model(model, images, out, formats=FORMATS) -> dict[str, tuple[Path, Parity]]:
-    """Exports a model with sigmoid output, compared on `images`, float32 `(batch, height, width, 1)`. See `export`."""
+    """Exports a model with sigmoid output, compared on `images`, float32 `(batch, height, width, 1)`. See `export_run`."""
     from mamsf_keras.export.saved_model import ServingModule
 
     out = Path(out).resolve()

@@ -36,6 +36,8 @@ def test_public_names_resolve():
     import mamsf_keras
 
     for name in mamsf_keras.__all__:
-        assert getattr(mamsf_keras, name) is not None and name in dir(mamsf_keras)
+        assert callable(getattr(mamsf_keras, name)) or name == "FINDINGS"
+        assert name in dir(mamsf_keras)
+        assert getattr(mamsf_keras, name) is getattr(mamsf_keras, name)  # a submodule of that name would take over
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = mamsf_keras.nothing
