@@ -48,7 +48,7 @@ def export_run(run_dir, out="saved_models/mamsf", formats=FORMATS, data_dir=None
 
 
 def export_model(model, images, out, formats=FORMATS) -> dict[str, tuple[Path, Parity]]:
-    """Exports a model with sigmoid output, compared on `images`, float32 `(batch, height, width, 1)`. See `export_run`."""
+    """Exports a model with sigmoid output, compared on float32 `images`. See `export_run`."""
     from mamsf_keras.export.saved_model import ServingModule
 
     out = Path(out).resolve()
