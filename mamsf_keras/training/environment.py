@@ -27,9 +27,18 @@ def environment(table) -> dict:
         "platform": platform.platform(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "backend": keras.backend.backend(),
-        "devices": keras.distribution.list_devices(),
+        "devices": devices(),
         "data": {"images": len(table), "sha256": hashlib.sha256(content).hexdigest()},
     }
+
+
+def devices() -> list[str]:
+    """Names the devices of the backend; Keras' own `list_devices` does not know PyTorch's."""
+    if keras.backend.backend() != "torch":
+        return keras.distribution.list_devices()
+    import torch
+
+    return [f"cuda:{number}" for number in range(torch.cuda.device_count())] or ["cpu"]
 
 
 def _version(package):

@@ -14,7 +14,7 @@ from mamsf_keras.data.splits import split_table
 from mamsf_keras.model.backbone import efficientnetv2
 from mamsf_keras.model.mamsf import MAMSFNet
 from mamsf_keras.training.callbacks import SaveModels, StopOnBadLoss, ValidationAUROC
-from mamsf_keras.training.environment import environment
+from mamsf_keras.training.environment import devices, environment
 from mamsf_keras.training.losses import CellwiseBCE
 from mamsf_keras.training.selective_ema import SelectiveEMACallback, disarm
 
@@ -121,7 +121,7 @@ def resolve_jit(jit: str) -> bool:
     if jit != "auto":
         return jit == "on"
     backend = keras.backend.backend()
-    on_gpu = any("GPU" in name.upper() for name in keras.distribution.list_devices())
+    on_gpu = any("gpu" in name.lower() for name in devices())
     return backend == "jax" or (backend == "tensorflow" and on_gpu)
 
 
