@@ -13,7 +13,7 @@ from tests.conftest import BACKEND, rewrite_table
 TRAIN = ["train", "--weights", "none", "--backbone", "efficientnetv2-b0", "--image-size", "32", "--batch-size", "8"]
 
 
-def fails(tmp_path, arguments, code, *words):
+def check_fails(tmp_path, arguments, code, *words):
     before = sorted(path for path in tmp_path.rglob("*"))
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     errors = [line for line in result.stderr.splitlines() if line.startswith("Error:")]
@@ -41,31 +41,31 @@ def fails(tmp_path, arguments, code, *words):
     ],
 )
 def test_bad_option_values_exit_2(tmp_path, option, value, words):
-    fails(tmp_path, ["train", "--data-dir", tmp_path, option, value], 2, *words)
+    check_fails(tmp_path, ["train", "--data-dir", tmp_path, option, value], 2, *words)
 
 
 def test_missing_folder_and_tables(tmp_path):
     run = tmp_path / "run"
-    fails(tmp_path, [*TRAIN, "--data-dir", tmp_path / "none", "--run-dir", run], 1, "none does not exist")
-    fails(tmp_path, [*TRAIN, "--data-dir", tmp_path, "--run-dir", run], 1, "has no table Data_Entry_2017.csv")
-    fails(tmp_path, ["evaluate", "--run-dir", tmp_path], 1, "is no run folder")
+    check_fails(tmp_path, [*TRAIN, "--data-dir", tmp_path / "none", "--run-dir", run], 1, "none does not exist")
+    check_fails(tmp_path, [*TRAIN, "--data-dir", tmp_path, "--run-dir", run], 1, "has no table Data_Entry_2017.csv")
+    check_fails(tmp_path, ["evaluate", "--run-dir", tmp_path], 1, "is no run folder")
 
 
 def test_absent_image_unknown_finding_and_way_out_of_the_folder(small_nih, tmp_path):
     train = [*TRAIN, "--data-dir", small_nih, "--run-dir", tmp_path / "run"]
     next(small_nih.rglob("00000005_000.png")).unlink()
-    fails(tmp_path, train, 1, "1 of 80 images", "00000005_000.png", "--allow-missing")
+    check_fails(tmp_path, train, 1, "1 of 80 images", "00000005_000.png", "--allow-missing")
     rewrite_table(small_nih, lambda rows: [*rows[:2], [rows[2][0], "Scurvy", *rows[2][2:]], *rows[3:]])
-    fails(tmp_path, train, 1, "unknown findings on 1 rows", "Scurvy")
+    check_fails(tmp_path, train, 1, "unknown findings on 1 rows", "Scurvy")
     rewrite_table(small_nih, lambda rows: [*rows[:2], ["../../x", *rows[2][1:]], *rows[3:]])
-    fails(tmp_path, train, 1, "leave the data folder", "../../x")
+    check_fails(tmp_path, train, 1, "leave the data folder", "../../x")
 
 
 def test_existing_run_folder_is_left_alone(small_nih, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     (run / "mine.txt").write_text("mine")
-    fails(tmp_path, [*TRAIN, "--data-dir", small_nih, "--run-dir", run], 1, "exists", "--run-dir")
+    check_fails(tmp_path, [*TRAIN, "--data-dir", small_nih, "--run-dir", run], 1, "exists", "--run-dir")
     assert (run / "mine.txt").read_text() == "mine"
 
 
@@ -73,24 +73,24 @@ def test_truncated_image_is_named_and_no_run_is_left(small_nih, tmp_path, toy_tr
     path = next(small_nih.rglob("00000009_001.png"))
     path.write_bytes(path.read_bytes()[:50])
     train = [*TRAIN, "--data-dir", small_nih, "--run-dir", tmp_path / "run"]
-    fails(tmp_path, train, 1, path, "cannot be read as an image")
+    check_fails(tmp_path, train, 1, path, "cannot be read as an image")
 
 
 def test_loss_that_is_not_finite(small_nih, tmp_path, toy_training):
     train = [*TRAIN, "--data-dir", small_nih, "--run-dir", tmp_path / "run", "--learning-rate", "1e30", "--epochs", "9"]
-    fails(tmp_path, train, 1, "The loss became", "epoch")
+    check_fails(tmp_path, train, 1, "The loss became", "epoch")
 
 
 def test_validation_without_any_finding(small_nih, tmp_path, toy_training):
     rewrite_table(small_nih, lambda rows: [rows[0], *[[row[0], "No Finding", *row[2:]] for row in rows[1:]]])
     train = [*TRAIN, "--data-dir", small_nih, "--run-dir", tmp_path / "run"]
-    fails(tmp_path, train, 1, "no AUROC to choose the best model by")
+    check_fails(tmp_path, train, 1, "no AUROC to choose the best model by")
 
 
 def test_weights_that_do_not_fit(small_nih, tmp_path):
     (tmp_path / "x.weights.h5").write_text("no weights")
     train = [*TRAIN, "--weights", tmp_path / "x.weights.h5", "--data-dir", small_nih, "--run-dir", tmp_path / "run"]
-    fails(tmp_path, train, 1, "x.weights.h5 does not fit efficientnetv2-b0")
+    check_fails(tmp_path, train, 1, "x.weights.h5 does not fit efficientnetv2-b0")
 
 
 def test_model_file_that_is_none(small_nih, tmp_path):
@@ -99,16 +99,16 @@ def test_model_file_that_is_none(small_nih, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     TrainConfig(data_dir=str(small_nih)).save(run / "config.json")
-    fails(tmp_path, ["evaluate", "--run-dir", run], 1, "best.keras does not exist")
+    check_fails(tmp_path, ["evaluate", "--run-dir", run], 1, "best.keras does not exist")
     (run / "best.keras").write_text("no model")
-    fails(tmp_path, ["evaluate", "--run-dir", run], 1, "best.keras cannot be loaded as a .keras model")
+    check_fails(tmp_path, ["evaluate", "--run-dir", run], 1, "best.keras cannot be loaded as a .keras model")
 
 
 def test_another_backend_than_the_loaded_one_is_an_error(tmp_path):
     import keras
 
     other = {"tensorflow": "jax", "jax": "tensorflow", "torch": "tensorflow"}[keras.backend.backend()]
-    fails(tmp_path, ["evaluate", "--run-dir", tmp_path, "--backend", other], 1, "needs a new process")
+    check_fails(tmp_path, ["evaluate", "--run-dir", tmp_path, "--backend", other], 1, "needs a new process")
 
 
 def test_keras_backend_of_the_environment_is_honoured(tmp_path):
