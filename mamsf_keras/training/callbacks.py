@@ -81,8 +81,11 @@ class SaveModels(keras.callbacks.Callback):
         self.twin.set_weights(self.model.get_weights())
         disarm(self.twin)
         temporary = self.run_dir / f".part-{name}"  # Keras insists on the .keras ending
-        self.twin.save(temporary)
-        temporary.replace(self.run_dir / name)
+        try:
+            self.twin.save(temporary)
+            temporary.replace(self.run_dir / name)
+        finally:
+            temporary.unlink(missing_ok=True)  # Ctrl-C or a full disk in the middle of the write
 
 
 def twin_for_use(model: MAMSFNet) -> MAMSFNet:
