@@ -18,9 +18,9 @@ PRESETS = {
         "weights": "none",
         "image_size": 64,
         "batch_size": 32,
-        "epochs": 5,
+        "epochs": 4,
         "augment": "none",
-        "learning_rate": 2e-3,
+        "learning_rate": 1.5e-3,
     },
 }
 

@@ -22,7 +22,7 @@ def patch(chest, rng, radii, grain, low=0.0):
 
 def infiltration(chest, vessels, rng):
     """Draws one to three faint hazy patches, each ill-defined, anywhere."""
-    strength = 0.22 + 0.3 * severity(rng)
+    strength = 0.26 + 0.34 * severity(rng)
     count = 1 + int(rng.integers(3))
     return [
         strength * patch(chest, rng, (rng.uniform(28, 58), rng.uniform(28, 58)), 13) * rng.uniform(0.8, 1.1)
@@ -70,7 +70,7 @@ def fibrosis(chest, vessels, rng):
     net = ramp(0.1 - np.abs(wide + middle), 0.16)
     net += 0.7 * ramp(0.1 - np.abs(middle - narrow), 0.18)
     where = ramp(chest.y - chest.base + rng.uniform(75, 130), 70) * ramp(chest.across - 48, 60)
-    strength = 0.16 + 0.22 * severity(rng)
+    strength = 0.22 + 0.26 * severity(rng)
     return [strength * (net + 0.25) * where * chest.lungs]
 
 

@@ -40,6 +40,9 @@ WRITTEN = {
 }
 """What the folder of a data set holds; with anything else in it, it is not replaced."""
 
+MAGNIFICATION = 1.2
+"""How much larger than life a chest lies on the film: the beam fans out behind it."""
+
 BOX_FRAME = 1024
 """Side of the frame in which NIH gives its boxes, in pixels."""
 
@@ -126,7 +129,7 @@ def _studies(table):
 
 def _study(row):
     findings = tuple(finding for finding in FINDINGS if getattr(row, finding))
-    frame = float(row.pixels * row.spacing)
+    frame = float(row.pixels * row.spacing) / MAGNIFICATION
     return Study(int(row.patient), int(row.follow_up), findings, row.sex == "F", row.view == "AP", frame)
 
 

@@ -18,7 +18,7 @@ def ball(chest, x, y, radius, rough=0.0):
 def nodule(chest, vessels, rng):
     """Draws one to four round shadows of 15 to 25 mm."""
     count = max(int(rng.integers(-2, 5)), 1)
-    strength = 0.42 + 0.3 * severity(rng)
+    strength = 0.45 + 0.35 * severity(rng)
     shadows = []
     for _ in range(count):
         radius = rng.uniform(6.5, 9) + 3.5 * severity(rng)
@@ -37,10 +37,10 @@ def mass(chest, vessels, rng):
 
 def hernia(chest, vessels, rng):
     """Draws a stomach behind the heart: a round opacity with an air bubble over a fluid level."""
-    radius = 28 + 22 * severity(rng)
+    radius = 32 + 22 * severity(rng)
     x, y = rng.uniform(-8, 30), chest.body.domes[1] - rng.uniform(0.35, 0.8) * radius
     sac = ramp(radius - ((chest.x - x) ** 2 + (chest.y - y) ** 2) * (1 / radius), 5)
     level = y - rng.uniform(-0.2, 0.35) * radius
     inner = 0.86 * radius
     bubble = ramp(inner - ((chest.x - x) ** 2 + (chest.y - y) ** 2) * (1 / inner), 5) * ramp(level - chest.y, 2.5)
-    return [sac * (0.05 + rng.uniform(0.2, 0.3) * chest.air) - rng.uniform(0.12, 0.3) * bubble]
+    return [sac * (0.05 + rng.uniform(0.28, 0.38) * chest.air) - rng.uniform(0.2, 0.35) * bubble]

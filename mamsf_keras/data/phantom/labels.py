@@ -24,8 +24,8 @@ KEPT = 0.15
 PORTABLE = {"Edema": 0.85, "Consolidation": 0.6, "Pneumonia": 0.6, "Effusion": 0.5, "Atelectasis": 0.45}
 """Share of AP views among images with a finding; the largest counts, and 0.33 without these."""
 
-FORMATS = ((2048, 0.171), (2500, 0.143), (2544, 0.139), (2500, 0.168), (3056, 0.139))
-"""Pixels a side and their spacing in millimetres: NIH's commonest values, on square films."""
+FORMATS = ((2048, 0.171), (2500, 0.143), (2544, 0.139))
+"""Pixels a side and their spacing in millimetres: NIH's commonest values, on square films of 35 cm."""
 
 
 def label_sets():

@@ -97,10 +97,10 @@ def expose(tissue, chest, rng):
     Returns:
         A uint8 array of shape (size, size).
     """
-    contrast, fog = rng.uniform(0.82, 1.22), rng.uniform(-0.09, 0.08)
-    grain = rng.uniform(0.02, 0.05)
+    contrast, fog = rng.uniform(0.92, 1.14), rng.uniform(-0.04, 0.04)
+    grain = rng.uniform(0.015, 0.035)
     if chest.body.portable:
-        contrast, fog, grain = 0.92 * contrast, fog + rng.uniform(0, 0.1), 1.4 * grain
+        contrast, fog, grain = 0.92 * contrast, fog + rng.uniform(0, 0.06), 1.4 * grain
     tissue -= 0.55
     tissue *= contrast
     tissue += chest.x * rng.uniform(-4e-4, 4e-4) + chest.y * rng.uniform(-3e-4, 3e-4)

@@ -122,8 +122,9 @@ def sign(rng):
 
 
 def severity(rng):
-    """Draws a severity in [0.4, 1]."""
-    return 0.4 + 0.6 * rng.random()
+    """Draws a severity in [0.4, 1], mild ones less often."""
+    mild = rng.random()
+    return 1 - 0.6 * mild * mild
 
 
 def place(chest, rng, margin, low=0.0):
