@@ -3,13 +3,13 @@
 import click
 from mamsf_keras.cli.backend import backend_option
 
+from mamsf_keras.config import PARTS
+
 
 @click.command(name="evaluate")
 @click.option("--run-dir", required=True, type=click.Path(), help="Folder of a run.")
 @click.option("--data-dir", type=click.Path(), help="Data folder.  [default: the run's]")
-@click.option(
-    "--split", type=click.Choice(["train", "validation", "test"]), default="test", show_default=True, help="Part."
-)
+@click.option("--split", type=click.Choice(PARTS), default="test", show_default=True, help="Part.")
 @click.option("--allow-missing", is_flag=True, help="Go on without the images that are not there.")
 @backend_option
 def command(run_dir, data_dir, split, allow_missing):

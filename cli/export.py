@@ -3,7 +3,7 @@
 import click
 from mamsf_keras.cli.backend import use_backend
 
-FORMATS = ("saved-model", "tflite")
+from mamsf_keras.config import FORMATS
 
 
 @click.command(name="export")
@@ -13,7 +13,8 @@ FORMATS = ("saved-model", "tflite")
 )
 @click.option("--out", default="saved_models/mamsf", show_default=True, type=click.Path(), help="Folder of the model.")
 @click.option("--data-dir", type=click.Path(), help="Data folder for the comparison.  [default: the run's]")
-def command(run_dir, formats, out, data_dir):
+@click.option("--allow-missing", is_flag=True, help="Go on without the images that are not there.")
+def command(run_dir, formats, out, data_dir, allow_missing):
     """Export the best model of a run as SavedModel (OUT/VERSION/) and TFLite (OUT/NAME-VERSION.tflite).
 
     Each file is compared with Keras on validation images and left there only if it agrees. Runs on TensorFlow,
@@ -26,5 +27,5 @@ def command(run_dir, formats, out, data_dir):
     use_backend("tensorflow")
     from mamsf_keras.export.export import export_run
 
-    for name, (path, parity) in export_run(run_dir, out, formats or FORMATS, data_dir).items():
+    for name, (path, parity) in export_run(run_dir, out, formats or FORMATS, data_dir, allow_missing).items():
         click.echo(f"{name}: {path}\n  {parity}")

@@ -5,6 +5,8 @@ import json
 import math
 from pathlib import Path
 
+PARTS = ("train", "validation", "test")
+FORMATS = ("saved-model", "tflite")
 CHOICES = {
     "protocol": ("official",),
     "augment": ("none", "light", "strong"),

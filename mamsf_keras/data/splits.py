@@ -5,10 +5,8 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from mamsf_keras.config import CHOICES
+from mamsf_keras.config import CHOICES, PARTS
 from mamsf_keras.findings import FINDINGS, NO_FINDING
-
-PARTS = ("train", "validation", "test")
 
 
 def patient_key(patient) -> str:

@@ -9,16 +9,18 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from mamsf_keras.config import FORMATS
 from mamsf_keras.evaluation.evaluate import evaluation_stream, run_config
 from mamsf_keras.export.parity import Parity, compare
 from mamsf_keras.model.mamsf import load_model
 
-FORMATS = ("saved-model", "tflite")
 PARITY_IMAGES = 64
 PARITY_BATCHES = (1, 7, 32)
 
 
-def export_run(run_dir, out="saved_models/mamsf", formats=FORMATS, data_dir=None) -> dict[str, tuple[Path, Parity]]:
+def export_run(
+    run_dir, out="saved_models/mamsf", formats=FORMATS, data_dir=None, allow_missing=False
+) -> dict[str, tuple[Path, Parity]]:
     """Exports `best.keras` of a run for TensorFlow Serving and for phones.
 
     SavedModels go to `OUT/VERSION/`, TFLite to `OUT/NAME-VERSION.tflite`, VERSION the next free integer. Each is
@@ -30,6 +32,7 @@ def export_run(run_dir, out="saved_models/mamsf", formats=FORMATS, data_dir=None
         out: folder of the model; its name is NAME.
         formats: of "saved-model" and "tflite".
         data_dir: the data folder for the comparison; None takes the run's.
+        allow_missing: go on without the images that are not there.
 
     Returns:
         For each format its path and how it compares with Keras.
@@ -41,7 +44,7 @@ def export_run(run_dir, out="saved_models/mamsf", formats=FORMATS, data_dir=None
     if keras.backend.backend() != "tensorflow":
         raise ValueError(f"Export needs Keras on TensorFlow. Received: {keras.backend.backend()}.")
     model = load_model(Path(run_dir) / "best.keras")
-    stream, _ = evaluation_stream(model, run_config(run_dir), data_dir, "validation")
+    stream, _ = evaluation_stream(model, run_config(run_dir), data_dir, "validation", allow_missing)
     rows = range(min(PARITY_IMAGES, len(stream.paths)))
     images = np.stack([stream.read(row) for row in rows])[..., None].astype(np.float32)
     return export_model(model, images, out, formats)

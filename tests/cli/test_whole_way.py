@@ -2,6 +2,9 @@
 
 import json
 import math
+import shutil
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -12,6 +15,7 @@ from mamsf_keras.cli import main
 from sklearn.metrics import roc_auc_score
 
 from mamsf_keras import FINDINGS, load_model
+from mamsf_keras.export.parity import compare
 
 
 def run(*arguments):
@@ -73,6 +77,33 @@ def test_split_without_positives_of_a_finding_is_no_error(small_nih, tmp_path, t
     assert metrics["findings"]["Hernia"] == {"auroc": None, "average_precision": None, "positives": 0, "images": 24}
     assert "Hernia" in metrics["undefined"] and "undefined and left out of the mean" in text
     assert len(metrics["undefined"]) == 12 and metrics["mean_auroc"] is not None
+
+
+def test_missing_images_are_left_out_where_it_is_allowed(small_nih, tmp_path, toy_training):
+    folder = tmp_path / "run"
+    for patient in (1, 40):  # one of the training part, one of test
+        next(small_nih.rglob(f"{patient:08d}_000.png")).unlink()
+    train = ("train", "--data-dir", small_nih, "--run-dir", folder, "--weights", "none", "--image-size", 32)
+    text = run(*train, "--batch-size", 8, "--epochs", 1, "--allow-missing")
+    assert "2 of 80 images" in text
+    assert "2 of 80 images" in run("evaluate", "--run-dir", folder)  # allowed by the run
+    assert len(pd.read_csv(folder / "predictions-test.csv")) == 23
+
+
+@pytest.mark.tensorflow
+def test_a_run_evaluated_on_each_backend_gives_the_same_probabilities(small_nih, tmp_path, toy_training):
+    train = ("train", "--data-dir", small_nih, "--run-dir", tmp_path / "run", "--weights", "none")
+    run(*train, "--image-size", 32, "--batch-size", 8, "--epochs", 2)
+    frames = {}
+    for backend in ("tensorflow", "jax", "torch"):
+        folder = shutil.copytree(tmp_path / "run", tmp_path / backend)
+        code = "import sys; from mamsf_keras.cli import main; main(sys.argv[1:])"
+        command = [sys.executable, "-c", code, "evaluate", "--run-dir", str(folder), "--backend", backend]
+        subprocess.run(command, check=True, capture_output=True)
+        frames[backend] = pd.read_csv(folder / "predictions-test.csv")[list(FINDINGS)].to_numpy()
+    for backend in ("jax", "torch"):
+        parity = compare(frames["tensorflow"], frames[backend])
+        assert parity.passes, parity
 
 
 def test_files_for_use_are_the_trained_model_with_sigmoid_and_disarmed(small_nih, tmp_path, toy_training):
