@@ -1,4 +1,4 @@
-# `make demo` and `make test` work on a fresh machine with Python 3.11 or newer; each makes what it needs in .venv.
+# `make demo` and `make test` work on a fresh machine with Python 3.11 to 3.13; each makes what it needs in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 DATA_DIR ?= phantoms

@@ -21,10 +21,15 @@ class LazyGroup(click.Group):
     def invoke(self, ctx):
         try:
             return super().invoke(ctx)
-        except (ValueError, OSError) as error:
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:
             if ctx.params["traceback"]:
                 raise
-            raise click.ClickException(" ".join(str(error).split())) from error
+            text = " ".join(str(error).split())
+            if not isinstance(error, (ValueError, OSError)):  # not foreseen: out of memory, or a fault of ours
+                text = f"{type(error).__name__}: {text[:500]} (`mamsf-keras --traceback ...` shows where)"
+            raise click.ClickException(text) from error
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

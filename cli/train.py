@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import pathlib
 
 import click
 from mamsf_keras.cli.backend import backend_option
@@ -57,7 +56,6 @@ def command(run_dir, preset, **options):
       mamsf-keras train --data-dir ChestX-ray14 --run-dir runs/s224 --epochs 10
     """
     given = {name: value for name, value in options.items() if value is not None}
-    given["data_dir"] = str(pathlib.Path(given["data_dir"]).resolve())  # a run is evaluated from any folder
     try:
         config = TrainConfig(**{**PRESETS.get(preset, {}), **given})
     except ValueError as error:

@@ -27,6 +27,7 @@ _PUBLIC = {
     "TrainConfig": "mamsf_keras.config",
     "efficientnetv2": "mamsf_keras.model.backbone",
     "evaluate": "mamsf_keras.evaluation.evaluate",
+    "export_model": "mamsf_keras.export.export",
     "export_run": "mamsf_keras.export.export",
     "load_model": "mamsf_keras.model.mamsf",
     "read_studies": "mamsf_keras.data.chestxray14",

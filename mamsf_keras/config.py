@@ -32,7 +32,7 @@ class TrainConfig:
     """Everything that decides a training run.
 
     Attributes:
-        data_dir: the NIH folder.
+        data_dir: the NIH folder; kept as an absolute path, so that a run is evaluated from any folder.
         backbone: name of the EfficientNetV2 variant.
         weights: "imagenet", "none", or the path of a weights file of the backbone without its top.
         image_size: height and width in pixels, at least 32.
@@ -74,6 +74,7 @@ class TrainConfig:
         Raises:
             ValueError: says the rule and what was received.
         """
+        object.__setattr__(self, "data_dir", str(Path(self.data_dir).resolve()))
         for name, choices in CHOICES.items():
             _check(getattr(self, name) in choices, name, f"be one of {', '.join(choices)}", getattr(self, name))
         for name, least in {"image_size": 32, "batch_size": 1, "epochs": 1, "seed": 0}.items():

@@ -1,9 +1,15 @@
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from mamsf_keras.config import CHOICES, PRESETS, TrainConfig
 from mamsf_keras.findings import FINDINGS, HEAD, IMAGES, MEDIUM, POSITIVES, TAIL
+
+
+def test_data_folder_is_kept_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert TrainConfig(Path("nih")).data_dir == TrainConfig("nih").data_dir == str(tmp_path / "nih")
 
 
 def test_round_trip(tmp_path):

@@ -216,7 +216,10 @@ def _official_parts(images, data_dir, path) -> pd.Series:
         raise ValueError(f"{path} has images that neither official list has: {_first(images[parts.isna()])}.")
     unknown = sorted(set(listed) - set(images))
     if unknown:
-        raise ValueError(f"The official lists have images that {path} lacks: {_first(unknown)}.")
+        raise ValueError(
+            f"The official lists have images that {path} lacks: {_first(unknown)}. Keep the tables whole: "
+            "--allow-missing leaves out the images that are not there."
+        )
     return parts
 
 

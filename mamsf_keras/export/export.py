@@ -11,7 +11,7 @@ import numpy as np
 
 from mamsf_keras.config import FORMATS
 from mamsf_keras.evaluation.evaluate import evaluation_stream, run_config
-from mamsf_keras.export.parity import Parity, compare
+from mamsf_keras.export.parity import LARGEST_DIFFERENCE, Parity, compare
 from mamsf_keras.model.mamsf import load_model
 
 PARITY_IMAGES = 64
@@ -52,6 +52,8 @@ def export_run(
 
 def export_model(model, images, out, formats=FORMATS) -> dict[str, tuple[Path, Parity]]:
     """Exports a model with sigmoid output, compared on float32 `images`. See `export_run`."""
+    if isinstance(formats, str) or not set(formats) <= set(FORMATS):
+        raise ValueError(f"`formats` must be a list of {', '.join(FORMATS)}. Received: {formats!r}.")
     from mamsf_keras.export.saved_model import ServingModule
 
     out = Path(out).resolve()
@@ -65,7 +67,10 @@ def export_model(model, images, out, formats=FORMATS) -> dict[str, tuple[Path, P
             write(module, whole[name])
             parity[name] = compare(truth, _in_batches(load(whole[name]), images))
             if not parity[name].passes:
-                raise ValueError(f"The {name} export is not left there, for it differs too much: {parity[name]}.")
+                message = f"The {name} export is not left there, for it differs too much: {parity[name]}."
+                if parity[name].difference <= LARGEST_DIFFERENCE:
+                    message += " The model itself hardly tells the images apart: train it further."
+                raise ValueError(message)
         paths = _publish(whole, out)
     return {name: (paths[name], parity[name]) for name in formats}
 

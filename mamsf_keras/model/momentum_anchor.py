@@ -84,6 +84,12 @@ class MomentumAnchor(keras.layers.Layer):
     def _variable(self, name, shape, initializer="zeros"):
         return self.add_weight(shape, initializer, trainable=False, aggregation="only_first_replica", name=name)
 
+    @keras.layers.Layer.trainable.setter
+    def trainable(self, value):
+        """Freezes or unfreezes the online block; the shadow stays without gradient."""
+        keras.layers.Layer.trainable.fset(self, value)
+        self.shadow.trainable = False
+
     def reset(self):
         """Copies the online weights to the shadow and sets the clock to 0. Runs at construction."""
         for shadow, online in self._pairs():

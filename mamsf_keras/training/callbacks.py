@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from mamsf_keras.data.pipeline import Stream
 from mamsf_keras.evaluation.metrics import mean_over_findings, per_finding
@@ -44,8 +45,15 @@ class ValidationAUROC(keras.callbacks.Callback):
         self.findings = findings
 
     def on_epoch_end(self, epoch, logs=None):
-        """Predicts the validation images; averaged are the findings that have both kinds of images."""
-        metrics = per_finding(self.stream.labels, predict(self.model, self.stream, verbose=0), self.findings)
+        """Predicts the validation images; averaged are the findings that have both kinds of images.
+
+        Raises:
+            ValueError: if the model has come to answer NaN or infinity; names the epoch.
+        """
+        outputs = predict(self.model, self.stream, verbose=0)
+        if not np.isfinite(outputs).all():  # the last step of an epoch can do it after its loss was seen
+            raise ValueError(f"The outputs are not finite after epoch {epoch + 1}: use a lower rate.")
+        metrics = per_finding(self.stream.labels, outputs, self.findings)
         logs["val_auroc"] = mean_over_findings(metrics, "auroc")
 
 

@@ -108,8 +108,9 @@ def log_odds(labels: np.ndarray) -> np.ndarray:
 def adamw(config: TrainConfig, steps: int) -> keras.optimizers.AdamW:
     """Returns AdamW with a linear warm-up and a cosine to 0 over `steps`; decay on kernels alone, norm clipped at 1."""
     warmup = max(1, round(WARMUP_PART * steps))
+    first = config.learning_rate / (warmup + 1)  # a rate of 0 would waste the first step
     schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, steps - warmup), warmup_target=config.learning_rate, warmup_steps=warmup
+        first, max(1, steps - warmup), warmup_target=config.learning_rate, warmup_steps=warmup
     )
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, global_clipnorm=1.0)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])

@@ -81,6 +81,20 @@ def test_loss_that_is_not_finite(small_nih, tmp_path, toy_training):
     check_fails(tmp_path, train, 1, "The loss became", "epoch")
 
 
+def test_outputs_that_the_last_step_made_infinite(small_nih, tmp_path, toy_training):
+    train = [*TRAIN, "--data-dir", small_nih, "--run-dir", tmp_path / "run", "--learning-rate", "1e30", "--epochs", "1"]
+    check_fails(tmp_path, [*train, "--batch-size", "40"], 1, "not finite after epoch 1: use a lower rate")
+
+
+def test_error_that_nobody_foresaw(small_nih, tmp_path, monkeypatch):
+    def out_of_memory(*arguments, **options):
+        raise MemoryError("no 40 GiB\nleft")
+
+    monkeypatch.setattr("mamsf_keras.training.train.efficientnetv2", out_of_memory)
+    train = [*TRAIN, "--data-dir", small_nih, "--run-dir", tmp_path / "run"]
+    check_fails(tmp_path, train, 1, "MemoryError: no 40 GiB left", "--traceback")
+
+
 def test_validation_without_any_finding(small_nih, tmp_path, toy_training):
     rewrite_table(small_nih, lambda rows: [rows[0], *[[row[0], "No Finding", *row[2:]] for row in rows[1:]]])
     train = [*TRAIN, "--data-dir", small_nih, "--run-dir", tmp_path / "run"]

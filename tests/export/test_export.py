@@ -52,6 +52,15 @@ def test_next_version_leaves_the_earlier_ones(tmp_path, model):
     assert paths == ["8", "9"] and (tmp_path / "toy" / "7" / "mine").read_text() == "mine"
 
 
+@pytest.mark.parametrize("formats", ["saved-model", ["savedmodel"]])
+def test_unknown_formats_are_refused(tmp_path, model, formats):
+    from mamsf_keras.export.export import export_model
+
+    with pytest.raises(ValueError, match="`formats` must be a list of saved-model, tflite"):
+        export_model(model, IMAGES, tmp_path / "toy", formats)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_each_value_is_stored_once(tmp_path, model):
     from mamsf_keras.export.export import export_model
 
@@ -78,5 +87,5 @@ def test_a_model_that_answers_the_same_to_everything_is_refused(tmp_path, model)
     from mamsf_keras.export.export import export_model
 
     model.classifier.kernel.assign(np.zeros(model.classifier.kernel.shape))
-    with pytest.raises(ValueError, match="smallest spread over images 0"):
+    with pytest.raises(ValueError, match="smallest spread over images 0. .* train it further"):
         export_model(model, IMAGES, tmp_path / "toy", ["saved-model"])

@@ -54,6 +54,16 @@ def test_shadow_is_an_untrained_copy():
     assert float(anchor.armed) == 0
 
 
+def test_unfreezing_a_model_leaves_the_shadow_untrained():
+    anchor = MomentumAnchor(toy_backbone()[1])
+    before = [weight.path for weight in anchor.trainable_weights]
+    model = keras.Sequential([anchor])
+    model.trainable = False
+    assert not anchor.trainable_weights
+    model.trainable = True
+    assert [weight.path for weight in anchor.trainable_weights] == before and not anchor.shadow.trainable_weights
+
+
 def test_reset_copies_and_clears_the_clock():
     anchor = MomentumAnchor(toy_backbone()[1])
     for weight in anchor.online.weights:
