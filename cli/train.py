@@ -38,7 +38,21 @@ def option(flag, **kwargs):
 @option("--epochs", type=click.IntRange(1), help="Passes over the training part.")
 @option("--protocol", type=click.Choice(CHOICES["protocol"]), help="How the images are split.")
 @option("--augment", type=click.Choice(CHOICES["augment"]), help="Augmentation of the training images.")
-@option("--decay", type=Decay(), help="Decay of the momentum anchor, 0 to 1; auto averages over about 3 epochs.")
+@option("--cut", type=click.Choice(CHOICES["cut"]), help="Where the block that the momentum anchor doubles begins.")
+@option("--decay", type=Decay(), help="Decay of the momentum anchor, 0 to 1; auto follows --decay-window-epochs.")
+@option(
+    "--decay-window-epochs",
+    metavar="K",
+    type=click.FloatRange(0, min_open=True),
+    help="Average over about K epochs: decay auto is 1 - 1 / (K x updates an epoch).",
+)
+@option(
+    "--decay-schedule",
+    type=click.Choice(CHOICES["decay_schedule"]),
+    help="The decay is constant, or grows to its value as (1 + t) / (10 + t) or as timm's power, or to 1 as a cosine.",
+)
+@option("--decay-start", metavar="N", type=click.IntRange(0), help="Updates before which the twin follows its block.")
+@option("--freeze-epochs", type=click.IntRange(0), help="First epochs in which the backbone is frozen.")
 @option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak rate of AdamW.")
 @option("--weight-decay", type=click.FloatRange(0), help="Weight decay of AdamW, on kernels.")
 @option("--anchor/--no-anchor", help="The momentum branch.")

@@ -7,10 +7,13 @@ from pathlib import Path
 
 PARTS = ("train", "validation", "test")
 FORMATS = ("saved-model", "tflite")
+CUTS = ("head", "final_block", "last_stage", "whole")
 CHOICES = {
     "protocol": ("official",),
     "augment": ("none", "light", "strong"),
     "jit": ("auto", "on", "off"),
+    "cut": CUTS,
+    "decay_schedule": ("constant", "ratio", "power", "cosine"),
     "backbone": (*(f"efficientnetv2-b{i}" for i in range(4)), *(f"efficientnetv2-{size}" for size in "sml")),
 }
 PRESETS = {
@@ -40,8 +43,14 @@ class TrainConfig:
         epochs: passes over the training part.
         protocol: how the images are split; "official".
         augment: "none", "light" or "strong".
-        decay: of the momentum anchor, in [0, 1]; "auto" averages over about 3 epochs, with the (1 + t) / (10 + t)
-            warm-up.
+        cut: where the block that the momentum anchor doubles begins; see `efficientnetv2`.
+        decay: of the momentum anchor, in [0, 1]; "auto" averages over about `decay_window_epochs`.
+        decay_window_epochs: K above 0; "auto" is 1 - 1 / (K x updates an epoch).
+        decay_schedule: "constant" from the first step; "ratio" for min(decay, (1 + t) / (10 + t)); "power" for timm's
+            min(decay, 1 - (1 + t)^(-2/3)); "cosine" from the decay to 1 over the run (BYOL).
+        decay_start: updates before which the shadow follows the online block.
+        freeze_epochs: first epochs in which the backbone is frozen and the fusion and classifier are trained, with an
+            optimizer and a schedule of their own; the anchor's clock starts after them.
         learning_rate: peak rate of AdamW, reached after a linear warm-up over 5 % of the steps, then a cosine to 0.
         weight_decay: AdamW's, on kernels alone.
         anchor: whether the momentum branch is there.
@@ -59,7 +68,12 @@ class TrainConfig:
     epochs: int = 10
     protocol: str = "official"
     augment: str = "light"
+    cut: str = "final_block"
     decay: float | str = "auto"
+    decay_window_epochs: float = 3.0
+    decay_schedule: str = "ratio"
+    decay_start: int = 0
+    freeze_epochs: int = 0
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     anchor: bool = True
@@ -77,11 +91,16 @@ class TrainConfig:
         object.__setattr__(self, "data_dir", str(Path(self.data_dir).resolve()))
         for name, choices in CHOICES.items():
             _check(getattr(self, name) in choices, name, f"be one of {', '.join(choices)}", getattr(self, name))
-        for name, least in {"image_size": 32, "batch_size": 1, "epochs": 1, "seed": 0}.items():
+        least_values = {"image_size": 32, "batch_size": 1, "epochs": 1, "seed": 0, "decay_start": 0, "freeze_epochs": 0}
+        for name, least in least_values.items():
             value = getattr(self, name)
             _check(isinstance(value, int) and value >= least, name, f"be a whole number of at least {least}", value)
         fraction = isinstance(self.decay, (int, float)) and 0 <= self.decay <= 1
         _check(self.decay == "auto" or fraction, "decay", "be auto or in [0, 1]", self.decay)
+        window = self.decay_window_epochs
+        _check(0 < window < math.inf, "decay_window_epochs", "be finite and above 0", window)
+        rule = f"be below `epochs` ({self.epochs})"
+        _check(self.freeze_epochs < self.epochs, "freeze_epochs", rule, self.freeze_epochs)
         _check(0 < self.learning_rate < math.inf, "learning_rate", "be finite and above 0", self.learning_rate)
         _check(0 <= self.weight_decay < math.inf, "weight_decay", "be finite and at least 0", self.weight_decay)
 

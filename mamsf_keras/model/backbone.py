@@ -8,6 +8,8 @@ from pathlib import Path
 
 import keras
 
+from mamsf_keras.config import CUTS
+
 VARIANTS = {
     "efficientnetv2-b0": keras.applications.EfficientNetV2B0,
     "efficientnetv2-b1": keras.applications.EfficientNetV2B1,
@@ -29,7 +31,9 @@ def efficientnetv2(name="efficientnetv2-s", cut="final_block", weights=None, ima
 
     Args:
         name: "efficientnetv2-b0" to "-b3", "-s", "-m" or "-l".
-        cut: "final_block".
+        cut: where the final block begins, which reaches to the end: "head" at the head convolution, "final_block" at
+            the last MBConv block, "last_stage" at the first block of the last stage, "whole" at the stem (the part
+            below then only preprocesses).
         weights: None for random ones, "imagenet" to download, or the path of a weights file without the top.
         image_size: height and width in pixels; None for any.
 
@@ -43,13 +47,23 @@ def efficientnetv2(name="efficientnetv2-s", cut="final_block", weights=None, ima
     """
     if name not in VARIANTS:
         raise ValueError(f"`backbone` must be one of {', '.join(VARIANTS)}. Received: {name}.")
-    if cut != "final_block":
-        raise ValueError(f"`cut` must be final_block. Received: {cut}.")
+    if cut not in CUTS:
+        raise ValueError(f"`cut` must be one of {', '.join(CUTS)}. Received: {cut}.")
     full = _load(name, weights, image_size)
-    last = [m[1] for m in (re.match(r"(block\d+[a-z]+)_", layer.name) for layer in full.layers) if m][-1]
-    entry = full.get_layer(f"{last}_expand_conv").input
+    entry = full.get_layer(_first_layer(full, cut)).input
     features = keras.Model(full.input, entry, name=f"{name}_features")
     return features, keras.Model(entry, full.output, name=f"{name}_{cut}")
+
+
+def _first_layer(full, cut):
+    """Names the layer that the final block begins with."""
+    last = [m for m in (re.match(r"(block\d+)[a-z]+_", layer.name) for layer in full.layers) if m][-1]
+    return {
+        "head": "top_conv",
+        "final_block": f"{last[0]}expand_conv",
+        "last_stage": f"{last[1]}a_expand_conv",
+        "whole": "stem_conv",
+    }[cut]
 
 
 def preprocessing(name: str) -> keras.layers.Layer:

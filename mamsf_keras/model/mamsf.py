@@ -1,5 +1,6 @@
 """MAMSFNet: an EfficientNetV2 with a momentum-anchored final block, multi-scale fusion and a multi-label head."""
 
+import functools
 import zipfile
 import zlib
 from pathlib import Path
@@ -89,6 +90,15 @@ class MAMSFNet(keras.Model):
         if shadow is not None:
             pooled = ops.concatenate([pooled, self.pool(shadow)], axis=-1)
         return self.classifier(pooled)
+
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args, **kwargs):
+        # However it ends, by an error or Ctrl-C too, the shadow stands still afterwards.
+        try:
+            return super().fit(*args, **kwargs)
+        finally:
+            if self.anchor:
+                self.anchor.disarm()
 
     def get_config(self):
         blocks = (self.features, self.final_block)

@@ -1,5 +1,7 @@
 """The momentum anchor: a block of a network and its slowly moving twin."""
 
+import contextlib
+
 import keras
 from keras import ops
 
@@ -36,6 +38,25 @@ def ema(shadow, online, decay):
     return decay * shadow + (1.0 - decay) * online
 
 
+@contextlib.contextmanager
+def _one_value_on_all_replicas():
+    """Makes variables that take the first replica's value.
+
+    Under MirroredStrategy each replica has batch-norm statistics of its own, and would have a shadow of its own. Keras
+    creates the weights of its layers without such a rule, and lets nobody choose.
+    """
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    def create(next_creator, **options):
+        return next_creator(**{**options, "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA})
+
+    with tf.variable_creator_scope(create):
+        yield
+
+
 @keras.saving.register_keras_serializable(package="mamsf_keras")
 class MomentumAnchor(keras.layers.Layer):
     """Runs a block (online, trained) and its shadow (an EMA of the online weights, without gradient) side by side.
@@ -44,7 +65,8 @@ class MomentumAnchor(keras.layers.Layer):
     statistics, and only while a `SelectiveEMACallback` has armed it. It follows MoCo's order (arXiv 1911.05722): the
     update at step t takes in the online weights as step t - 1 left them, then the shadow's output is computed. The
     online batch-norm statistics are averaged like every other weight, and the shadow's batch norm runs in inference
-    mode (EMAN, arXiv 2101.07525). Gradients, the optimizer and weight decay never see the shadow.
+    mode (EMAN, arXiv 2101.07525). Gradients, the optimizer and weight decay never see the shadow. Numbers that are not
+    finite are not taken in: an overflow in float16 spoils the online batch-norm statistics, but not the shadow's.
 
     ```python
     anchor = MomentumAnchor(block)
@@ -71,7 +93,8 @@ class MomentumAnchor(keras.layers.Layer):
         super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
         self.block = block
         self.online = block
-        self.shadow = keras.models.clone_model(block)
+        with _one_value_on_all_replicas():
+            self.shadow = keras.models.clone_model(block)
         self.shadow.trainable = False
         self.armed = self._variable("armed", ())
         self.clock = self._variable("clock", (2,))
@@ -96,6 +119,24 @@ class MomentumAnchor(keras.layers.Layer):
             shadow.assign(ops.copy(ops.convert_to_tensor(online)))  # JAX would share the buffer, and donate it twice
         self.clock.assign([0.0, 0.0])
 
+    def arm(self, policy, every=1, new_window=False):
+        """Lets the shadow move from the next training step on.
+
+        Args:
+            policy: the six numbers of `decay_at`.
+            every: micro-steps in an accumulation window.
+            new_window: whether a window that was left open counts no more, as under a new optimizer.
+        """
+        self.policy.assign(policy)
+        self.every.assign(every)
+        if new_window:
+            self.clock.assign([0.0, ops.convert_to_numpy(self.clock)[1]])
+        self.armed.assign(1.0)
+
+    def disarm(self):
+        """Stops the shadow from moving."""
+        self.armed.assign(0.0)
+
     def _pairs(self):
         # Not `.variables`: they hold dropout's generator states too.
         return zip(self.shadow.weights, self.online.weights, strict=True)
@@ -112,8 +153,9 @@ class MomentumAnchor(keras.layers.Layer):
         decay = decay_at(ops.convert_to_tensor(self.policy), updates)
         moves = ops.logical_and(armed > 0.0, micro == 0.0)
         for shadow, online in self._pairs():
-            value = ops.convert_to_tensor(shadow)
-            shadow.assign(ops.where(moves, ema(value, ops.convert_to_tensor(online), decay), value))
+            old = ops.convert_to_tensor(shadow)
+            new = ema(old, ops.convert_to_tensor(online), decay)
+            shadow.assign(ops.where(ops.logical_and(moves, ops.isfinite(new)), new, old))
         micro = ops.where(micro + 1.0 >= every, 0.0, micro + 1.0)
         ticked = ops.stack([micro, updates + ops.cast(moves, "float32")])
         self.clock.assign(ops.where(armed > 0.0, ticked, clock))
@@ -125,7 +167,7 @@ class MomentumAnchor(keras.layers.Layer):
     def load_own_variables(self, store):
         """Loads the four variables and disarms: a model saved inside `fit` would move its shadow without a callback."""
         super().load_own_variables(store)
-        self.armed.assign(0.0)
+        self.disarm()
 
     def get_config(self):
         return {**super().get_config(), "block": keras.saving.serialize_keras_object(self.block)}

@@ -10,7 +10,6 @@ from mamsf_keras.data.pipeline import Stream
 from mamsf_keras.evaluation.metrics import mean_over_findings, per_finding
 from mamsf_keras.evaluation.predictions import predict
 from mamsf_keras.model.mamsf import MAMSFNet
-from mamsf_keras.training.selective_ema import disarm
 
 
 class StopOnBadLoss(keras.callbacks.Callback):
@@ -87,7 +86,8 @@ class SaveModels(keras.callbacks.Callback):
         if self.twin is None:
             self.twin = twin_for_use(self.model)
         self.twin.set_weights(self.model.get_weights())
-        disarm(self.twin)
+        if self.twin.anchor:
+            self.twin.anchor.disarm()
         temporary = self.run_dir / f".part-{name}"  # Keras insists on the .keras ending
         try:
             self.twin.save(temporary)

@@ -1,6 +1,7 @@
 """The callback that moves the shadow weights of the momentum anchor, and of nothing else."""
 
 import keras
+from keras import ops
 
 from mamsf_keras.model.momentum_anchor import MomentumAnchor
 
@@ -64,13 +65,12 @@ class SelectiveEMACallback(keras.callbacks.Callback):
         if not anchors:
             raise ValueError("SelectiveEMACallback needs a model with a MomentumAnchor, and this one has none.")
         optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)  # float16 wraps it
+        every, done = optimizer.gradient_accumulation_steps or 1, ops.convert_to_numpy(optimizer.iterations)
         for anchor in anchors:
-            anchor.policy.assign(self.policy)
-            anchor.every.assign(optimizer.gradient_accumulation_steps or 1)
-            anchor.armed.assign(1.0)
+            anchor.arm(self.policy, every, new_window=done == 0)
 
     def on_train_end(self, logs=None):
-        """Disarms each anchor. After an exception in `fit` Keras does not call this: use `disarm`."""
+        """Disarms each anchor. After an exception Keras does not call this: `MAMSFNet.fit` disarms by itself."""
         disarm(self.model)
 
 
@@ -82,4 +82,4 @@ def anchors_of(model) -> list[MomentumAnchor]:
 def disarm(model):
     """Stops the shadows of a model from moving."""
     for anchor in anchors_of(model):
-        anchor.armed.assign(0.0)
+        anchor.disarm()

@@ -12,14 +12,12 @@ from mamsf_keras.data.chestxray14 import read_split
 from mamsf_keras.data.pipeline import Stream, dataset, named_errors, subset
 from mamsf_keras.data.splits import split_table
 from mamsf_keras.model.backbone import efficientnetv2
+from mamsf_keras.model.cost import cost_text
 from mamsf_keras.model.mamsf import MAMSFNet
 from mamsf_keras.training.callbacks import SaveModels, StopOnBadLoss, ValidationAUROC
-from mamsf_keras.training.environment import devices, environment
-from mamsf_keras.training.losses import CellwiseBCE
-from mamsf_keras.training.selective_ema import SelectiveEMACallback, disarm
-
-AUTO_WINDOW_EPOCHS = 3
-WARMUP_PART = 0.05
+from mamsf_keras.training.environment import environment
+from mamsf_keras.training.phases import begin, phases
+from mamsf_keras.training.selective_ema import WARMUPS, SelectiveEMACallback
 
 
 def train(config: TrainConfig, run_dir) -> dict:
@@ -54,8 +52,12 @@ def train(config: TrainConfig, run_dir) -> dict:
     )
     validation = Stream(subset(studies.table, "validation"), studies.findings, config.image_size, config.batch_size)
     check_validation(validation, studies.findings)
-    batches = dataset(training, training.batches * config.epochs)
-    model = build_model(config, studies.findings, training.batches)
+    batches = {
+        phase: dataset(training, phase.end * training.batches, phase.first * training.batches)
+        for phase in phases(config)
+    }
+    model = build_model(config, studies.findings)
+    print(cost_text(model))
     model.classifier.bias.assign(log_odds(training.labels))
     run_dir.mkdir(parents=True)
     try:
@@ -78,20 +80,17 @@ def check_validation(stream: Stream, findings):
         )
 
 
-def build_model(config: TrainConfig, findings, steps_per_epoch: int) -> MAMSFNet:
-    """Builds and compiles the training model, which gives logits."""
+def build_model(config: TrainConfig, findings) -> MAMSFNet:
+    """Builds the training model, which gives logits."""
     keras.utils.set_random_seed(config.seed)
     weights = None if config.weights == "none" else config.weights
-    model = MAMSFNet(
-        efficientnetv2(config.backbone, weights=weights, image_size=config.image_size),
+    return MAMSFNet(
+        efficientnetv2(config.backbone, config.cut, weights, config.image_size),
         findings,
         anchor=config.anchor,
         fusion=config.fusion,
         classifier_activation=None,
     )
-    model.compile(adamw(config, steps_per_epoch * config.epochs), CellwiseBCE(), jit_compile=resolve_jit(config.jit))
-    model.optimizer.build(model.trainable_variables)  # else TensorFlow traces the step twice: 50 s more on two cores
-    return model
 
 
 def log_odds(labels: np.ndarray) -> np.ndarray:
@@ -105,59 +104,43 @@ def log_odds(labels: np.ndarray) -> np.ndarray:
     return np.log(positives / negatives).astype(np.float32)
 
 
-def adamw(config: TrainConfig, steps: int) -> keras.optimizers.AdamW:
-    """Returns AdamW with a linear warm-up and a cosine to 0 over `steps`; decay on kernels alone, norm clipped at 1."""
-    warmup = max(1, round(WARMUP_PART * steps))
-    first = config.learning_rate / (warmup + 1)  # a rate of 0 would waste the first step
-    schedule = keras.optimizers.schedules.CosineDecay(
-        first, max(1, steps - warmup), warmup_target=config.learning_rate, warmup_steps=warmup
-    )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, global_clipnorm=1.0)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
-
-
-def resolve_jit(jit: str) -> bool:
-    """Decides on XLA: "auto" is on for JAX, and for TensorFlow on an accelerator (on a CPU it is 2.3 times slower)."""
-    if jit != "auto":
-        return jit == "on"
-    backend = keras.backend.backend()
-    on_gpu = any("gpu" in name.lower() for name in devices())
-    return backend == "jax" or (backend == "tensorflow" and on_gpu)
-
-
 def anchor_callback(config: TrainConfig, steps_per_epoch: int) -> SelectiveEMACallback:
-    """Returns the callback of `config.decay`; "auto" averages over about 3 epochs, with warm-up."""
-    if config.decay == "auto":
-        return SelectiveEMACallback(1 - 1 / (AUTO_WINDOW_EPOCHS * steps_per_epoch), warmup="ratio")
-    return SelectiveEMACallback(config.decay)
+    """Returns the callback that the decay options ask for; see `TrainConfig`."""
+    decay, schedule = config.decay, config.decay_schedule
+    if decay == "auto":
+        decay = max(0.0, 1 - 1 / (config.decay_window_epochs * steps_per_epoch))
+    updates = (config.epochs - config.freeze_epochs) * steps_per_epoch - config.decay_start
+    return SelectiveEMACallback(
+        decay,
+        warmup=schedule if schedule in WARMUPS else None,
+        start=config.decay_start,
+        cosine_updates=max(1, updates) if schedule == "cosine" else None,
+    )
 
 
 def fit(model, config: TrainConfig, batches, training: Stream, validation: Stream, run_dir) -> dict:
-    """Runs the epochs and returns the summary of `train`."""
+    """Runs the phases, each with its batches, and returns the summary of `train`."""
     files = SaveModels(run_dir)
-    callbacks = [
-        StopOnBadLoss(),
-        ValidationAUROC(validation, model.findings),
-        files,
-        keras.callbacks.CSVLogger(Path(run_dir) / "history.csv"),
-    ]
+    common = [StopOnBadLoss(), ValidationAUROC(validation, model.findings), files]
     if config.anchor:
-        callbacks.insert(0, anchor_callback(config, training.batches))
-        print(f"anchor: decay {callbacks[0].decay:.6g}, {callbacks[0].warmup or 'no'} warm-up")
+        ema = anchor_callback(config, training.batches)
+        print(f"anchor: decay {ema.decay:.6g}, {config.decay_schedule}, {training.batches} updates an epoch")
     print("The first step builds the graph; that can take a minute.", flush=True)
     start = time.perf_counter()
-    try:
+    for phase, phase_batches in batches.items():
+        begin(model, phase, config, training.batches)
+        callbacks = [*common, keras.callbacks.CSVLogger(Path(run_dir) / "history.csv", append=phase.first > 0)]
+        if config.anchor and not phase.frozen:  # a frozen block is its own average
+            callbacks.insert(0, ema)
         with named_errors(training, validation):
             model.fit(
-                batches,
-                epochs=config.epochs,
+                phase_batches,
+                initial_epoch=phase.first,
+                epochs=phase.end,
                 steps_per_epoch=training.batches,
                 callbacks=callbacks,
                 shuffle=False,  # the stream has shuffled
             )
-    finally:
-        disarm(model)  # after an exception Keras does not call on_train_end
     seconds = time.perf_counter() - start
     images = training.batches * training.batch_size * config.epochs
     return {

@@ -32,6 +32,24 @@ def test_cut_keeps_the_network_whole(b0):
     assert [layer.name for layer in final_block.layers[1:3]] == ["block6h_expand_conv", "block6h_expand_bn"]
 
 
+@pytest.mark.parametrize(
+    ("cut", "first", "parameters"),
+    [
+        ("head", "top_conv", 250_880),
+        ("last_stage", "block6a_expand_conv", 4_527_276),
+        ("whole", "stem_conv", FULL_B0),
+    ],
+)
+def test_other_cuts(cut, first, parameters):
+    features, final_block = efficientnetv2("efficientnetv2-b0", cut, image_size=32)
+    assert (final_block.layers[1].name, final_block.count_params()) == (first, parameters)
+    assert features.count_params() + parameters == FULL_B0
+
+
+def test_last_stage_of_the_largest_variant():
+    assert efficientnetv2("efficientnetv2-m", "last_stage", image_size=32)[1].layers[1].name == "block7a_expand_conv"
+
+
 @pytest.mark.tensorflow
 def test_the_two_parts_compute_what_keras_computes(b0):
     features, final_block = b0
@@ -89,5 +107,5 @@ def test_failed_download_names_the_ways_out(monkeypatch):
 def test_unknown_name_and_cut_name_the_valid_ones():
     with pytest.raises(ValueError, match="must be one of efficientnetv2-b0, .*Received: resnet50"):
         efficientnetv2("resnet50")
-    with pytest.raises(ValueError, match="`cut` must be final_block. Received: tail"):
+    with pytest.raises(ValueError, match="`cut` must be one of head, final_block, last_stage, whole. Received: tail"):
         efficientnetv2("efficientnetv2-b0", cut="tail")

@@ -6,7 +6,7 @@ from mamsf_keras.data.pipeline import Stream, dataset
 from mamsf_keras.evaluation.metrics import summarize
 from mamsf_keras.evaluation.predictions import predict
 from mamsf_keras.training.losses import CellwiseBCE
-from mamsf_keras.training.train import resolve_jit
+from mamsf_keras.training.phases import resolve_jit
 
 
 def sample_with_every_finding(table, images=64, least=2):

@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 from mamsf_keras import MAMSFNet, SelectiveEMACallback, load_model
+from mamsf_keras.model.momentum_anchor import MomentumAnchor
 from mamsf_keras.training.losses import CellwiseBCE
-from mamsf_keras.training.selective_ema import disarm
+from mamsf_keras.training.selective_ema import anchors_of, disarm
 from tests.conftest import toy_backbone
 
 RNG = np.random.default_rng(0)
@@ -34,7 +35,8 @@ class Record(keras.callbacks.Callback):
 
 
 def fit(model, *callbacks, epochs=1):
-    return model.fit(IMAGES, LABELS, batch_size=4, epochs=epochs, verbose=0, callbacks=list(callbacks))
+    options = {"batch_size": 4, "shuffle": False, "verbose": 0, "callbacks": list(callbacks)}
+    return model.fit(IMAGES, LABELS, epochs=epochs, **options)
 
 
 def numpy_shadow(start, online, decay):
@@ -81,6 +83,32 @@ def test_accumulation_moves_the_shadow_once_in_a_window():
     assert keras.ops.convert_to_numpy(model.anchor.clock).tolist() == [0, 2]
 
 
+def test_accumulation_in_closed_form():
+    model = toy_model(gradient_accumulation_steps=4)
+    model.optimizer.learning_rate = 0.0
+    kernel, shadow = model.anchor.online.weights[0], model.anchor.shadow.weights[0]
+    kernel.assign(np.ones(kernel.shape))
+    shadow.assign(np.zeros(kernel.shape))
+    fit(model, SelectiveEMACallback(0.99), epochs=4)
+    np.testing.assert_allclose(values(model.anchor.shadow)[0], 1 - 0.99**8, rtol=1e-6)
+
+
+def test_open_window_is_carried_over_the_epoch_and_the_next_fit():
+    model = toy_model(gradient_accumulation_steps=3)  # 8 micro-steps an epoch: the first window left open has 2
+    fit(model, SelectiveEMACallback(0.9))
+    assert keras.ops.convert_to_numpy(model.anchor.clock).tolist() == [2, 3]
+    fit(model, SelectiveEMACallback(0.9), epochs=2)
+    assert keras.ops.convert_to_numpy(model.anchor.clock).tolist() == [0, 8]
+
+
+def test_new_optimizer_begins_a_new_window():
+    model = toy_model(gradient_accumulation_steps=3)
+    fit(model, SelectiveEMACallback(0.9))
+    model.compile(keras.optimizers.Adam(0.05, gradient_accumulation_steps=3), CellwiseBCE())
+    fit(model, SelectiveEMACallback(0.9))
+    assert keras.ops.convert_to_numpy(model.anchor.clock).tolist() == [2, 6]
+
+
 def still(model, action):
     before = values(model.anchor.shadow)
     action()
@@ -105,6 +133,15 @@ def test_decay_one_never_moves_and_a_second_fit_takes_its_own_policy():
     assert relative_error(values(model.anchor.shadow), numpy_shadow(start, record.online, lambda t: 0.7)) < 1e-6
 
 
+def test_decay_one_changes_nothing_else():
+    plain, anchored = toy_model(), toy_model()
+    fit(plain, epochs=2)
+    fit(anchored, SelectiveEMACallback(1.0), epochs=2)
+    for name in ("features", "final_block", "classifier"):
+        for one, two in zip(values(getattr(plain, name)), values(getattr(anchored, name)), strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
 def test_file_saved_inside_fit_is_not_armed(tmp_path):
     class SaveInside(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -118,16 +155,65 @@ def test_file_saved_inside_fit_is_not_armed(tmp_path):
     assert keras.ops.convert_to_numpy(again.anchor.clock).tolist() == [0, 8]
 
 
-def test_disarm_after_an_exception():
-    class Stop(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            raise KeyboardInterrupt
+class Interrupt(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        raise KeyboardInterrupt
 
+
+class BrokenData(keras.utils.PyDataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, number):
+        if number == 2:
+            raise ValueError("a broken image")
+        return IMAGES[:4], LABELS[:4]
+
+
+def test_ctrl_c_and_broken_data_leave_the_shadow_still():
     model = toy_model()
     with pytest.raises(KeyboardInterrupt):
-        fit(model, SelectiveEMACallback(0.5), Stop())
-    disarm(model)
+        fit(model, SelectiveEMACallback(0.5), Interrupt())
     assert still(model, lambda: fit(model))
+    with pytest.raises(Exception, match="a broken image"):
+        model.fit(BrokenData(), verbose=0, callbacks=[SelectiveEMACallback(0.5)])
+    assert still(model, lambda: fit(model))
+
+
+def test_early_stopping_leaves_the_shadow_still():
+    model = toy_model()
+    fit(model, SelectiveEMACallback(0.5), keras.callbacks.EarlyStopping("loss", min_delta=1e9), epochs=5)
+    assert keras.ops.convert_to_numpy(model.anchor.clock).tolist() == [0, 16]
+    assert still(model, lambda: fit(model))
+
+
+def test_own_model_is_disarmed_by_hand():
+    block = toy_backbone()[1]
+    inputs = keras.Input(block.input_shape[1:])
+    online, shadow = MomentumAnchor(block)(inputs)
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(online + shadow))
+    model.compile("sgd", "mse")
+    maps, targets = np.ones((4, 8, 8, 8), "float32"), np.zeros((4, 12), "float32")
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(maps, targets, verbose=0, callbacks=[SelectiveEMACallback(0.5), Interrupt()])
+    (anchor,) = anchors_of(model)
+    disarm(model)
+    before = values(anchor.shadow)
+    model.fit(maps, targets, verbose=0)
+    assert all((one == two).all() for one, two in zip(before, values(anchor.shadow), strict=True))
+
+
+def test_overflow_in_float16_spoils_the_online_statistics_but_not_the_shadow():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = toy_model()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    for weight in model.features.weights[:1]:
+        weight.assign(np.full(weight.shape, 3e4))  # the convolution's sums leave float16
+    fit(model, SelectiveEMACallback(0.5))
+    assert not all(np.isfinite(value).all() for value in values(model.final_block))
+    assert all(np.isfinite(value).all() for value in values(model.anchor.shadow))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,161 @@
+"""How exactly the shadow follows its rule: relative error against NumPy in float64, for every way to run a step.
+
+    KERAS_BACKEND=jax python benchmarks/exactness.py
+    KERAS_BACKEND=tensorflow python benchmarks/exactness.py --devices 2
+
+A toy is trained for 32 steps. The online weights are recorded inside the step, as the shadow sees them, and the rule
+d(t) shadow + (1 - d(t)) online is worked out again from them. PyTorch has no XLA, and Keras refuses
+`steps_per_execution` above 1 there.
+"""
+
+import itertools
+
+import click
+import keras
+import numpy as np
+from keras import layers, ops
+
+from mamsf_keras import MAMSFNet, SelectiveEMACallback
+from mamsf_keras.training.losses import CellwiseBCE
+
+STEPS, BATCH, SIZE = 32, 4, 32
+DECAY = 0.95
+
+
+def ways(backend):
+    """Lists the (jit, precision, steps_per_execution, accumulation) that a backend has."""
+    jits, executions = ((False,), (1,)) if backend == "torch" else ((False, True), (1, 8))
+    return list(itertools.product(jits, ("float32", "mixed_bfloat16", "mixed_float16"), executions, (1, 4)))
+
+
+def toy():
+    """Two convolutions with batch norm and dropout, as `(features, final_block)`."""
+    rgb = keras.Input((SIZE, SIZE, 3))
+    x = layers.Conv2D(8, 3, strides=4, padding="same")(layers.Rescaling(1 / 128, -1.0)(rgb))
+    x = layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
+    entry = keras.Input(x.shape[1:])
+    y = layers.Conv2D(12, 3, padding="same", use_bias=False)(entry)
+    y = layers.Activation("swish")(layers.BatchNormalization(momentum=0.9)(y))
+    return keras.Model(rgb, x), keras.Model(entry, layers.Dropout(0.1)(y))
+
+
+class Recorder(layers.Layer):
+    """Writes a block's weights down at each training step, before anything moves."""
+
+    def __init__(self, block, steps):
+        super().__init__(dtype="float32", autocast=False)
+        self.block = block
+        size = sum(int(np.prod(weight.shape)) for weight in block.weights)
+        options = {"initializer": "zeros", "trainable": False, "aggregation": "only_first_replica"}
+        self.rows = self.add_weight((steps, size), **options)
+        self.step = self.add_weight((), dtype="int32", **options)
+
+    def call(self, images):
+        """Takes the images only to be part of the step."""
+        row = ops.concatenate([ops.reshape(ops.convert_to_tensor(weight), (-1,)) for weight in self.block.weights])
+        rows, step = ops.convert_to_tensor(self.rows), ops.convert_to_tensor(self.step)
+        self.rows.assign(ops.where(ops.arange(STEPS)[:, None] == step, row, rows))
+        self.step.assign(step + 1)
+        return images
+
+
+class RecordedMAMSFNet(MAMSFNet):
+    """A MAMSFNet that keeps the online weights of every step."""
+
+    def build(self, input_shape):
+        """Adds the recorder."""
+        self.recorder = Recorder(self.final_block, STEPS)
+        super().build(input_shape)
+
+    def call(self, images, training=False):
+        """Records, then does what it always does."""
+        return super().call(self.recorder(images) if training else images, training=training)
+
+
+def recorded_model(jit, precision, steps_per_execution, accumulation):
+    """Builds and compiles the toy."""
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy(precision)
+    try:
+        model = RecordedMAMSFNet(toy(), ("A", "B"), fusion=False, classifier_activation=None)
+        optimizer = keras.optimizers.Adam(0.01, gradient_accumulation_steps=accumulation if accumulation > 1 else None)
+        model.compile(optimizer, CellwiseBCE(), jit_compile=jit, steps_per_execution=steps_per_execution)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    return model
+
+
+def train(model):
+    """Trains for all steps under the (1 + t) / (10 + t) warm-up and returns the shadow from before."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (STEPS * BATCH, SIZE, SIZE, 1), dtype=np.uint8)
+    labels = (rng.random((len(images), 2)) < 0.4).astype("float32")
+    for weight in model.anchor.shadow.weights:
+        weight.assign(ops.convert_to_numpy(weight) + 0.5)
+    start = flat(model.anchor.shadow)
+    callbacks = [SelectiveEMACallback(DECAY, warmup="ratio")]
+    model.fit(images, labels, batch_size=BATCH, epochs=1, verbose=0, shuffle=False, callbacks=callbacks)
+    return start
+
+
+def flat(block):
+    """Returns all weights of a block as one vector."""
+    return np.concatenate([np.ravel(ops.convert_to_numpy(weight)) for weight in block.weights])
+
+
+def relative_error(model, start, accumulation) -> float:
+    """Compares the shadow with the rule in float64."""
+    shadow = start.astype(np.float64)
+    for t, online in enumerate(ops.convert_to_numpy(model.recorder.rows)[::accumulation]):
+        d = min(DECAY, (1 + t) / (10 + t))
+        shadow = d * shadow + (1 - d) * online
+    return float(np.linalg.norm(flat(model.anchor.shadow) - shadow) / np.linalg.norm(shadow))
+
+
+def shadow_error(jit, precision, steps_per_execution, accumulation) -> float:
+    """Trains one toy and returns the relative error of its shadow."""
+    model = recorded_model(jit, precision, steps_per_execution, accumulation)
+    return relative_error(model, train(model), accumulation)
+
+
+def two_devices():
+    """Trains on two virtual devices; returns the error and the largest difference between the devices' shadows."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+        with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+            model = recorded_model(False, "float32", 1, 1)
+            start = train(model)
+        copies = [[copy.numpy() for copy in weight.value.values] for weight in model.anchor.shadow.weights]
+    else:
+        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=["cpu:0", "cpu:1"]))
+        model = recorded_model(True, "float32", 1, 1)
+        start = train(model)
+        shards = [weight.value.addressable_shards for weight in model.anchor.shadow.weights]
+        copies = [[np.asarray(shard.data) for shard in weight] for weight in shards]
+    assert all(len(weight) == 2 for weight in copies)
+    return relative_error(model, start, 1), max(float(np.abs(one - two).max()) for one, two in copies)
+
+
+@click.command()
+@click.option("--devices", type=click.IntRange(1, 2), default=1, show_default=True, help="2: two virtual CPUs.")
+def main(devices):
+    """Print the table of one backend, chosen by KERAS_BACKEND."""
+    backend = keras.backend.backend()
+    if devices == 2:
+        error, difference = two_devices()
+        click.echo(f"{backend}, 2 devices: error {error:.1e}, largest difference between the devices {difference:g}")
+        return
+    click.echo("backend     XLA    precision       steps/execution  accumulation  relative error")
+    for jit, precision, execution, accumulation in ways(backend):
+        error = shadow_error(jit, precision, execution, accumulation)
+        click.echo(f"{backend:11} {jit!s:6} {precision:15} {execution:15}  {accumulation:12}  {error:14.1e}")
+
+
+if __name__ == "__main__":
+    import os
+
+    os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+    main()

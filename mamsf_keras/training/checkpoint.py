@@ -1,0 +1,50 @@
+"""The whole state of a model in training, so that a resumed run equals an undisturbed one."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from keras import ops
+
+
+def save_state(model, path):
+    """Writes every variable of a model and of its optimizer to an `.npz` file, whole or not at all.
+
+    The states of the random generators are among them, which Keras' own files leave out, and so are the shadow and the
+    anchor's clock. (On PyTorch a `Dropout` without `noise_shape` draws from PyTorch's global generator, which is not
+    there; EfficientNet has none.)
+    """
+    arrays = {str(number): ops.convert_to_numpy(variable) for number, variable in enumerate(_variables(model))}
+    temporary = Path(path).with_name(f".{Path(path).name}.part")
+    with open(temporary, "wb") as file:
+        np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def load_state(model, path):
+    """Reads what `save_state` wrote.
+
+    The anchor comes back disarmed with its clock running on: a `SelectiveEMACallback` arms it at the start of `fit`.
+
+    Args:
+        model: built and compiled as the one that was saved; its optimizer is built.
+        path: the file.
+
+    Raises:
+        ValueError: if the file is of another model or optimizer.
+    """
+    variables = _variables(model)
+    with np.load(path) as arrays:
+        shapes = [arrays[str(number)].shape for number in range(len(arrays.files))]
+        if shapes != [tuple(variable.shape) for variable in variables]:
+            raise ValueError(f"{path} is the state of another model or optimizer.")
+        for number, variable in enumerate(variables):
+            variable.assign(arrays[str(number)])
+    if model.anchor:
+        model.anchor.disarm()
+
+
+def _variables(model):
+    return [*model.variables, *model.optimizer.variables]

@@ -1,0 +1,82 @@
+"""A run that is killed and resumed against one that nobody disturbed."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from mamsf_keras import MAMSFNet, SelectiveEMACallback
+from mamsf_keras.model.momentum_anchor import decay_at
+from mamsf_keras.training.checkpoint import load_state, save_state
+from mamsf_keras.training.losses import CellwiseBCE
+from tests.conftest import toy_backbone
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (80, 32, 32, 1), dtype=np.uint8)
+LABELS = (RNG.random((80, 2)) < 0.4).astype("float32")
+STEPS_PER_EPOCH = 20
+WARMUP = {"decay": 0.999, "warmup": "ratio"}
+
+
+def toy_model():
+    keras.utils.set_random_seed(0)
+    model = MAMSFNet(toy_backbone(), ("A", "B"), fusion=False, classifier_activation=None)
+    model.compile(keras.optimizers.Adam(0.01), CellwiseBCE())
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def fit(model, first, end, *callbacks):
+    callbacks = [SelectiveEMACallback(**WARMUP), *callbacks]
+    options = {"batch_size": 4, "shuffle": False, "verbose": 0, "callbacks": callbacks}
+    model.fit(IMAGES, LABELS, initial_epoch=first, epochs=end, **options)
+
+
+class KilledInTheSecondEpoch(keras.callbacks.Callback):
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def on_epoch_end(self, epoch, logs=None):
+        save_state(self.model, self.path)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.path.exists() and batch == 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_killed_in_the_middle_of_the_warmup_and_resumed(tmp_path):
+    path = tmp_path / "state.npz"
+    command = [sys.executable, "-m", "tests.training.test_checkpoint", path]
+    killed = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+    undisturbed = toy_model()
+    fit(undisturbed, 0, 2)
+    resumed = toy_model()
+    load_state(resumed, path)
+    clock = keras.ops.convert_to_numpy(resumed.anchor.clock)
+    assert clock.tolist() == [0, 20] and float(resumed.anchor.armed) == 0
+    assert float(decay_at(keras.ops.convert_to_tensor(resumed.anchor.policy), clock[1])) == pytest.approx(21 / 30)
+    fit(resumed, 1, 2)
+    for one, two in zip(undisturbed.variables, resumed.variables, strict=True):
+        np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(variable) for variable in (one, two)))
+
+
+def test_state_of_another_model_is_refused(tmp_path):
+    save_state(toy_model(), tmp_path / "state.npz")
+    other = MAMSFNet(toy_backbone(), ("A",), fusion=False, classifier_activation=None)
+    other.compile("adam", CellwiseBCE())
+    other.optimizer.build(other.trainable_variables)
+    with pytest.raises(ValueError, match="state.npz is the state of another model"):
+        load_state(other, tmp_path / "state.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["state.npz"]
+
+
+if __name__ == "__main__":
+    fit(toy_model(), 0, 2, KilledInTheSecondEpoch(Path(sys.argv[1])))
