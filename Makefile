@@ -35,6 +35,8 @@ test-slow: .venv/installed-dev
 	done
 
 .venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c "import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit( \
+		'Error: $(PYTHON) is Python %d.%d, and 3.11 to 3.13 is needed: name one with PYTHON=python3.12' % v)"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q -c constraints.txt -e .
 	touch $@

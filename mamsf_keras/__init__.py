@@ -7,7 +7,7 @@ from mamsf_keras import MAMSFNet, SelectiveEMACallback
 
 model = MAMSFNet("efficientnetv2-s")
 model.compile("adamw", "binary_crossentropy")
-model.fit(images_and_labels, callbacks=[SelectiveEMACallback(decay=0.999)])
+model.fit(images, labels, callbacks=[SelectiveEMACallback(decay=0.999)])
 model.save("best.keras")
 ```
 

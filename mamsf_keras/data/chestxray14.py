@@ -167,7 +167,7 @@ def find_images(studies: Studies, data_dir, allow_missing: bool = False) -> Stud
 
 def _folder(data_dir) -> Path:
     if not Path(data_dir).is_dir():
-        raise FileNotFoundError(f"The data folder {data_dir} does not exist.")
+        raise FileNotFoundError(f"The data folder {data_dir} does not exist: say where it is with --data-dir.")
     return Path(data_dir)
 
 

@@ -62,6 +62,7 @@ def export_model(model, images, out, formats=FORMATS) -> dict[str, tuple[Path, P
     with _temporary_folder(out) as folder:
         parity, whole = {}, {}
         for name in formats:
+            print(f"writing the {name}, loading it and comparing it on {len(images)} images", flush=True)
             write, load = _writer_and_loader(name)
             whole[name] = folder / name
             write(module, whole[name])

@@ -20,7 +20,8 @@ class ServingModule(tf.Module):
 
         @tf.function(input_signature=[tf.TensorSpec((None, size, size, 1), tf.float32, name="images")])
         def probabilities(images):
-            return {"probabilities": model(images, training=False)}
+            # A server checks no shape against the signature, and the graph would answer another size with nonsense.
+            return {"probabilities": model(tf.ensure_shape(images, (None, size, size, 1)), training=False)}
 
         @tf.function(input_signature=probabilities.input_signature)
         def serve(images):

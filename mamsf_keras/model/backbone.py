@@ -91,9 +91,10 @@ def _load(name, weights, image_size):
     except Exception as error:  # keras.utils.get_file raises a bare Exception
         if "URL fetch failure" not in str(error):
             raise
+        reason = " ".join(str(error).split())
         raise ConnectionError(
-            f"The ImageNet weights of {name} could not be downloaded. Use --weights FILE for a file that you have, "
-            f"or --weights none to start from random weights. ({' '.join(str(error).split())})"
+            f"The ImageNet weights of {name} could not be downloaded. Use --weights FILE for a file that you have "
+            f"(such as {name}_notop.h5), or --weights none to start from random weights. ({reason})"
         ) from error
 
 

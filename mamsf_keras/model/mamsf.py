@@ -30,7 +30,7 @@ class MAMSFNet(keras.Model):
     ```python
     model = MAMSFNet("efficientnetv2-s")
     model.compile("adamw", "binary_crossentropy")
-    model.fit(images_and_labels, callbacks=[SelectiveEMACallback(decay=0.999)])
+    model.fit(images, labels, callbacks=[SelectiveEMACallback(decay=0.999)])
     ```
 
     Args:
@@ -71,7 +71,17 @@ class MAMSFNet(keras.Model):
         return self.features.input_shape[1]
 
     def build(self, input_shape):
-        """Builds the fusion and the classifier; the two blocks come built."""
+        """Builds the fusion and the classifier; the two blocks come built.
+
+        Raises:
+            ValueError: if the two blocks do not fit each other, or the first does not take three channels.
+        """
+        given, wanted = self.features.output_shape, self.final_block.input_shape
+        if self.features.input_shape[-1] != 3 or given[-1] != wanted[-1]:
+            raise ValueError(
+                "`backbone` must be two models, the first from (batch, height, width, 3) to what the second takes. "
+                f"Received: {self.features.input_shape} to {given}, then {wanted}."
+            )
         maps = self.final_block.output_shape
         width = maps[-1] if self.anchor else 0
         if self.fusion:

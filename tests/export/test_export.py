@@ -43,6 +43,14 @@ def test_exports_reload_and_agree_with_keras(tmp_path, model):
     assert sorted(path.name for path in out.iterdir()) == ["1", "toy-1.tflite"]
 
 
+def test_another_image_size_is_an_error(tmp_path, model):
+    from mamsf_keras.export.saved_model import ServingModule, load_saved_model, write_saved_model
+
+    write_saved_model(ServingModule(model), tmp_path / "served")
+    with pytest.raises(Exception, match="48"):
+        load_saved_model(tmp_path / "served")(np.zeros((2, 48, 48, 1), np.float32))
+
+
 def test_next_version_leaves_the_earlier_ones(tmp_path, model):
     from mamsf_keras.export.export import export_model
 

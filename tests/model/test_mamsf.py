@@ -31,6 +31,14 @@ def test_default_findings_and_range():
     assert 0 < probabilities.min() and probabilities.max() < 1
 
 
+def test_blocks_that_do_not_fit_are_refused():
+    features, final_block = toy_backbone()
+    grey = keras.Sequential([keras.Input((32, 32, 1)), keras.layers.Conv2D(8, 3)])
+    for pair in ((grey, final_block), (features, grey)):
+        with pytest.raises(ValueError, match="`backbone` must be two models, the first from"):
+            MAMSFNet(pair)
+
+
 def test_integers_and_floats_are_the_same_pixels():
     model = MAMSFNet(toy_backbone())
     np.testing.assert_array_equal(model.predict(IMAGES, verbose=0), model.predict(IMAGES.astype("float32"), verbose=0))

@@ -107,7 +107,7 @@ def _check_free(out, overwrite):
             f"{out} exists and holds other things than phantoms: it is left alone. Name a new folder."
         )
     if not overwrite:
-        raise FileExistsError(f"{out} holds phantoms already. Name a new folder, or ask to overwrite it.")
+        raise FileExistsError(f"{out} holds phantoms already. Name a new folder, or use --overwrite.")
 
 
 def _swap(whole, out, old):
