@@ -143,10 +143,11 @@ class MomentumAnchor(keras.layers.Layer):
 
     def call(self, inputs, training=False):
         if training:
-            self._advance()
+            self.advance()
         return self.online(inputs, training=training), ops.stop_gradient(self.shadow(inputs, training=False))
 
-    def _advance(self):
+    def advance(self):
+        """Moves the clock, and the shadow with it if it is armed; `call(training=True)` does so."""
         armed, every = ops.convert_to_tensor(self.armed), ops.convert_to_tensor(self.every)
         clock = ops.convert_to_tensor(self.clock)
         micro, updates = clock[0], clock[1]

@@ -12,23 +12,39 @@ WARMUPS = {None: (0.0, 1.0, 1.0), "ratio": (0.9, 10.0, 1.0), "power": (1.0, 1.0,
 class SelectiveEMACallback(keras.callbacks.Callback):
     """Lets the shadow of each `MomentumAnchor` follow its online block while `fit` runs.
 
-    What moves: the shadow's weights, batch-norm scales, offsets and moving statistics included, by
-    `shadow <- d(t) shadow + (1 - d(t)) online`. Nothing else of the model is averaged.
+    What moves: the shadow's weights, batch-norm scales, offsets and moving statistics included, by `shadow <- d(t)
+    shadow + (1 - d(t)) online`. Nothing else of the model is averaged. Numbers of the online block that are not
+    finite are not taken in. Under `MirroredStrategy` every replica takes in the first replica's statistics.
 
     When: inside the compiled step, before the forward pass, so the update at step t takes in the online weights as
-    step t - 1 left them (MoCo's order, arXiv 1911.05722). Under gradient accumulation over k micro-steps it moves once
-    in k. The callback itself only writes the policy and arms the anchor at the start of `fit`, and disarms it at the
-    end, so it costs nothing a step and `steps_per_execution` changes nothing. `evaluate` and `predict` never move it.
+    step t - 1 left them (MoCo's order, arXiv 1911.05722). The callback itself only writes the policy and arms the
+    anchor at the start of `fit`, and disarms it at the end, so it costs nothing a step. `evaluate` and `predict`
+    never move the shadow. With `steps_per_execution` above 1 nothing changes (Keras refuses that on PyTorch). Under
+    gradient accumulation over k micro-steps the shadow moves once in k, at the first; a window that the end of an
+    epoch or of `fit` leaves open is carried over, unless the optimizer is a new one. A step that float16 loss scaling
+    skips counts.
 
-    On a second `fit` the clock t runs on. A loaded model is disarmed, with the clock where it was saved.
+    How fast: d(t) is `decay_at` of the updates done so far, which `benchmarks/decay_schedules.py` draws:
+
+        decay alone        d                                    the same from the first update on
+        warmup="ratio"     min(d, (1 + t) / (10 + t))           d = 0.999 is reached at t = 8,990
+        warmup="power"     min(d, 1 - (1 + t)^(-2/3))           d = 0.999 is reached at t = 31,622
+        cosine_updates=n   1 - (1 - d) (1 + cos(pi t / n)) / 2  from d to 1
+
+    An average over about K epochs is `1 - 1 / (K x updates an epoch)`. Too large a d on few steps leaves the shadow at
+    its initial weights: after 500 steps at 0.999, 61 % of it is still those (timm issue 245).
+
+    On a second `fit` the clock t runs on, under the policy of that `fit`'s callback. A loaded model is disarmed, with
+    the clock where it was saved, so a resumed run goes on with the decay that it had. However a `MAMSFNet`'s `fit`
+    ends, by an error or Ctrl-C too, its shadow stands still afterwards; a model of your own needs `disarm(model)`
+    then.
 
     ```python
     model.fit(batches, epochs=10, callbacks=[SelectiveEMACallback(decay=0.999)])
     ```
 
     Args:
-        decay: d, in [0, 1]; 1 leaves the shadow as it is, 0 makes it the online block of one step before. An average
-            over about K epochs is `1 - 1 / (K x updates an epoch)`.
+        decay: d, in [0, 1]; 1 leaves the shadow as it is, 0 makes it the online block of one step before.
         warmup: None for the constant decay from the first step; "ratio" for min(decay, (1 + t) / (10 + t)); "power"
             for timm's min(decay, 1 - (1 + t)^(-2/3)).
         start: updates during which the shadow equals the online block of one step before; t counts from there.

@@ -1,0 +1,40 @@
+"""Draws the decay d(t) that each schedule has in force at an update.
+
+python benchmarks/decay_schedules.py --out decay.png
+"""
+
+import click
+import matplotlib.pyplot as plt
+import numpy as np
+from keras import ops
+
+from mamsf_keras import SelectiveEMACallback
+from mamsf_keras.model.momentum_anchor import decay_at
+
+
+@click.command()
+@click.option("--out", required=True, type=click.Path(dir_okay=False), help="Picture to write (.png, .svg, .pdf).")
+@click.option("--decay", type=click.FloatRange(0, 1), default=0.998, show_default=True)
+@click.option("--updates", type=click.IntRange(2), default=5000, show_default=True, help="Updates of the run.")
+def main(out, decay, updates):
+    """Draw the schedules of `SelectiveEMACallback`."""
+    schedules = {
+        "constant": SelectiveEMACallback(decay),
+        "ratio: (1 + t) / (10 + t)": SelectiveEMACallback(decay, warmup="ratio"),
+        "power: 1 - (1 + t)^(-2/3)": SelectiveEMACallback(decay, warmup="power"),
+        "cosine to 1": SelectiveEMACallback(decay, cosine_updates=updates),
+        "ratio, start at a tenth": SelectiveEMACallback(decay, warmup="ratio", start=updates // 10),
+    }
+    steps = np.arange(updates, dtype="float32")
+    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+    for name, callback in schedules.items():
+        decays = ops.convert_to_numpy(decay_at(ops.convert_to_tensor(callback.policy), ops.convert_to_tensor(steps)))
+        axis.plot(steps + 1, np.maximum(1 / np.maximum(1 - decays, 1e-12), 1), label=name)
+    axis.set(xscale="log", yscale="log", xlabel="update t + 1", ylabel="1 / (1 - d(t)): updates averaged over")
+    axis.set_ylim(0.8, 100 / (1 - decay) if decay < 1 else None)
+    axis.legend(frameon=False)
+    figure.savefig(out, dpi=150)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""Time of a training step: MAMSF against the same EfficientNetV2 with a plain head, in one process, in turn.
+
+    KERAS_BACKEND=jax python benchmarks/step_time.py --backbone efficientnetv2-s
+
+Beside them: Keras' own average of the whole model (`use_ema=True`), and on PyTorch timm's EfficientNetV2 with
+`ModelEmaV3` if timm is installed. What counts are the ratios; every figure is a median.
+"""
+
+import functools
+import importlib.util
+import statistics
+import time
+
+import click
+import keras
+import numpy as np
+
+from mamsf_keras import FINDINGS, MAMSFNet, SelectiveEMACallback, efficientnetv2
+from mamsf_keras.config import CHOICES
+from mamsf_keras.model.backbone import VARIANTS
+from mamsf_keras.model.cost import cost_table, cost_text
+from mamsf_keras.training.losses import CellwiseBCE
+from mamsf_keras.training.phases import resolve_jit
+
+PLAIN = "EfficientNetV2, plain head"
+WITHOUT_UPDATE = "MAMSF, shadow never updated"
+
+
+def compiled(model, **options):
+    """Compiles a model as `train` does."""
+    model.compile(keras.optimizers.AdamW(1e-3, **options), CellwiseBCE(), jit_compile=resolve_jit("auto"))
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def plain(backbone, size, **options):
+    """Builds the backbone of `keras.applications` with average pooling and a dense layer."""
+    grey = keras.Input((size, size, 1))
+    full = VARIANTS[backbone](include_top=False, weights=None, input_shape=(size, size, 3), pooling="avg")
+    features = full(keras.layers.Concatenate()([grey, grey, grey]))
+    return compiled(keras.Model(grey, keras.layers.Dense(len(FINDINGS))(features)), **options)
+
+
+def mamsf(backbone, size, update=True, **parts):
+    """Builds a MAMSFNet whose shadow moves, or one without the update in its step."""
+    model = compiled(MAMSFNet(efficientnetv2(backbone, image_size=size), classifier_activation=None, **parts))
+    if model.anchor and update:
+        model.anchor.arm(SelectiveEMACallback(0.999, warmup="ratio").policy)
+    elif model.anchor:
+        model.anchor.advance = lambda: None
+    return model
+
+
+def timm_step(backbone, images, labels):
+    """Returns a step of timm's EfficientNetV2 with `ModelEmaV3`, as timm's training script does it."""
+    import timm
+    import torch
+
+    model = timm.create_model(backbone.replace("efficientnetv2-", "tf_efficientnetv2_"), num_classes=labels.shape[1])
+    model.train()
+    average = timm.utils.ModelEmaV3(model, decay=0.999, use_warmup=True)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+    images = torch.from_numpy(np.repeat(images, 3, axis=-1)).permute(0, 3, 1, 2).float() / 128 - 1
+    labels = torch.from_numpy(labels)
+
+    def step():
+        optimizer.zero_grad()
+        torch.nn.functional.binary_cross_entropy_with_logits(model(images), labels).backward()
+        optimizer.step()
+        average.update(model)
+
+    return step
+
+
+def update_alone(anchor):
+    """Returns a function that runs one compiled update of the shadow and waits for it."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        update = tf.function(anchor.advance)
+        return lambda: (update(), anchor.clock.numpy())
+    if backend == "torch":
+        import torch
+
+        return torch.no_grad()(anchor.advance)
+    import jax
+
+    variables = list({id(variable): variable for variable in anchor.weights}.values())
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def update(state):
+        with keras.StatelessScope(zip(variables, state, strict=True)) as scope:
+            anchor.advance()
+        return [scope.get_current_value(variable) for variable in variables]
+
+    state = [jax.numpy.array(variable.value, copy=True) for variable in variables]  # donated, so not the model's own
+
+    def run():
+        state[:] = jax.block_until_ready(update(state))
+
+    return run
+
+
+def seconds(function) -> float:
+    """Times one call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+@click.command()
+@click.option("--backbone", type=click.Choice(CHOICES["backbone"]), default="efficientnetv2-b0", show_default=True)
+@click.option("--image-size", default=224, show_default=True)
+@click.option("--batch-size", default=16, show_default=True)
+@click.option("--steps", type=click.IntRange(2), default=20, show_default=True, help="Timed steps of each.")
+def main(backbone, image_size, batch_size, steps):
+    """Print step times and their ratios on one backend, chosen by KERAS_BACKEND."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (batch_size, image_size, image_size, 1), dtype=np.uint8)
+    labels = (rng.random((batch_size, len(FINDINGS))) < 0.1).astype("float32")
+    models = {
+        PLAIN: plain(backbone, image_size),
+        "the same, use_ema=True": plain(backbone, image_size, use_ema=True),
+        "MAMSF": mamsf(backbone, image_size),
+        WITHOUT_UPDATE: mamsf(backbone, image_size, update=False),
+        "MAMSF without anchor": mamsf(backbone, image_size, anchor=False),
+        "MAMSF without fusion": mamsf(backbone, image_size, fusion=False),
+    }
+    runs = {name: functools.partial(model.train_on_batch, images, labels) for name, model in models.items()}
+    if keras.backend.backend() == "torch" and importlib.util.find_spec("timm"):
+        runs["timm, ModelEmaV3"] = timm_step(backbone, images, labels)
+    for name, run in runs.items():
+        click.echo(f"first step of {name}: {seconds(run):.0f} s")
+    times = {name: [] for name in runs}
+    for _ in range(steps):
+        for name, run in runs.items():
+            times[name].append(seconds(run))
+    report(models, times, update_alone(models["MAMSF"].anchor))
+
+
+def report(models, times, update):
+    """Prints the tables."""
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    click.echo(f"\n{keras.backend.backend()}, {len(times[PLAIN])} steps of each in turn")
+    for name, median in medians.items():
+        low, high = np.percentile(times[name], [25, 75])
+        click.echo(f"{name:30} {median:8.3f} s ({low:.3f} to {high:.3f})  {median / medians[PLAIN]:6.3f} x plain")
+    update()
+    alone, step = statistics.median(seconds(update) for _ in range(200)), medians["MAMSF"]
+    differences = np.subtract(times["MAMSF"], times[WITHOUT_UPDATE])
+    click.echo(f"shadow update alone: {alone * 1e3:.2f} ms, {100 * alone / step:.3f} % of the MAMSF step")
+    click.echo(
+        f"step with less without the update: median {1e3 * np.median(differences):.1f} ms, "
+        f"standard deviation {1e3 * differences.std():.1f} ms"
+    )
+    table = cost_table(models["MAMSF"])
+    for part, name in (("shadow block", "anchor"), ("fusion", "fusion")):
+        time_share = 1 - medians[f"MAMSF without {name}"] / step
+        flop_share = table.loc[part, "flops"] / table.loc["total", "flops"]
+        click.echo(f"{name}: {100 * time_share:.1f} % of the step, {100 * flop_share:.1f} % of the forward FLOPs")
+    click.echo(cost_text(models["MAMSF"]))
+
+
+if __name__ == "__main__":
+    main()
