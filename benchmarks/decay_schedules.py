@@ -1,6 +1,6 @@
 """Draws the decay d(t) that each schedule has in force at an update.
 
-python benchmarks/decay_schedules.py --out decay.png
+python -m benchmarks.decay_schedules --out decay.png
 """
 
 import click
@@ -29,9 +29,8 @@ def main(out, decay, updates):
     figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
     for name, callback in schedules.items():
         decays = ops.convert_to_numpy(decay_at(ops.convert_to_tensor(callback.policy), ops.convert_to_tensor(steps)))
-        axis.plot(steps + 1, np.maximum(1 / np.maximum(1 - decays, 1e-12), 1), label=name)
-    axis.set(xscale="log", yscale="log", xlabel="update t + 1", ylabel="1 / (1 - d(t)): updates averaged over")
-    axis.set_ylim(0.8, 100 / (1 - decay) if decay < 1 else None)
+        axis.plot(steps + 1, decays, label=name)
+    axis.set(xscale="log", xlabel="update t + 1", ylabel="decay d(t)")
     axis.legend(frameon=False)
     figure.savefig(out, dpi=150)
 

@@ -1,6 +1,6 @@
 """Time of a training step: MAMSF against the same EfficientNetV2 with a plain head, in one process, in turn.
 
-    KERAS_BACKEND=jax python benchmarks/step_time.py --backbone efficientnetv2-s
+    KERAS_BACKEND=jax python -m benchmarks.step_time --backbone efficientnetv2-s
 
 Beside them: Keras' own average of the whole model (`use_ema=True`), and on PyTorch timm's EfficientNetV2 with
 `ModelEmaV3` if timm is installed. What counts are the ratios; every figure is a median.
@@ -27,7 +27,7 @@ WITHOUT_UPDATE = "MAMSF, shadow never updated"
 
 
 def compiled(model, **options):
-    """Compiles a model as `train` does."""
+    """Compiles a model with AdamW, under the XLA rule of `train`."""
     model.compile(keras.optimizers.AdamW(1e-3, **options), CellwiseBCE(), jit_compile=resolve_jit("auto"))
     model.optimizer.build(model.trainable_variables)
     return model
@@ -56,18 +56,21 @@ def timm_step(backbone, images, labels):
     import timm
     import torch
 
-    model = timm.create_model(backbone.replace("efficientnetv2-", "tf_efficientnetv2_"), num_classes=labels.shape[1])
-    model.train()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    name = backbone.replace("efficientnetv2-", "tf_efficientnetv2_")
+    model = timm.create_model(name, num_classes=labels.shape[1]).to(device).train()
     average = timm.utils.ModelEmaV3(model, decay=0.999, use_warmup=True)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
-    images = torch.from_numpy(np.repeat(images, 3, axis=-1)).permute(0, 3, 1, 2).float() / 128 - 1
-    labels = torch.from_numpy(labels)
+    images = torch.from_numpy(np.repeat(images, 3, axis=-1)).permute(0, 3, 1, 2).to(device)
+    labels = torch.from_numpy(labels).to(device)
 
     def step():
         optimizer.zero_grad()
-        torch.nn.functional.binary_cross_entropy_with_logits(model(images), labels).backward()
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(model(images.float() / 128 - 1), labels)
+        loss.backward()
         optimizer.step()
         average.update(model)
+        loss.item()  # waits, as Keras does to return the loss
 
     return step
 
@@ -81,12 +84,10 @@ def update_alone(anchor):
         update = tf.function(anchor.advance)
         return lambda: (update(), anchor.clock.numpy())
     if backend == "torch":
-        import torch
-
-        return torch.no_grad()(anchor.advance)
+        return lambda: (anchor.advance(), anchor.clock.value.cpu())
     import jax
 
-    variables = list({id(variable): variable for variable in anchor.weights}.values())
+    variables = anchor.weights
 
     @functools.partial(jax.jit, donate_argnums=0)
     def update(state):
@@ -128,8 +129,11 @@ def main(backbone, image_size, batch_size, steps):
         "MAMSF without fusion": mamsf(backbone, image_size, fusion=False),
     }
     runs = {name: functools.partial(model.train_on_batch, images, labels) for name, model in models.items()}
-    if keras.backend.backend() == "torch" and importlib.util.find_spec("timm"):
-        runs["timm, ModelEmaV3"] = timm_step(backbone, images, labels)
+    if keras.backend.backend() == "torch":
+        if importlib.util.find_spec("timm"):
+            runs["timm, ModelEmaV3"] = timm_step(backbone, images, labels)
+        else:
+            click.echo("timm is not installed: `pip install timm` to have it in the table")
     for name, run in runs.items():
         click.echo(f"first step of {name}: {seconds(run):.0f} s")
     times = {name: [] for name in runs}
@@ -154,11 +158,13 @@ def report(models, times, update):
         f"step with less without the update: median {1e3 * np.median(differences):.1f} ms, "
         f"standard deviation {1e3 * differences.std():.1f} ms"
     )
-    table = cost_table(models["MAMSF"])
+    flops = cost_table(models["MAMSF"])["flops"].drop("total")
+    flops = flops * np.where(flops.index == "shadow block", 1, 3)  # a backward pass costs two forward ones
     for part, name in (("shadow block", "anchor"), ("fusion", "fusion")):
         time_share = 1 - medians[f"MAMSF without {name}"] / step
-        flop_share = table.loc[part, "flops"] / table.loc["total", "flops"]
-        click.echo(f"{name}: {100 * time_share:.1f} % of the step, {100 * flop_share:.1f} % of the forward FLOPs")
+        click.echo(
+            f"{name}: {100 * time_share:.1f} % of the step, {100 * flops[part] / flops.sum():.1f} % of its FLOPs"
+        )
     click.echo(cost_text(models["MAMSF"]))
 
 

@@ -25,6 +25,7 @@ _PUBLIC = {
     "MultiScaleFusion": "mamsf_keras.model.fusion",
     "SelectiveEMACallback": "mamsf_keras.training.selective_ema",
     "TrainConfig": "mamsf_keras.config",
+    "disarm": "mamsf_keras.training.selective_ema",
     "efficientnetv2": "mamsf_keras.model.backbone",
     "evaluate": "mamsf_keras.evaluation.evaluate",
     "export_model": "mamsf_keras.export.export",

@@ -92,16 +92,21 @@ def labels_and_weights(labels: np.ndarray):
     return np.where(observed, labels, 0).astype(np.float32), weights.astype(np.float32)
 
 
+def check_fills_a_batch(stream: Stream):
+    """Refuses a stream of fewer images than one batch holds."""
+    if not stream.batches:
+        raise ValueError(
+            f"{len(stream.paths)} training images do not fill one batch of {stream.batch_size}: use a smaller batch."
+        )
+
+
 def dataset(stream: Stream, steps: int, start: int = 0):
     """Returns the batches of `start` to `steps` as a `tf.data.Dataset` that every backend's `fit` takes.
 
     Raises:
         ValueError: if there are fewer images than one batch holds.
     """
-    if not stream.batches:
-        raise ValueError(
-            f"{len(stream.paths)} training images do not fill one batch of {stream.batch_size}: use a smaller batch."
-        )
+    check_fills_a_batch(stream)
     tf = tensorflow()
     batch, size, findings = stream.batch_size, stream.image_size, stream.labels.shape[1]
     shapes = ((batch, size, size, 1), (batch, findings), (batch, findings))

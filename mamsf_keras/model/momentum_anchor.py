@@ -74,7 +74,10 @@ class MomentumAnchor(keras.layers.Layer):
     ```
 
     Args:
-        block: a functional or sequential Keras model.
+        block: a functional or sequential Keras model that is built.
+
+    Raises:
+        ValueError: if the block is not built: it has no weights to copy yet.
 
     Attributes:
         online: the block.
@@ -91,6 +94,8 @@ class MomentumAnchor(keras.layers.Layer):
     def __init__(self, block, **kwargs):
         # Inside `call` every variable then reads as float32 on all backends; the two blocks keep their own policy.
         super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
+        if not block.built:
+            raise ValueError(f"`block` must be built, so that its shadow is a copy. Received: {block.name}, not built.")
         self.block = block
         self.online = block
         with _one_value_on_all_replicas():
@@ -119,18 +124,17 @@ class MomentumAnchor(keras.layers.Layer):
             shadow.assign(ops.copy(ops.convert_to_tensor(online)))  # JAX would share the buffer, and donate it twice
         self.clock.assign([0.0, 0.0])
 
-    def arm(self, policy, every=1, new_window=False):
+    def arm(self, policy, every=1, micro=0):
         """Lets the shadow move from the next training step on.
 
         Args:
             policy: the six numbers of `decay_at`.
             every: micro-steps in an accumulation window.
-            new_window: whether a window that was left open counts no more, as under a new optimizer.
+            micro: micro-steps that the optimizer has done in its open window.
         """
         self.policy.assign(policy)
         self.every.assign(every)
-        if new_window:
-            self.clock.assign([0.0, ops.convert_to_numpy(self.clock)[1]])
+        self.clock.assign([micro, ops.convert_to_numpy(self.clock)[1]])
         self.armed.assign(1.0)
 
     def disarm(self):
@@ -144,7 +148,9 @@ class MomentumAnchor(keras.layers.Layer):
     def call(self, inputs, training=False):
         if training:
             self.advance()
-        return self.online(inputs, training=training), ops.stop_gradient(self.shadow(inputs, training=False))
+        # Without gradient on the inputs, or PyTorch would keep the shadow's whole forward pass for a backward one.
+        shadow = self.shadow(ops.stop_gradient(inputs), training=False)
+        return self.online(inputs, training=training), ops.stop_gradient(shadow)
 
     def advance(self):
         """Moves the clock, and the shadow with it if it is armed; `call(training=True)` does so."""
@@ -155,7 +161,7 @@ class MomentumAnchor(keras.layers.Layer):
         moves = ops.logical_and(armed > 0.0, micro == 0.0)
         for shadow, online in self._pairs():
             old = ops.convert_to_tensor(shadow)
-            new = ema(old, ops.convert_to_tensor(online), decay)
+            new = ema(old, ops.stop_gradient(ops.convert_to_tensor(online)), decay)
             shadow.assign(ops.where(ops.logical_and(moves, ops.isfinite(new)), new, old))
         micro = ops.where(micro + 1.0 >= every, 0.0, micro + 1.0)
         ticked = ops.stack([micro, updates + ops.cast(moves, "float32")])

@@ -97,5 +97,7 @@ class SaveModels(keras.callbacks.Callback):
 
 
 def twin_for_use(model: MAMSFNet) -> MAMSFNet:
-    """Builds a model of the same shape in float32 with sigmoid output; its weights are fresh."""
-    return MAMSFNet.from_config({**model.get_config(), "classifier_activation": "sigmoid"})
+    """Builds a model of the same shape in float32 with sigmoid output and nothing frozen; its weights are fresh."""
+    twin = MAMSFNet.from_config({**model.get_config(), "classifier_activation": "sigmoid"})
+    twin.features.trainable = twin.final_block.trainable = True
+    return twin

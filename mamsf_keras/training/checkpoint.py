@@ -1,10 +1,13 @@
 """The whole state of a model in training, so that a resumed run equals an undisturbed one."""
 
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
 from keras import ops
+
+from mamsf_keras.training.selective_ema import disarm
 
 
 def save_state(model, path):
@@ -16,11 +19,14 @@ def save_state(model, path):
     """
     arrays = {str(number): ops.convert_to_numpy(variable) for number, variable in enumerate(_variables(model))}
     temporary = Path(path).with_name(f".{Path(path).name}.part")
-    with open(temporary, "wb") as file:
-        np.savez(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def load_state(model, path):
@@ -33,17 +39,19 @@ def load_state(model, path):
         path: the file.
 
     Raises:
-        ValueError: if the file is of another model or optimizer.
+        ValueError: if the file is damaged, or of another model or optimizer.
     """
     variables = _variables(model)
-    with np.load(path) as arrays:
-        shapes = [arrays[str(number)].shape for number in range(len(arrays.files))]
-        if shapes != [tuple(variable.shape) for variable in variables]:
-            raise ValueError(f"{path} is the state of another model or optimizer.")
-        for number, variable in enumerate(variables):
-            variable.assign(arrays[str(number)])
-    if model.anchor:
-        model.anchor.disarm()
+    try:
+        with np.load(path) as file:
+            arrays = [file[str(number)] for number in range(len(file.files))]
+    except (zipfile.BadZipFile, KeyError, EOFError, ValueError) as error:
+        raise ValueError(f"{path} is damaged or no state of a model: {error}") from error
+    if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
+        raise ValueError(f"{path} is the state of another model or optimizer.")
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+    disarm(model)
 
 
 def _variables(model):

@@ -19,10 +19,12 @@ class SelectiveEMACallback(keras.callbacks.Callback):
     When: inside the compiled step, before the forward pass, so the update at step t takes in the online weights as
     step t - 1 left them (MoCo's order, arXiv 1911.05722). The callback itself only writes the policy and arms the
     anchor at the start of `fit`, and disarms it at the end, so it costs nothing a step. `evaluate` and `predict`
-    never move the shadow. With `steps_per_execution` above 1 nothing changes (Keras refuses that on PyTorch). Under
-    gradient accumulation over k micro-steps the shadow moves once in k, at the first; a window that the end of an
-    epoch or of `fit` leaves open is carried over, unless the optimizer is a new one. A step that float16 loss scaling
-    skips counts.
+    never move the shadow. With `steps_per_execution` above 1 nothing changes (Keras refuses that on PyTorch).
+    TensorFlow's `MirroredStrategy` does not run with `jit_compile=True`.
+
+    Under gradient accumulation over k micro-steps the shadow moves once in k, at the first; a window that the end of
+    an epoch or of `fit` leaves open is carried over. A step that float16 loss scaling skips counts for the shadow and
+    not for the optimizer, so their windows part by it until the next `fit`.
 
     How fast: d(t) is `decay_at` of the updates done so far, which `benchmarks/decay_schedules.py` draws:
 
@@ -36,8 +38,9 @@ class SelectiveEMACallback(keras.callbacks.Callback):
 
     On a second `fit` the clock t runs on, under the policy of that `fit`'s callback. A loaded model is disarmed, with
     the clock where it was saved, so a resumed run goes on with the decay that it had. However a `MAMSFNet`'s `fit`
-    ends, by an error or Ctrl-C too, its shadow stands still afterwards; a model of your own needs `disarm(model)`
-    then.
+    ends, by an error or Ctrl-C too, its shadow stands still afterwards. A model of your own needs
+    `mamsf_keras.disarm(model)` after an error, or after an `EarlyStopping(restore_best_weights=True)` listed behind
+    this callback, which brings back the armed state too.
 
     ```python
     model.fit(batches, epochs=10, callbacks=[SelectiveEMACallback(decay=0.999)])
@@ -81,9 +84,10 @@ class SelectiveEMACallback(keras.callbacks.Callback):
         if not anchors:
             raise ValueError("SelectiveEMACallback needs a model with a MomentumAnchor, and this one has none.")
         optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)  # float16 wraps it
-        every, done = optimizer.gradient_accumulation_steps or 1, ops.convert_to_numpy(optimizer.iterations)
+        every = optimizer.gradient_accumulation_steps or 1
+        micro = ops.convert_to_numpy(optimizer._iterations) % every  # the public `iterations` counts whole windows
         for anchor in anchors:
-            anchor.arm(self.policy, every, new_window=done == 0)
+            anchor.arm(self.policy, every, micro)
 
     def on_train_end(self, logs=None):
         """Disarms each anchor. After an exception Keras does not call this: `MAMSFNet.fit` disarms by itself."""

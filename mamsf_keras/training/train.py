@@ -9,7 +9,7 @@ import numpy as np
 
 from mamsf_keras.config import TrainConfig, write_json
 from mamsf_keras.data.chestxray14 import read_split
-from mamsf_keras.data.pipeline import Stream, dataset, named_errors, subset
+from mamsf_keras.data.pipeline import Stream, check_fills_a_batch, dataset, named_errors, subset
 from mamsf_keras.data.splits import split_table
 from mamsf_keras.model.backbone import efficientnetv2
 from mamsf_keras.model.cost import cost_text
@@ -52,10 +52,7 @@ def train(config: TrainConfig, run_dir) -> dict:
     )
     validation = Stream(subset(studies.table, "validation"), studies.findings, config.image_size, config.batch_size)
     check_validation(validation, studies.findings)
-    batches = {
-        phase: dataset(training, phase.end * training.batches, phase.first * training.batches)
-        for phase in phases(config)
-    }
+    check_fills_a_batch(training)
     model = build_model(config, studies.findings)
     print(cost_text(model))
     model.classifier.bias.assign(log_odds(training.labels))
@@ -63,7 +60,7 @@ def train(config: TrainConfig, run_dir) -> dict:
     try:
         config.save(run_dir / "config.json")
         write_json(run_dir / "environment.json", environment(studies.table))
-        return fit(model, config, batches, training, validation, run_dir)
+        return fit(model, config, training, validation, run_dir)
     except BaseException:
         if not (run_dir / "best.keras").exists():
             shutil.rmtree(run_dir)
@@ -118,23 +115,27 @@ def anchor_callback(config: TrainConfig, steps_per_epoch: int) -> SelectiveEMACa
     )
 
 
-def fit(model, config: TrainConfig, batches, training: Stream, validation: Stream, run_dir) -> dict:
-    """Runs the phases, each with its batches, and returns the summary of `train`."""
+def fit(model, config: TrainConfig, training: Stream, validation: Stream, run_dir) -> dict:
+    """Runs the phases and returns the summary of `train`."""
     files = SaveModels(run_dir)
     common = [StopOnBadLoss(), ValidationAUROC(validation, model.findings), files]
     if config.anchor:
         ema = anchor_callback(config, training.batches)
-        print(f"anchor: decay {ema.decay:.6g}, {config.decay_schedule}, {training.batches} updates an epoch")
+        window = f" (about {config.decay_window_epochs:g} epochs)" if config.decay == "auto" else ""
+        print(
+            f"anchor: decay {ema.decay:.6g}{window}, {config.decay_schedule} schedule, from update {ema.start} of "
+            f"{training.batches * (config.epochs - config.freeze_epochs)}, {training.batches} an epoch"
+        )
     print("The first step builds the graph; that can take a minute.", flush=True)
     start = time.perf_counter()
-    for phase, phase_batches in batches.items():
+    for phase in phases(config):
         begin(model, phase, config, training.batches)
         callbacks = [*common, keras.callbacks.CSVLogger(Path(run_dir) / "history.csv", append=phase.first > 0)]
         if config.anchor and not phase.frozen:  # a frozen block is its own average
             callbacks.insert(0, ema)
         with named_errors(training, validation):
             model.fit(
-                phase_batches,
+                dataset(training, phase.end * training.batches, phase.first * training.batches),
                 initial_epoch=phase.first,
                 epochs=phase.end,
                 steps_per_epoch=training.batches,

@@ -14,8 +14,9 @@ from click.testing import CliRunner
 from mamsf_keras.cli import main
 from sklearn.metrics import roc_auc_score
 
-from mamsf_keras import FINDINGS, load_model
+from mamsf_keras import FINDINGS, MAMSFNet, load_model
 from mamsf_keras.export.parity import compare
+from tests.conftest import toy_backbone
 
 
 def run(*arguments):
@@ -104,6 +105,15 @@ def test_a_run_evaluated_on_each_backend_gives_the_same_probabilities(small_nih,
     for backend in ("jax", "torch"):
         parity = compare(frames["tensorflow"], frames[backend])
         assert parity.passes, parity
+
+
+def test_frozen_epochs_then_the_rest(small_nih, tmp_path, toy_training):
+    train = ("train", "--data-dir", small_nih, "--run-dir", tmp_path / "run", "--weights", "none")
+    run(*train, "--image-size", 32, "--batch-size", 8, "--epochs", 3, "--freeze-epochs", 1)
+    assert pd.read_csv(tmp_path / "run" / "history.csv")["epoch"].tolist() == [0, 1, 2]
+    model = load_model(tmp_path / "run" / "last.keras")
+    assert keras.ops.convert_to_numpy(model.anchor.clock).tolist() == [0, 12]  # 6 updates in each epoch after the first
+    assert len(model.trainable_weights) == len(MAMSFNet(toy_backbone()).trainable_weights)
 
 
 def test_files_for_use_are_the_trained_model_with_sigmoid_and_disarmed(small_nih, tmp_path, toy_training):

@@ -17,7 +17,7 @@ FAST = {
     "jax": [(True, "mixed_float16", 8, 4), (True, "mixed_bfloat16", 1, 1)],
     "torch": [(False, "mixed_bfloat16", 1, 1), (False, "mixed_float16", 1, 4)],
 }[BACKEND]
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "exactness.py"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(("jit", "precision", "steps_per_execution", "accumulation"), FAST)
@@ -40,8 +40,7 @@ def test_keras_refuses_several_steps_in_one_execution_on_pytorch():
 @pytest.mark.skipif(BACKEND == "torch", reason="neither MirroredStrategy nor keras.distribution runs on PyTorch here")
 def test_both_devices_hold_the_same_shadow():
     environment = {**os.environ, "KERAS_BACKEND": keras.backend.backend()}
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "--devices", "2"], env=environment, capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-m", "benchmarks.exactness", "--devices", "2"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     error, difference = re.search(r"error (\S+), largest difference between the devices (\S+)", done.stdout).groups()
     assert 0 < float(error) < 1e-6 and float(difference) == 0

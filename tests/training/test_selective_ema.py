@@ -34,9 +34,9 @@ class Record(keras.callbacks.Callback):
         self.online.append(values(self.model.anchor.online))
 
 
-def fit(model, *callbacks, epochs=1):
-    options = {"batch_size": 4, "shuffle": False, "verbose": 0, "callbacks": list(callbacks)}
-    return model.fit(IMAGES, LABELS, epochs=epochs, **options)
+def fit(model, *callbacks, epochs=1, images=32, **options):
+    options = {"batch_size": 4, "shuffle": False, "verbose": 0, "callbacks": list(callbacks), **options}
+    return model.fit(IMAGES[:images], LABELS[:images], epochs=epochs, **options)
 
 
 def numpy_shadow(start, online, decay):
@@ -59,6 +59,8 @@ def relative_error(got, expected):
         ({"decay": 0.9}, lambda t: 0.9),
         ({"decay": 0.95, "warmup": "ratio"}, lambda t: min(0.95, (1 + t) / (10 + t))),
         ({"decay": 0.9, "start": 3}, lambda t: 0.9 if t >= 3 else 0.0),
+        ({"decay": 0.95, "warmup": "power"}, lambda t: min(0.95, 1 - (1 + t) ** (-2 / 3))),
+        ({"decay": 0.9, "cosine_updates": 20}, lambda t: 1 - 0.1 * (1 + np.cos(np.pi * min(t / 20, 1))) / 2),
     ],
 )
 def test_shadow_equals_numpy(options, decay):
@@ -101,6 +103,14 @@ def test_open_window_is_carried_over_the_epoch_and_the_next_fit():
     assert keras.ops.convert_to_numpy(model.anchor.clock).tolist() == [0, 8]
 
 
+def test_window_of_an_optimizer_that_has_not_applied_anything_yet_is_carried_over():
+    model = toy_model(gradient_accumulation_steps=4)
+    fit(model, SelectiveEMACallback(0.9), images=12)
+    assert keras.ops.convert_to_numpy(model.anchor.clock).tolist() == [3, 1]
+    fit(model, SelectiveEMACallback(0.9), images=8)
+    assert keras.ops.convert_to_numpy(model.anchor.clock).tolist() == [1, 2]
+
+
 def test_new_optimizer_begins_a_new_window():
     model = toy_model(gradient_accumulation_steps=3)
     fit(model, SelectiveEMACallback(0.9))
@@ -122,6 +132,21 @@ def test_shadow_stands_still_without_the_callback_and_outside_fit():
     assert still(model, lambda: model.evaluate(IMAGES, LABELS, verbose=0))
     assert still(model, lambda: model.predict(IMAGES, verbose=0))
     assert still(model, lambda: fit(model))
+
+
+class PredictAfterEachEpoch(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.predict(IMAGES, verbose=0)
+
+
+def test_validation_inside_fit_moves_nothing():
+    model, record = toy_model(), Record()
+    start = values(model.anchor.shadow)
+    callbacks = (SelectiveEMACallback(0.9), record, PredictAfterEachEpoch())
+    fit(model, *callbacks, epochs=2, validation_data=(IMAGES, LABELS))
+    assert keras.ops.convert_to_numpy(model.anchor.clock).tolist() == [0, 16]
+    expected = numpy_shadow(start, record.online, lambda t: 0.9)
+    assert relative_error(values(model.anchor.shadow), expected) < 1e-6
 
 
 def test_decay_one_never_moves_and_a_second_fit_takes_its_own_policy():
@@ -180,10 +205,12 @@ def test_ctrl_c_and_broken_data_leave_the_shadow_still():
     assert still(model, lambda: fit(model))
 
 
-def test_early_stopping_leaves_the_shadow_still():
+@pytest.mark.parametrize("restore", [False, True])
+def test_early_stopping_leaves_the_shadow_still(restore):
     model = toy_model()
-    fit(model, SelectiveEMACallback(0.5), keras.callbacks.EarlyStopping("loss", min_delta=1e9), epochs=5)
-    assert keras.ops.convert_to_numpy(model.anchor.clock).tolist() == [0, 16]
+    stop = keras.callbacks.EarlyStopping("loss", min_delta=1e9, restore_best_weights=restore)
+    fit(model, SelectiveEMACallback(0.5), stop, epochs=5)
+    assert keras.ops.convert_to_numpy(model.anchor.clock).tolist() == [0, 8 if restore else 16]
     assert still(model, lambda: fit(model))
 
 
@@ -194,13 +221,19 @@ def test_own_model_is_disarmed_by_hand():
     model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(online + shadow))
     model.compile("sgd", "mse")
     maps, targets = np.ones((4, 8, 8, 8), "float32"), np.zeros((4, 12), "float32")
+    (anchor,) = anchors_of(model)
+
+    def stands_still():
+        before = values(anchor.shadow)
+        model.fit(maps, targets, verbose=0)
+        return all((one == two).all() for one, two in zip(before, values(anchor.shadow), strict=True))
+
+    model.fit(maps, targets, verbose=0, epochs=2, callbacks=[SelectiveEMACallback(0.5)])
+    assert keras.ops.convert_to_numpy(anchor.clock).tolist() == [0, 2] and stands_still()
     with pytest.raises(KeyboardInterrupt):
         model.fit(maps, targets, verbose=0, callbacks=[SelectiveEMACallback(0.5), Interrupt()])
-    (anchor,) = anchors_of(model)
     disarm(model)
-    before = values(anchor.shadow)
-    model.fit(maps, targets, verbose=0)
-    assert all((one == two).all() for one, two in zip(before, values(anchor.shadow), strict=True))
+    assert stands_still()
 
 
 def test_overflow_in_float16_spoils_the_online_statistics_but_not_the_shadow():
@@ -211,9 +244,12 @@ def test_overflow_in_float16_spoils_the_online_statistics_but_not_the_shadow():
         keras.config.set_dtype_policy("float32")
     for weight in model.features.weights[:1]:
         weight.assign(np.full(weight.shape, 3e4))  # the convolution's sums leave float16
+    kernel = model.anchor.shadow.weights[0]
+    kernel.assign(np.zeros(kernel.shape))
     fit(model, SelectiveEMACallback(0.5))
     assert not all(np.isfinite(value).all() for value in values(model.final_block))
     assert all(np.isfinite(value).all() for value in values(model.anchor.shadow))
+    np.testing.assert_allclose(values(model.anchor.shadow)[0], values(model.final_block)[0], rtol=0.01)  # it moved
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,26 @@
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from tests.conftest import BACKEND
+
+
+def run(command, *arguments):
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_decay_schedules_are_drawn(tmp_path):
+    from benchmarks.decay_schedules import main
+
+    run(main, "--out", tmp_path / "decay.png", "--updates", 100)
+    assert Image.open(tmp_path / "decay.png").size == (1050, 600)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="building six graphs takes minutes; PyTorch builds none")
+def test_step_time_prints_every_row():
+    from benchmarks.step_time import main
+
+    text = run(main, "--image-size", 32, "--batch-size", 2, "--steps", 2)
+    assert text.count("x plain") >= 6 and "shadow update alone" in text and "% of its FLOPs" in text
