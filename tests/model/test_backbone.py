@@ -46,7 +46,8 @@ def test_other_cuts(cut, first, parameters):
     assert features.count_params() + parameters == FULL_B0
 
 
-def test_last_stage_of_the_largest_variant():
+@pytest.mark.tensorflow  # names alone: built once
+def test_last_stage_of_the_largest_variants_is_the_seventh():
     assert efficientnetv2("efficientnetv2-m", "last_stage", image_size=32)[1].layers[1].name == "block7a_expand_conv"
 
 

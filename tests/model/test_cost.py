@@ -26,6 +26,7 @@ def test_depthwise_and_separable_convolutions():
     assert flops(model) == 2 * 16 * (9 * 4) + 2 * 16 * (9 * 4 + 4 * 6)
 
 
+@pytest.mark.tensorflow  # shapes alone: built once
 def test_published_count_of_efficientnetv2_s():
     # torchvision, EfficientNet_V2_S at 384 px: 8.366 billion multiply-adds, the 1,000-class layer included
     features, final_block = efficientnetv2("efficientnetv2-s", image_size=384)
