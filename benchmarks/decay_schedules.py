@@ -26,12 +26,14 @@ def main(out, decay, updates):
         "ratio, start at a tenth": SelectiveEMACallback(decay, warmup="ratio", start=updates // 10),
     }
     steps = np.arange(updates, dtype="float32")
-    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     for name, callback in schedules.items():
         decays = ops.convert_to_numpy(decay_at(ops.convert_to_tensor(callback.policy), ops.convert_to_tensor(steps)))
-        axis.plot(steps + 1, decays, label=name)
-    axis.set(xscale="log", xlabel="update t + 1", ylabel="decay d(t)")
-    axis.legend(frameon=False)
+        left.plot(steps + 1, decays, label=name)
+        right.plot(steps + 1, 1 - decays, label=name)
+    left.set(xscale="log", xlabel="update t + 1", ylabel="decay d(t)")
+    right.set(xscale="log", yscale="log", xlabel="update t + 1", ylabel="weight of the online block, 1 - d(t)")
+    right.legend(frameon=False)
     figure.savefig(out, dpi=150)
 
 

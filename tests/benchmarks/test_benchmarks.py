@@ -15,7 +15,7 @@ def test_decay_schedules_are_drawn(tmp_path):
     from benchmarks.decay_schedules import main
 
     run(main, "--out", tmp_path / "decay.png", "--updates", 100)
-    assert Image.open(tmp_path / "decay.png").size == (1050, 600)
+    assert Image.open(tmp_path / "decay.png").size == (1500, 600)
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="building six graphs takes minutes; PyTorch builds none")
