@@ -28,7 +28,7 @@ def option(flag, **kwargs):
 
 
 @click.command(name="train")
-@click.option("--data-dir", required=True, type=click.Path(), help="NIH folder: tables and images.")
+@click.option("--data-dir", required=True, type=click.Path(), help="NIH folder, or a cache of `mamsf-keras prepare`.")
 @click.option("--run-dir", type=click.Path(), help="Folder to write, new.  [default: runs/DATE-TIME]")
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="Values for the options below that are not given.")
 @option("--backbone", type=click.Choice(CHOICES["backbone"]), help="EfficientNetV2 variant.")

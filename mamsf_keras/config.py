@@ -35,7 +35,8 @@ class TrainConfig:
     """Everything that decides a training run.
 
     Attributes:
-        data_dir: the NIH folder; kept as an absolute path, so that a run is evaluated from any folder.
+        data_dir: the NIH folder, or a cache that `prepare` made of it; kept as an absolute path, so that a run is
+            evaluated from any folder.
         backbone: name of the EfficientNetV2 variant.
         weights: "imagenet", "none", or the path of a weights file of the backbone without its top.
         image_size: height and width in pixels, at least 32.

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mamsf_keras.data.image import SUFFIXES
-from mamsf_keras.data.splits import patient_key, split
+from mamsf_keras.data.splits import patient_key
 from mamsf_keras.findings import BOX_FINDINGS, FINDINGS, NO_FINDING
 
 TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
@@ -52,17 +52,6 @@ def read_studies(data_dir, allow_missing: bool = False) -> Studies:
         FileNotFoundError: names the folder or table that is missing.
     """
     return find_images(read_tables(data_dir), data_dir, allow_missing)
-
-
-def read_split(data_dir, protocol: str = "official", allow_missing: bool = False) -> Studies:
-    """Reads an NIH folder as `read_studies` does and adds the column `part`: "train", "validation" or "test".
-
-    The split is that of the tables, so it does not depend on which images are there.
-    """
-    studies = read_tables(data_dir)
-    part = split(studies.table, studies.findings, protocol)
-    studies = dataclasses.replace(studies, table=studies.table.assign(part=part))
-    return find_images(studies, data_dir, allow_missing)
 
 
 def read_tables(data_dir) -> Studies:

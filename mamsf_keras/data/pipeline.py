@@ -19,6 +19,7 @@ import pandas as pd
 
 from mamsf_keras.config import CHOICES
 from mamsf_keras.data.augment import light, strong
+from mamsf_keras.data.cache import open_shard
 from mamsf_keras.data.image import read_grey
 
 
@@ -26,7 +27,7 @@ class Stream:
     """Reads the images of one split, by row or by step.
 
     Args:
-        table: rows of `read_studies` with `path` and the finding columns.
+        table: rows of `read_split`: the finding columns, `path`, and with a cache the `row` in that file.
         findings: names of the finding columns, in output order.
         image_size: height and width in pixels.
         batch_size: images a batch.
@@ -36,6 +37,7 @@ class Stream:
 
     def __init__(self, table, findings, image_size, batch_size, augment="none", seed=0):
         self.paths = table["path"].tolist()
+        self.shard_rows = table["row"].tolist() if "row" in table else None
         self.labels = table[list(findings)].to_numpy(np.float32)
         self.image_size = image_size
         self.batch_size = batch_size
@@ -74,6 +76,8 @@ class Stream:
 
     def read(self, row: int) -> np.ndarray:
         """Returns the pixels of a row, uint8 `(height, width)`, not augmented."""
+        if self.shard_rows is not None:
+            return open_shard(self.paths[row], self.image_size)[self.shard_rows[row]]
         try:
             return read_grey(self.paths[row], self.image_size)
         except ValueError as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from mamsf_keras.config import PARTS, TrainConfig, write_json
-from mamsf_keras.data.chestxray14 import read_split
+from mamsf_keras.data.folder import read_split
 from mamsf_keras.data.pipeline import Stream, subset
 from mamsf_keras.evaluation.metrics import summarize
 from mamsf_keras.evaluation.predictions import predict, predictions_frame, write_predictions

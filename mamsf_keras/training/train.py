@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from mamsf_keras.config import TrainConfig, write_json
-from mamsf_keras.data.chestxray14 import read_split
+from mamsf_keras.data.folder import read_split
 from mamsf_keras.data.pipeline import Stream, check_fills_a_batch, dataset, named_errors, subset
 from mamsf_keras.data.splits import split_table
 from mamsf_keras.model.backbone import efficientnetv2

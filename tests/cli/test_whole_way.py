@@ -107,6 +107,16 @@ def test_a_run_evaluated_on_each_backend_gives_the_same_probabilities(small_nih,
         assert parity.passes, parity
 
 
+def test_a_cache_stands_in_for_the_data_folder(small_nih, tmp_path, toy_training):
+    run("prepare", "--data-dir", small_nih, "--cache-dir", tmp_path / "cache", "--image-size", 32)
+    shutil.rmtree(small_nih)
+    train = ("train", "--data-dir", tmp_path / "cache", "--run-dir", tmp_path / "run", "--weights", "none")
+    assert "80 images of 32 x 32 pixels from the cache" in run(
+        *train, "--image-size", 32, "--batch-size", 8, "--epochs", 1
+    )
+    assert "24 images of 12 patients" in run("evaluate", "--run-dir", tmp_path / "run")
+
+
 def test_frozen_epochs_then_the_rest(small_nih, tmp_path, toy_training):
     train = ("train", "--data-dir", small_nih, "--run-dir", tmp_path / "run", "--weights", "none")
     run(*train, "--image-size", 32, "--batch-size", 8, "--epochs", 3, "--freeze-epochs", 1)

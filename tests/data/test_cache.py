@@ -1,0 +1,145 @@
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import filelock
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from mamsf_keras.cli import main
+
+from mamsf_keras.data import cache
+from mamsf_keras.data.cache import prepare, read_cache
+from mamsf_keras.data.folder import read_split
+from mamsf_keras.data.image import read_grey
+from mamsf_keras.data.pipeline import Stream, subset
+from tests.conftest import rewrite_table, simple_rows, write_nih
+
+FINDINGS = ("Effusion", "Mass")
+
+
+def contents(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def test_stream_of_the_cache_is_that_of_the_files(small_nih, tmp_path):
+    meta = prepare(small_nih, tmp_path / "cache", image_size=12, workers=1)
+    assert (meta["images"], meta["rejected"], list(meta["shards"])) == (80, 0, ["00000.npy"])
+    for part in ("train", "validation", "test"):
+        files, cached = (subset(read_split(folder).table, part) for folder in (small_nih, tmp_path / "cache"))
+        assert files["image"].tolist() == cached["image"].tolist()
+        assert files["patient"].tolist() == cached["patient"].tolist()
+        streams = [Stream(table, FINDINGS, 12, 4, augment="light", seed=3) for table in (files, cached)]
+        for step in range(2 * streams[0].batches):
+            for one, two in zip(*(stream.batch(step) for stream in streams), strict=True):
+                np.testing.assert_array_equal(one, two)
+
+
+def test_shards_hold_the_resized_pixels_and_their_checksums(small_nih, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "SHARD_IMAGES", 32)
+    meta = prepare(small_nih, tmp_path / "cache", image_size=12, workers=1)
+    table = read_cache(tmp_path / "cache").table
+    for image, path, row in table[["image", "path", "row"]].itertuples(index=False):
+        expected = read_grey(small_nih / "images_001" / "images" / image, 12)
+        np.testing.assert_array_equal(np.load(path)[int(row)], expected)
+    assert [np.load(tmp_path / "cache" / "shards" / name).shape for name in meta["shards"]] == [
+        (32, 12, 12),
+        (32, 12, 12),
+        (16, 12, 12),
+    ]
+    for name, checksum in meta["shards"].items():
+        assert hashlib.sha256((tmp_path / "cache" / "shards" / name).read_bytes()).hexdigest() == checksum
+
+
+def test_unreadable_images_are_listed_refused_and_tried_again(small_nih, tmp_path):
+    out = tmp_path / "cache"
+    image = next(small_nih.rglob("00000003_001.png"))
+    whole = image.read_bytes()
+    image.write_bytes(whole[:40])
+    with pytest.raises(ValueError, match=r"1 of 80 images cannot be read \(first: .*00000003_001.png"):
+        prepare(small_nih, out, image_size=12, workers=1)
+    assert "00000003_001.png" in (out / "rejected.csv").read_text() and not (out / "meta.json").exists()
+    assert prepare(small_nih, out, image_size=12, workers=1, allow_rejected=1)["rejected"] == 1
+    assert len(read_split(out).table) == 79
+    image.write_bytes(whole)
+    assert prepare(small_nih, out, image_size=12, workers=1)["images"] == 80
+    assert not (out / "rejected.csv").exists()
+    prepare(small_nih, tmp_path / "undisturbed", image_size=12, workers=1)
+    assert contents(out) == contents(tmp_path / "undisturbed")
+
+
+def test_cache_of_something_else_is_refused(small_nih, tmp_path):
+    out = tmp_path / "cache"
+    prepare(small_nih, out, image_size=12, workers=1)
+    before = contents(out)
+    with pytest.raises(ValueError, match=r"made for something else: image_size \(12 there, 16 asked\)"):
+        prepare(small_nih, out, image_size=16, workers=1)
+    rewrite_table(small_nih, lambda rows: [rows[0], [rows[1][0], "Hernia", *rows[1][2:]], *rows[2:]])
+    with pytest.raises(ValueError, match="table_sha256"):
+        prepare(small_nih, out, image_size=12, workers=1)
+    assert contents(out) == before
+    before = contents(small_nih)
+    with pytest.raises(ValueError, match="holds other things than a cache"):
+        prepare(small_nih, small_nih, image_size=12, workers=1)
+    assert contents(small_nih) == before and not (small_nih / "shards").exists()
+
+
+def test_second_process_says_so(small_nih, tmp_path):
+    (tmp_path / "cache").mkdir()
+    with filelock.FileLock(tmp_path / "cache" / ".lock"):
+        with pytest.raises(BlockingIOError, match="Another process is working on .*cache"):
+            prepare(small_nih, tmp_path / "cache", image_size=12, workers=1)
+
+
+def test_disk_full_leaves_no_damaged_shard(tmp_path):
+    def full(file):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        cache._write(tmp_path / "00000.npy", full)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_size_is_said(small_nih, tmp_path):
+    prepare(small_nih, tmp_path / "cache", image_size=12, workers=1)
+    table = subset(read_split(tmp_path / "cache").table, "train")
+    with pytest.raises(ValueError, match="images of 12 pixels, not 16"):
+        Stream(table, FINDINGS, 16, 4).batch(0)
+
+
+def test_killed_at_random_moments_it_ends_in_the_same_bytes(tmp_path):
+    data = write_nih(tmp_path / "nih", simple_rows(patients=700), size=96, test_from=500)
+    prepare(data, tmp_path / "undisturbed", image_size=64)
+    out = tmp_path / "cache"
+    command = [sys.executable, "-c", "import sys; from mamsf_keras.cli import main; main(sys.argv[1:])"]
+    command += ["prepare", "--data-dir", data, "--cache-dir", out, "--image-size", "64"]
+    random.seed(0)
+    for _ in range(3):
+        process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+        while not (out / "plan.json").exists():
+            time.sleep(0.02)
+        time.sleep(random.uniform(0, 2))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, check=True, capture_output=True)
+    assert contents(out) == contents(tmp_path / "undisturbed")
+
+
+def test_command(small_nih, tmp_path):
+    out = tmp_path / "cache"
+    arguments = ["prepare", "--data-dir", str(small_nih), "--cache-dir", str(out), "--image-size", "32"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0 and "80 images, 0 rejected" in result.stdout, result.output
+    assert json.loads((out / "meta.json").read_text())["image_size"] == 32
+    assert Path(out / "index.csv").read_text().count("\n") == 81
