@@ -25,6 +25,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("tensorflow") and BACKEND != "tensorflow":
             item.add_marker(pytest.mark.skip(reason=f"needs TensorFlow as backend, this run is on {BACKEND}"))
+        if item.get_closest_marker("no_keras") and BACKEND != "tensorflow":
+            item.add_marker(pytest.mark.skip(reason="touches no Keras, so it runs once, beside TensorFlow"))
 
 
 @pytest.fixture(scope="session")

@@ -166,9 +166,12 @@ def _work(tasks, workers, progress):
     todo = [task for task in tasks if not _is_done(task[1])]
     progress = progress or (lambda done, total: None)
     progress(total - sum(len(paths) for paths, *_ in todo), total)
-    if not todo:
+    workers = min(workers or os.cpu_count() or 1, len(todo))
+    if workers <= 1:
+        for task in todo:
+            progress(_make_shard(task), total)
         return
-    with ProcessPoolExecutor(min(workers or os.cpu_count() or 1, len(todo)), get_context("spawn"), _start) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start) as pool:
         try:
             for done in pool.map(_make_shard, todo):
                 progress(done, total)

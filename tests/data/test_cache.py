@@ -21,6 +21,8 @@ from mamsf_keras.data.image import read_grey
 from mamsf_keras.data.pipeline import Stream, subset
 from tests.conftest import rewrite_table, simple_rows, write_nih
 
+pytestmark = pytest.mark.no_keras
+
 FINDINGS = ("Effusion", "Mass")
 
 

@@ -9,6 +9,8 @@ from mamsf_keras.data.splits import overlap, split
 from mamsf_keras.findings import FINDINGS, IMAGES, NO_FINDING, POSITIVES
 from tests.conftest import HEADER, rewrite_table, simple_rows, write_nih
 
+pytestmark = pytest.mark.no_keras
+
 
 def counts(studies):
     positives = studies.table[list(FINDINGS)].sum().to_dict()

@@ -4,6 +4,8 @@ from PIL import Image
 
 from mamsf_keras.data.image import read_grey, resize
 
+pytestmark = pytest.mark.no_keras
+
 RAMP = np.tile(np.arange(64, dtype=np.uint8) * 4, (64, 1))
 
 

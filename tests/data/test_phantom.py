@@ -21,6 +21,8 @@ from mamsf_keras.data.phantom.png import png
 from mamsf_keras.data.phantom.shapes import bounds, stripes
 from mamsf_keras.findings import BOX_FINDINGS, FINDINGS, IMAGES, NO_FINDING, POSITIVES
 
+pytestmark = pytest.mark.no_keras
+
 THUMBNAIL = Path(__file__).with_name("phantom_thumbnail.png")
 CHANGE = 8
 """Grey levels above which a change counts: VISIBLE times the steepest exposure, rounded up."""

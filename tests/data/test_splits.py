@@ -8,6 +8,8 @@ from mamsf_keras.data.chestxray14 import read_tables
 from mamsf_keras.data.splits import official_split, overlap, patient_key, split, split_table
 from mamsf_keras.findings import FINDINGS
 
+pytestmark = pytest.mark.no_keras
+
 
 def studies(rows):
     """A table of (patient, labels, official part)."""
