@@ -5,6 +5,8 @@ import json
 import math
 from pathlib import Path
 
+from mamsf_keras.files import whole_file
+
 PARTS = ("train", "validation", "test")
 FORMATS = ("saved-model", "tflite")
 CUTS = ("head", "final_block", "last_stage", "whole")
@@ -129,6 +131,5 @@ def _check(true, name, rule, value):
 
 def write_json(path, content):
     """Writes strict JSON (no NaN) under a temporary name and renames it."""
-    temporary = Path(path).with_name(f".{Path(path).name}.part")
-    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")

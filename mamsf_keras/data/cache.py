@@ -16,10 +16,6 @@ import functools
 import hashlib
 import json
 import os
-import signal
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path
 
 import filelock
@@ -29,6 +25,8 @@ import pandas as pd
 from mamsf_keras.config import write_json
 from mamsf_keras.data.chestxray14 import LISTS, TABLES, Studies, find_images, read_tables
 from mamsf_keras.data.image import read_grey, resize
+from mamsf_keras.data.processes import in_processes
+from mamsf_keras.files import PART, whole_file
 
 SHARD_IMAGES = 256
 INTERPOLATION = "triangle, antialiased"
@@ -61,7 +59,7 @@ def prepare(
     found = find_images(tables, data_dir, allow_missing)
     plan = _plan(found, Path(data_dir), image_size)
     cache_dir = Path(cache_dir)
-    if cache_dir.exists() and {p.name for p in cache_dir.iterdir() if p.suffix != ".part"} - WRITTEN:
+    if cache_dir.exists() and {p.name for p in cache_dir.iterdir() if not p.name.startswith(PART)} - WRITTEN:
         raise ValueError(f"{cache_dir} holds other things than a cache: it is left alone. Name a new folder.")
     (cache_dir / "shards").mkdir(parents=True, exist_ok=True)
     with _alone(cache_dir):
@@ -166,25 +164,7 @@ def _work(tasks, workers, progress):
     todo = [task for task in tasks if not _is_done(task[1])]
     progress = progress or (lambda done, total: None)
     progress(total - sum(len(paths) for paths, *_ in todo), total)
-    workers = min(workers or os.cpu_count() or 1, len(todo))
-    if workers <= 1:
-        for task in todo:
-            progress(_make_shard(task), total)
-        return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start) as pool:
-        try:
-            for done in pool.map(_make_shard, todo):
-                progress(done, total)
-        except BrokenProcessPool as error:
-            raise ChildProcessError(
-                "A decoding process died: out of memory, killed, or a script without `if __name__ == '__main__':`."
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _start():
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    in_processes(_make_shard, todo, workers, done=lambda count: progress(count, total))
 
 
 def _is_done(shard) -> bool:
@@ -204,7 +184,8 @@ def _make_shard(task) -> int:
             continue
         pixels[row] = resize(grey, size)
         records.append((pixel_hash(grey), ""))
-    _write(shard, lambda file: np.save(file, pixels))
+    with whole_file(shard) as temporary:
+        np.save(temporary, pixels)
     _write_csv(shard.with_suffix(".csv"), pd.DataFrame(records, columns=["sha256", "error"]))
     return len(paths)
 
@@ -212,19 +193,6 @@ def _make_shard(task) -> int:
 def pixel_hash(grey: np.ndarray) -> str:
     """Returns the SHA-256 of an image's pixels and shape: equal for equal pictures in whatever file."""
     return hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest()
-
-
-def _write(path, write):
-    """Writes a binary file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _finish(cache_dir, table, images, plan, allow_rejected) -> dict:
@@ -255,7 +223,8 @@ def _finish(cache_dir, table, images, plan, allow_rejected) -> dict:
 
 
 def _write_csv(path, frame):
-    _write(path, lambda file: frame.to_csv(file, index=False, lineterminator="\n"))
+    with whole_file(path) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def _checksum(path) -> str:

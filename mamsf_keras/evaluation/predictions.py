@@ -1,11 +1,10 @@
 """Probabilities of every image of a part, and the CSV file that holds them."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
 from mamsf_keras.data.pipeline import Stream, images_dataset, named_errors
+from mamsf_keras.files import whole_file
 
 
 def predict(model, stream: Stream, verbose="auto") -> np.ndarray:
@@ -34,6 +33,5 @@ def predictions_frame(table: pd.DataFrame, findings, probabilities: np.ndarray) 
 
 def write_predictions(path, frame: pd.DataFrame):
     """Writes predictions as CSV, 9 significant digits, under a temporary name that is renamed."""
-    temporary = Path(path).with_name(f".{Path(path).name}.part")
-    frame.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        frame.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")

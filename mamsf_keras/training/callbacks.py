@@ -9,6 +9,7 @@ import numpy as np
 from mamsf_keras.data.pipeline import Stream
 from mamsf_keras.evaluation.metrics import mean_over_findings, per_finding
 from mamsf_keras.evaluation.predictions import predict
+from mamsf_keras.files import whole_file
 from mamsf_keras.model.mamsf import MAMSFNet
 
 
@@ -88,12 +89,8 @@ class SaveModels(keras.callbacks.Callback):
         self.twin.set_weights(self.model.get_weights())
         if self.twin.anchor:
             self.twin.anchor.disarm()
-        temporary = self.run_dir / f".part-{name}"  # Keras insists on the .keras ending
-        try:
+        with whole_file(self.run_dir / name) as temporary:
             self.twin.save(temporary)
-            temporary.replace(self.run_dir / name)
-        finally:
-            temporary.unlink(missing_ok=True)  # Ctrl-C or a full disk in the middle of the write
 
 
 def twin_for_use(model: MAMSFNet) -> MAMSFNet:

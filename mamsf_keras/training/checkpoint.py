@@ -1,12 +1,11 @@
 """The whole state of a model in training, so that a resumed run equals an undisturbed one."""
 
-import os
 import zipfile
-from pathlib import Path
 
 import numpy as np
 from keras import ops
 
+from mamsf_keras.files import whole_file
 from mamsf_keras.training.selective_ema import disarm
 
 
@@ -18,15 +17,8 @@ def save_state(model, path):
     there; EfficientNet has none.)
     """
     arrays = {str(number): ops.convert_to_numpy(variable) for number, variable in enumerate(_variables(model))}
-    temporary = Path(path).with_name(f".{Path(path).name}.part")
-    try:
-        with open(temporary, "wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary:
+        np.savez(temporary, **arrays)
 
 
 def load_state(model, path):

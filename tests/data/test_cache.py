@@ -103,14 +103,15 @@ def test_second_process_says_so(small_nih, tmp_path):
             prepare(small_nih, tmp_path / "cache", image_size=12, workers=1)
 
 
-def test_disk_full_leaves_no_damaged_shard(tmp_path):
-    def full(file):
-        file.write(b"half")
+def test_disk_full_leaves_no_damaged_shard(small_nih, tmp_path, monkeypatch):
+    def full(path, pixels):
+        path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
+    monkeypatch.setattr(cache.np, "save", full)
     with pytest.raises(OSError, match="No space left"):
-        cache._write(tmp_path / "00000.npy", full)
-    assert list(tmp_path.iterdir()) == []
+        prepare(small_nih, tmp_path / "cache", image_size=12, workers=1)
+    assert list((tmp_path / "cache" / "shards").iterdir()) == []
 
 
 def test_wrong_size_is_said(small_nih, tmp_path):
