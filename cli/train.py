@@ -5,6 +5,7 @@ import datetime
 
 import click
 from mamsf_keras.cli.backend import backend_option
+from mamsf_keras.cli.data_options import config_of, data_options, given, protocol_option
 
 from mamsf_keras.config import CHOICES, PRESETS, TrainConfig
 
@@ -23,12 +24,16 @@ class Decay(click.ParamType):
 def option(flag, **kwargs):
     """An option whose default is that of `TrainConfig`; it is not passed on unless given, so a preset can fill it."""
     name = flag.split("/")[0].lstrip("-").replace("-", "_")
-    kwargs["help"] += f"  [default: {DEFAULTS[name]}]"
+    default = DEFAULTS[name] if DEFAULTS[name] is not None else "below ~/.cache/mamsf-keras"
+    kwargs["help"] += f"  [default: {default}]"
     return click.option(flag, default=None, **kwargs)
 
 
 @click.command(name="train")
-@click.option("--data-dir", required=True, type=click.Path(), help="NIH folder, or a cache of `mamsf-keras prepare`.")
+@data_options
+@protocol_option
+@option("--cache-dir", type=click.Path(), help="Where the images are prepared, or were.")
+@option("--cache/--no-cache", help="Prepare the images once, or read the originals at each pass.")
 @click.option("--run-dir", type=click.Path(), help="Folder to write, new.  [default: runs/DATE-TIME]")
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="Values for the options below that are not given.")
 @option("--backbone", type=click.Choice(CHOICES["backbone"]), help="EfficientNetV2 variant.")
@@ -36,7 +41,6 @@ def option(flag, **kwargs):
 @option("--image-size", type=click.IntRange(32), help="Height and width in pixels.")
 @option("--batch-size", type=click.IntRange(1), help="Images a step.")
 @option("--epochs", type=click.IntRange(1), help="Passes over the training part.")
-@option("--protocol", type=click.Choice(CHOICES["protocol"]), help="How the images are split.")
 @option("--augment", type=click.Choice(CHOICES["augment"]), help="Augmentation of the training images.")
 @option("--cut", type=click.Choice(CHOICES["cut"]), help="Where the block that the momentum anchor doubles begins.")
 @option("--decay", type=Decay(), help="Decay of the momentum anchor, 0 to 1; auto follows --decay-window-epochs.")
@@ -58,7 +62,6 @@ def option(flag, **kwargs):
 @option("--anchor/--no-anchor", help="The momentum branch.")
 @option("--fusion/--no-fusion", help="The multi-scale fusion.")
 @option("--jit", type=click.Choice(CHOICES["jit"]), help="XLA: auto is on for JAX, and for TensorFlow on a GPU.")
-@option("--allow-missing/--no-allow-missing", help="Go on without the images that are not there.")
 @option("--seed", type=click.IntRange(0), help="Of weights, order and augmentation.")
 @backend_option
 def command(run_dir, preset, **options):
@@ -68,12 +71,9 @@ def command(run_dir, preset, **options):
     Examples:
       mamsf-keras train --data-dir phantoms --preset demo
       mamsf-keras train --data-dir ChestX-ray14 --run-dir runs/s224 --epochs 10
+      mamsf-keras train --data-dir CheXpert --labels-csv train.csv --uncertain positive --protocol random-patient
     """
-    given = {name: value for name, value in options.items() if value is not None}
-    try:
-        config = TrainConfig(**{**PRESETS.get(preset, {}), **given})
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    config = config_of(TrainConfig, **{**PRESETS.get(preset, {}), **given(options)})
     run_dir = run_dir or f"runs/{datetime.datetime.now():%Y%m%d-%H%M%S}"
     from mamsf_keras.training.train import train
 

@@ -19,6 +19,7 @@ import importlib
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "DataConfig": "mamsf_keras.config",
     "FINDINGS": "mamsf_keras.findings",
     "MAMSFNet": "mamsf_keras.model.mamsf",
     "MomentumAnchor": "mamsf_keras.model.momentum_anchor",
@@ -31,6 +32,7 @@ _PUBLIC = {
     "export_model": "mamsf_keras.export.export",
     "export_run": "mamsf_keras.export.export",
     "load_model": "mamsf_keras.model.mamsf",
+    "prepare": "mamsf_keras.data.cache",
     "read_studies": "mamsf_keras.data.chestxray14",
     "train": "mamsf_keras.training.train",
     "write_phantoms": "mamsf_keras.data.phantom",

@@ -7,11 +7,14 @@ from pathlib import Path
 
 from mamsf_keras.files import whole_file
 
+PROTOCOLS = ("official", "random-patient", "disease-only")
+"""How images are split; beside them `file:PATH`, lists of one's own."""
 PARTS = ("train", "validation", "test")
 FORMATS = ("saved-model", "tflite")
 CUTS = ("head", "final_block", "last_stage", "whole")
 CHOICES = {
-    "protocol": ("official",),
+    "blank": ("mask", "negative"),
+    "uncertain": ("mask", "negative", "positive"),
     "augment": ("none", "light", "strong"),
     "jit": ("auto", "on", "off"),
     "cut": CUTS,
@@ -33,18 +36,65 @@ PRESETS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig:
-    """Everything that decides a training run.
+class DataConfig:
+    """Which images, labels and parts a command works on.
 
     Attributes:
-        data_dir: the NIH folder, or a cache that `prepare` made of it; kept as an absolute path, so that a run is
-            evaluated from any folder.
+        data_dir: the NIH folder, the folder of the images of `labels_csv`, or a cache that `prepare` made of either;
+            kept as an absolute path, so that a run is evaluated from any folder.
+        labels_csv: a table of image paths and labels in place of the NIH tables; see `read_labels_csv`.
+        label_columns: its label columns, the findings of the run; empty takes every column that looks like one.
+        image_column: its column of image paths; None takes a known name.
+        patient_column: its column of patients; None takes a known name, or a folder of the path.
+        blank: what its blank labels are: "mask" (missing) or "negative".
+        uncertain: what its labels of -1 are: "mask", "negative" or "positive".
+        protocol: how the images are split: "official", "random-patient", "disease-only" or "file:PATH"; see `split`.
+        allow_missing: go on without the images that are not there.
+    """
+
+    data_dir: str
+    labels_csv: str | None = None
+    label_columns: tuple[str, ...] = ()
+    image_column: str | None = None
+    patient_column: str | None = None
+    blank: str = "mask"
+    uncertain: str = "mask"
+    protocol: str = "official"
+    allow_missing: bool = False
+
+    def __post_init__(self):
+        """Checks every value.
+
+        Raises:
+            ValueError: says the rule and what was received.
+        """
+        set_field = object.__setattr__  # the class is frozen
+        set_field(self, "data_dir", str(Path(self.data_dir).resolve()))
+        set_field(self, "label_columns", tuple(self.label_columns))
+        if self.labels_csv is not None:
+            set_field(self, "labels_csv", str(Path(self.labels_csv).resolve()))
+        if self.protocol.startswith("file:"):
+            set_field(self, "protocol", f"file:{Path(self.protocol.removeprefix('file:')).resolve()}")
+        else:
+            rule = f"be one of {', '.join(PROTOCOLS)} or file:PATH"
+            _check(self.protocol in PROTOCOLS, "protocol", rule, self.protocol)
+        for name, choices in CHOICES.items():
+            if hasattr(self, name):
+                _check(getattr(self, name) in choices, name, f"be one of {', '.join(choices)}", getattr(self, name))
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig(DataConfig):
+    """Everything that decides a training run, beside the data of `DataConfig`.
+
+    Attributes:
+        cache: whether an original data folder is prepared into a cache first, or read anew at each pass.
+        cache_dir: folder of that cache; None takes one below `~/.cache/mamsf-keras`.
         backbone: name of the EfficientNetV2 variant.
         weights: "imagenet", "none", or the path of a weights file of the backbone without its top.
         image_size: height and width in pixels, at least 32.
         batch_size: images a step.
         epochs: passes over the training part.
-        protocol: how the images are split; "official".
         augment: "none", "light" or "strong".
         cut: where the block that the momentum anchor doubles begins; see `efficientnetv2`.
         decay: of the momentum anchor, in [0, 1]; "auto" averages over about `decay_window_epochs`.
@@ -59,17 +109,16 @@ class TrainConfig:
         anchor: whether the momentum branch is there.
         fusion: whether the multi-scale fusion is there.
         jit: XLA compilation, "auto", "on" or "off".
-        allow_missing: go on without the images that are not there.
         seed: of weights, order and augmentation.
     """
 
-    data_dir: str
+    cache: bool = True
+    cache_dir: str | None = None
     backbone: str = "efficientnetv2-s"
     weights: str = "imagenet"
     image_size: int = 224
     batch_size: int = 32
     epochs: int = 10
-    protocol: str = "official"
     augment: str = "light"
     cut: str = "final_block"
     decay: float | str = "auto"
@@ -82,7 +131,6 @@ class TrainConfig:
     anchor: bool = True
     fusion: bool = True
     jit: str = "auto"
-    allow_missing: bool = False
     seed: int = 0
 
     def __post_init__(self):
@@ -91,9 +139,9 @@ class TrainConfig:
         Raises:
             ValueError: says the rule and what was received.
         """
-        object.__setattr__(self, "data_dir", str(Path(self.data_dir).resolve()))
-        for name, choices in CHOICES.items():
-            _check(getattr(self, name) in choices, name, f"be one of {', '.join(choices)}", getattr(self, name))
+        super().__post_init__()
+        if self.cache_dir is not None:
+            object.__setattr__(self, "cache_dir", str(Path(self.cache_dir).resolve()))
         least_values = {"image_size": 32, "batch_size": 1, "epochs": 1, "seed": 0, "decay_start": 0, "freeze_epochs": 0}
         for name, least in least_values.items():
             value = getattr(self, name)

@@ -21,6 +21,14 @@ HEADER = (
 )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def caches(tmp_path_factory):
+    """Keeps the caches that `train` makes by itself out of the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("caches")))
+        yield
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("tensorflow") and BACKEND != "tensorflow":

@@ -1,13 +1,14 @@
 """The cache: every image decoded once, resized, as uint8 grey `.npy` shards that batches are gathered from.
 
     CACHE/
-      plan.json          what it is made for: image size, interpolation, findings, checksums of table and source files
+      plan.json          what it is made for: image size, interpolation, findings, checksums of the tables
       shards/00000.npy   uint8 (images, size, size), in the table's order; beside it 00000.csv: what became of each
       index.csv          the studies table with `shard`, `row` and `sha256` of the pixels, blank where there is no image
       rejected.csv       the images that could not be read, with the reason; there only if there are such
       meta.json          the plan, the counts and the checksum of each shard; written last
 
-A folder without `meta.json` is unfinished, and `prepare` goes on where it was. No file holds a clock time, so equal
+A folder without `meta.json` is unfinished, and `prepare` goes on where it was. A shard whose images changed (by their
+size in bytes) or were rejected is made again. No file holds a clock time, so equal
 images and tables make equal bytes.
 """
 
@@ -16,16 +17,19 @@ import functools
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import filelock
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
-from mamsf_keras.config import write_json
-from mamsf_keras.data.chestxray14 import LISTS, TABLES, Studies, find_images, read_tables
+from mamsf_keras.config import DataConfig, write_json
 from mamsf_keras.data.image import read_grey, resize
 from mamsf_keras.data.processes import in_processes
+from mamsf_keras.data.source import find_images, read_tables, source_files
+from mamsf_keras.data.tables import Studies, count_and_first
 from mamsf_keras.files import PART, whole_file
 
 SHARD_IMAGES = 256
@@ -33,19 +37,15 @@ INTERPOLATION = "triangle, antialiased"
 WRITTEN = {"plan.json", "shards", "index.csv", "rejected.csv", "meta.json", ".lock"}
 
 
-def prepare(
-    data_dir, cache_dir, image_size=224, workers=None, allow_missing=False, allow_rejected=0, progress=None
-) -> dict:
-    """Makes a cache of an NIH folder, or goes on with one that was left unfinished.
+def prepare(data: DataConfig, cache_dir, image_size=224, workers=None, allow_rejected=0) -> dict:
+    """Makes a cache of a data folder, or goes on with one that was left unfinished.
 
     Args:
-        data_dir: the NIH folder.
+        data: the original folder and its labels; the protocol is not looked at.
         cache_dir: the folder to write: new, empty, or a cache of the same images, tables and size.
         image_size: height and width in pixels.
         workers: processes; None takes one a processor.
-        allow_missing: go on without the images that are not there.
         allow_rejected: images that may be unreadable; they are left out.
-        progress: called with the number of images done since the last call, and that of all images.
 
     Returns:
         What `meta.json` holds.
@@ -54,22 +54,41 @@ def prepare(
         ValueError: if the folder holds something else or a cache of another plan (says what differs), or if more images
             are unreadable than allowed (names `rejected.csv`); the next call tries these again.
         BlockingIOError: if another process works on this cache.
+        OSError: if the disk is too full.
     """
-    tables = read_tables(data_dir)
-    found = find_images(tables, data_dir, allow_missing)
-    plan = _plan(found, Path(data_dir), image_size)
+    if is_cache(data.data_dir):
+        raise ValueError(f"{data.data_dir} is a cache already: prepare the original images.")
+    tables = read_tables(data)
+    found = find_images(tables, data)
+    plan = _plan(found, data, image_size)
     cache_dir = Path(cache_dir)
     if cache_dir.exists() and {p.name for p in cache_dir.iterdir() if not p.name.startswith(PART)} - WRITTEN:
         raise ValueError(f"{cache_dir} holds other things than a cache: it is left alone. Name a new folder.")
     (cache_dir / "shards").mkdir(parents=True, exist_ok=True)
     with _alone(cache_dir):
-        _check_plan(cache_dir, plan)
+        _check_plan(cache_dir, plan, tables)
         tasks = [
             (found.table["path"].iloc[first : first + SHARD_IMAGES].tolist(), _shard(cache_dir, number), image_size)
             for number, first in enumerate(range(0, len(found.table), SHARD_IMAGES))
         ]
-        _work(tasks, workers, progress)
+        todo = [task for task in tasks if not _is_done(task)]
+        if is_cache(cache_dir) and not todo:
+            return read_meta(cache_dir)
+        (cache_dir / "meta.json").unlink(missing_ok=True)
+        _work(tasks, todo, workers)
         return _finish(cache_dir, tables.table, found.table["image"], plan, allow_rejected)
+
+
+def default_cache_dir(data: DataConfig, image_size: int) -> Path:
+    """Names the cache of a data folder below the user's cache folder: `XDG_CACHE_HOME`, or else `~/.cache`."""
+    source = repr([data.data_dir, data.labels_csv, data.label_columns, data.blank, data.uncertain])
+    name = f"{Path(data.data_dir).name}-{hashlib.sha256(source.encode()).hexdigest()[:8]}-{image_size}px"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mamsf-keras" / name
+
+
+def read_meta(cache_dir) -> dict:
+    """Reads `meta.json`."""
+    return json.loads((Path(cache_dir) / "meta.json").read_text(encoding="utf-8"))
 
 
 def is_cache(folder) -> bool:
@@ -82,20 +101,28 @@ def read_cache(cache_dir) -> Studies:
 
     Returns:
         `Studies` whose table has every image of the source tables, with `path` (the shard) and `row` (in it), missing
-        where there is no image.
+        where there is no image, and `sha256` of the image's pixels before they were resized.
     """
     cache_dir = Path(cache_dir)
-    meta = json.loads((cache_dir / "meta.json").read_text(encoding="utf-8"))
-    texts = dict.fromkeys(("image", "patient", "sex", "view", "official_part", "shard", "sha256"), str)
-    findings = meta["findings"]
-    options = {"dtype": {**texts, **dict.fromkeys(findings, "int8")}, "keep_default_na": False}
-    table = pd.read_csv(
-        cache_dir / "index.csv", na_values=dict.fromkeys(("age", "follow_up", "row", "shard"), ""), **options
-    )
+    meta = read_meta(cache_dir)
+    table = _read_index(cache_dir, meta["findings"])
     table["path"] = str(cache_dir / "shards") + os.sep + table["shard"]
     size = meta["image_size"]
-    note = f"{meta['images']} images of {size} x {size} pixels from the cache {cache_dir}"
-    return Studies(table.drop(columns=["shard", "sha256"]), tuple(findings), (note,))
+    mebibytes = meta["images"] * size**2 / 2**20
+    note = f"{meta['images']} images of {size} x {size} pixels, {mebibytes:.0f} MiB, from the cache {cache_dir}"
+    if absent := int(table["row"].isna().sum()):
+        note += f"; {absent} of {len(table)} images of the tables, missing or rejected, are not in it and are left out"
+    return Studies(table.drop(columns="shard"), tuple(meta["findings"]), (note,))
+
+
+def _read_index(cache_dir, findings) -> pd.DataFrame:
+    texts = dict.fromkeys(("image", "patient", "sex", "view", "official_part", "shard", "sha256"), str)
+    blank = dict.fromkeys(("age", "follow_up", "row", "shard", *findings), "")
+    options = {"dtype": {**texts, **dict.fromkeys(findings, "float32")}, "keep_default_na": False, "na_values": blank}
+    table = pd.read_csv(cache_dir / "index.csv", **options)
+    if table[findings].notna().all(axis=None):
+        table[findings] = table[findings].astype("int8")
+    return table
 
 
 @functools.cache
@@ -113,31 +140,59 @@ def open_shard(path, image_size: int) -> np.ndarray:
     return pixels.view(np.ndarray)  # a plain array is much quicker to index than a memory map
 
 
-def _plan(found, data_dir, image_size) -> dict:
-    content = found.table.drop(columns="path").to_csv(index=False, lineterminator="\n").encode()
-    files = [data_dir / name for name in (*TABLES, *LISTS.values()) if (data_dir / name).is_file()]
+def _plan(found, data, image_size) -> dict:
+    content = found.table.drop(columns="path").to_csv(index=False, lineterminator="\n")
     return {
-        "format": 1,
+        "format": 2,
         "image_size": image_size,
         "interpolation": INTERPOLATION,
         "findings": list(found.findings),
-        "table_sha256": hashlib.sha256(content).hexdigest(),
-        "sources": {file.name: _checksum(file) for file in files},
+        "table_sha256": hashlib.sha256(content.encode()).hexdigest(),
+        "sources": {file.name: _checksum(file) for file in source_files(data)},
     }
 
 
-def _check_plan(cache_dir, plan):
-    """Refuses a cache that was made for something else."""
+def _check_plan(cache_dir, plan, tables):
+    """Refuses a cache that was made for something else, and says what."""
     path = cache_dir / "plan.json"
     if not path.exists():
+        _check_space(cache_dir, plan, tables)
         write_json(path, plan)
         return
     made = json.loads(path.read_text(encoding="utf-8"))
-    different = [
-        f"{name} ({made.get(name)} there, {plan[name]} asked)" for name in plan if made.get(name) != plan[name]
+    names = [name for name in plan if made.get(name) != plan[name]]
+    if not names:
+        return
+    different = [f"{name} ({made.get(name)} there, {plan[name]} asked)" for name in names]
+    if is_cache(cache_dir) and "table_sha256" in names and "findings" not in names:
+        different += changes(_read_index(cache_dir, plan["findings"]), tables.table, plan["findings"])
+    raise ValueError(
+        f"{cache_dir} was made for something else: {'; '.join(different)}. Remove it, or name a new folder."
+    )
+
+
+def changes(old: pd.DataFrame, new: pd.DataFrame, findings) -> list[str]:
+    """Says which images of two studies tables are new, gone, or have other labels or another patient."""
+    old, new = (table.set_index("image") for table in (old, new))
+    texts = [
+        f"images {what}: {count_and_first(names)}"
+        for what, names in (("new", new.index.difference(old.index)), ("gone", old.index.difference(new.index)))
+        if len(names)
     ]
-    if different:
-        raise ValueError(f"{cache_dir} was made for something else: {'; '.join(different)}. Name a new folder.")
+    both = new.index.intersection(old.index, sort=False)
+    for what, columns in (("labels", list(findings)), ("patient", ["patient"])):
+        one, two = old.loc[both, columns], new.loc[both, columns]
+        changed = both[(one.ne(two) & ~(one.isna() & two.isna())).any(axis=1)]
+        if len(changed):
+            texts.append(f"images whose {what} changed: {count_and_first(changed)}")
+    return texts
+
+
+def _check_space(cache_dir, plan, tables):
+    needed = len(tables.table) * (plan["image_size"] ** 2 + 1000)  # the index has less than 1 kB an image
+    free = shutil.disk_usage(cache_dir).free
+    if needed > free:
+        raise OSError(f"The cache {cache_dir} needs {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free.")
 
 
 @contextlib.contextmanager
@@ -158,18 +213,19 @@ def _shard(cache_dir, number) -> Path:
     return cache_dir / "shards" / f"{number:05d}.npy"
 
 
-def _work(tasks, workers, progress):
-    """Makes the shards that are not there yet or have rejected images."""
-    total = sum(len(paths) for paths, *_ in tasks)
-    todo = [task for task in tasks if not _is_done(task[1])]
-    progress = progress or (lambda done, total: None)
-    progress(total - sum(len(paths) for paths, *_ in todo), total)
-    in_processes(_make_shard, todo, workers, done=lambda count: progress(count, total))
+def _work(tasks, todo, workers):
+    total, left = (sum(len(paths) for paths, *_ in some) for some in (tasks, todo))
+    with tqdm(total=total, initial=total - left, desc="preparing", unit=" images", smoothing=0) as bar:
+        in_processes(_make_shard, todo, workers, done=bar.update)
 
 
-def _is_done(shard) -> bool:
-    record = shard.with_suffix(".csv")
-    return record.exists() and pd.read_csv(record)["error"].isna().all()
+def _is_done(task) -> bool:
+    """Tells whether a shard is there, holds every image, and the images have the sizes that they had."""
+    paths, shard, _ = task
+    if not shard.with_suffix(".csv").exists():
+        return False
+    record = pd.read_csv(shard.with_suffix(".csv"))
+    return record["error"].isna().all() and record["bytes"].tolist() == [os.path.getsize(path) for path in paths]
 
 
 def _make_shard(task) -> int:
@@ -180,13 +236,13 @@ def _make_shard(task) -> int:
         try:
             grey = read_grey(path)
         except ValueError as error:
-            records.append(("", str(error)))
+            records.append(("", os.path.getsize(path), str(error)))
             continue
         pixels[row] = resize(grey, size)
-        records.append((pixel_hash(grey), ""))
+        records.append((pixel_hash(grey), os.path.getsize(path), ""))
     with whole_file(shard) as temporary:
         np.save(temporary, pixels)
-    _write_csv(shard.with_suffix(".csv"), pd.DataFrame(records, columns=["sha256", "error"]))
+    _write_csv(shard.with_suffix(".csv"), pd.DataFrame(records, columns=["sha256", "bytes", "error"]))
     return len(paths)
 
 

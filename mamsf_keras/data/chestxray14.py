@@ -1,6 +1,5 @@
 """Reads the NIH ChestX-ray14 folder as it is downloaded: tables and image tree to one row an image."""
 
-import csv
 import dataclasses
 import os
 from pathlib import Path, PurePosixPath
@@ -9,31 +8,20 @@ import numpy as np
 import pandas as pd
 
 from mamsf_keras.data.image import SUFFIXES
-from mamsf_keras.data.splits import patient_key
+from mamsf_keras.data.tables import (
+    Studies,
+    check_names,
+    count_and_first,
+    existing_folder,
+    keep_found,
+    patient_key,
+    read_csv,
+)
 from mamsf_keras.findings import BOX_FINDINGS, FINDINGS, NO_FINDING
 
 TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
 BOXES = "BBox_List_2017.csv"
-OUTSIDE = r"^$|^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)"
-"""Names that are empty, absolute or climb out of the folder; lexical, on every system's separators."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Studies:
-    """The images of a data folder.
-
-    Attributes:
-        table: one row an image: `image` (name in the table), `patient`, `follow_up`, `age` (years, as written, or
-            missing), `sex`, `view`, `official_part` ("train_val" or "test"), one 0/1 column a finding, and `path` (the
-            file) once `find_images` has run.
-        findings: names of the finding columns, in output order.
-        notes: what a person should know of the reading, one line each.
-    """
-
-    table: pd.DataFrame
-    findings: tuple[str, ...] = FINDINGS
-    notes: tuple[str, ...] = ()
 
 
 def read_studies(data_dir, allow_missing: bool = False) -> Studies:
@@ -56,7 +44,7 @@ def read_studies(data_dir, allow_missing: bool = False) -> Studies:
 
 def read_tables(data_dir) -> Studies:
     """Reads the tables of an NIH folder without looking for its images. See `read_studies`."""
-    data_dir = _folder(data_dir)
+    data_dir = existing_folder(data_dir)
     path = next((data_dir / name for name in TABLES if (data_dir / name).is_file()), None)
     if path is None:
         raise FileNotFoundError(f"{data_dir} has no table {TABLES[1]} (or {TABLES[0]}).")
@@ -72,43 +60,9 @@ def read_tables(data_dir) -> Studies:
     table["age"] = pd.to_numeric(raw.get("Patient Age", blank).str.extract(r"(\d+)")[0], errors="coerce")
     table["sex"] = raw.get("Patient Gender", raw.get("Patient Sex", blank))
     table["view"] = raw.get("View Position", blank)
-    _check_names(table["image"], table["patient"], path)
+    check_names(table["image"], table["patient"], path)
     table["official_part"] = _official_parts(table["image"], data_dir, path)
     return Studies(pd.concat([table, _label_columns(raw["Finding Labels"], path)], axis=1))
-
-
-def read_csv(path, required) -> pd.DataFrame:
-    """Reads a CSV table as text, as people have it: byte-order mark, any line ends, a comma too many at row ends.
-
-    Args:
-        path: the file.
-        required: names of columns that must be there.
-
-    Returns:
-        A frame of strings, one row a record.
-
-    Raises:
-        ValueError: names the file and the line whose number of fields is not the header's, or the missing columns.
-    """
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            rows = [(reader.line_num, row) for row in reader if any(row)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is not a CSV table in UTF-8: {error}.") from error
-    if len(rows) < 2:
-        raise ValueError(f"{path} has no rows.")
-    header = [name.strip() for name in rows[0][1]]
-    while header and not header[-1]:
-        header.pop()
-    missing = [name for name in required if name not in header]
-    if missing:
-        raise ValueError(f"{path} lacks the column(s) {', '.join(missing)}. Found: {', '.join(header)}.")
-    width = len(header)
-    for line, row in rows[1:]:
-        if len(row) < width or any(field.strip() for field in row[width:]):
-            raise ValueError(f"{path}, line {line}: {len(row)} fields where the header has {width}.")
-    return pd.DataFrame([[field.strip() for field in row[:width]] for _, row in rows[1:]], columns=header, dtype=str)
 
 
 def read_boxes(data_dir) -> pd.DataFrame:
@@ -118,7 +72,7 @@ def read_boxes(data_dir) -> pd.DataFrame:
         Frame with `image`, `finding` (one of `BOX_FINDINGS`; the list's "Infiltrate" is Infiltration), and `x`, `y`,
         `width`, `height` in pixels of the 1024 x 1024 image, (x, y) the upper left corner.
     """
-    path = _folder(data_dir) / BOXES
+    path = existing_folder(data_dir) / BOXES
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist.")
     raw = read_csv(path, required=("Image Index", "Finding Label"))
@@ -133,7 +87,7 @@ def read_boxes(data_dir) -> pd.DataFrame:
 
 def find_images(studies: Studies, data_dir, allow_missing: bool = False) -> Studies:
     """Adds the `path` of each image. See `read_studies`."""
-    files = _image_files(_folder(data_dir))
+    files = _image_files(existing_folder(data_dir))
     images, notes = studies.table["image"], list(studies.notes)
     paths = images.map(_index(files, lambda file: file.name, set(images)))
     stems = images[paths.isna()].map(lambda name: PurePosixPath(name).stem)
@@ -141,39 +95,7 @@ def find_images(studies: Studies, data_dir, allow_missing: bool = False) -> Stud
     if len(by_stem):
         paths = paths.fillna(by_stem)
         notes.append(f"{len(by_stem)} images have another suffix than the table says and were matched by their stem.")
-    absent = paths.isna()
-    if absent.any():
-        first = ", ".join(images[absent].head(5))
-        text = f"{int(absent.sum())} of {len(paths)} images of the table are not in {data_dir} (first: {first})"
-        if not allow_missing:
-            raise ValueError(f"{text}. Use --allow-missing (allow_missing=True) to go on without them.")
-        if absent.all():
-            raise ValueError(f"{text}: none is left.")
-        notes.append(f"{text}: they are left out.")
-    table = studies.table.assign(path=paths)[~absent].reset_index(drop=True)
-    return dataclasses.replace(studies, table=table, notes=tuple(notes))
-
-
-def _folder(data_dir) -> Path:
-    if not Path(data_dir).is_dir():
-        raise FileNotFoundError(f"The data folder {data_dir} does not exist: say where it is with --data-dir.")
-    return Path(data_dir)
-
-
-def _first(names) -> str:
-    return f"{len(names)} (first: {', '.join(map(str, list(names)[:5]))})"
-
-
-def _check_names(images, patients, path):
-    outside = images[images.str.contains(OUTSIDE)]
-    if len(outside):
-        raise ValueError(f"{path} has image names that are empty or leave the data folder: {_first(outside)}.")
-    nameless = images[(patients == "").to_numpy()]
-    if len(nameless):
-        raise ValueError(f"{path} has rows without a patient: {_first(nameless)}.")
-    twice = images[images.duplicated()].unique()
-    if len(twice):
-        raise ValueError(f"{path} has more than one row for the same image: {_first(twice)}.")
+    return keep_found(dataclasses.replace(studies, notes=tuple(notes)), paths, data_dir, allow_missing)
 
 
 def _label_columns(labels, path) -> pd.DataFrame:
@@ -183,10 +105,10 @@ def _label_columns(labels, path) -> pd.DataFrame:
     if unknown:
         known = ", ".join((*FINDINGS, NO_FINDING))
         rows = sum(not sets[code].isdisjoint(unknown) for code in codes)
-        raise ValueError(f"{path} has unknown findings on {rows} rows: {_first(unknown)}. Known: {known}.")
+        raise ValueError(f"{path} has unknown findings on {rows} rows: {count_and_first(unknown)}. Known: {known}.")
     mixed = [text for text, names in zip(texts, sets, strict=True) if NO_FINDING in names and len(names) > 1]
     if mixed:
-        raise ValueError(f'{path} has rows with both a finding and "{NO_FINDING}": {_first(mixed)}.')
+        raise ValueError(f'{path} has rows with both a finding and "{NO_FINDING}": {count_and_first(mixed)}.')
     positive = np.array([[name in names for name in FINDINGS] for names in sets], dtype="int8")
     return pd.DataFrame(positive[codes], columns=list(FINDINGS))
 
@@ -199,14 +121,16 @@ def _official_parts(images, data_dir, path) -> pd.Series:
         names = _read_list(data_dir / name)
         twice = [image for image in names if listed.setdefault(image, part) != part]
         if twice:
-            raise ValueError(f"{data_dir} lists images in both {' and '.join(LISTS.values())}: {_first(twice)}.")
+            raise ValueError(
+                f"{data_dir} lists images in both {' and '.join(LISTS.values())}: {count_and_first(twice)}."
+            )
     parts = images.map(listed)
     if parts.isna().any():
-        raise ValueError(f"{path} has images that neither official list has: {_first(images[parts.isna()])}.")
+        raise ValueError(f"{path} has images that neither official list has: {count_and_first(images[parts.isna()])}.")
     unknown = sorted(set(listed) - set(images))
     if unknown:
         raise ValueError(
-            f"The official lists have images that {path} lacks: {_first(unknown)}. Keep the tables whole: "
+            f"The official lists have images that {path} lacks: {count_and_first(unknown)}. Keep the tables whole: "
             "--allow-missing leaves out the images that are not there."
         )
     return parts

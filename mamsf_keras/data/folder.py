@@ -2,28 +2,49 @@
 
 import dataclasses
 
-from mamsf_keras.data.cache import is_cache, read_cache
-from mamsf_keras.data.chestxray14 import Studies, find_images, read_tables
+from mamsf_keras.config import DataConfig, TrainConfig
+from mamsf_keras.data.cache import default_cache_dir, is_cache, prepare, read_cache, read_meta
+from mamsf_keras.data.source import find_images, read_tables
 from mamsf_keras.data.splits import split
+from mamsf_keras.data.tables import Studies, count_and_first
 
 
-def read_split(data_dir, protocol: str = "official", allow_missing: bool = False) -> Studies:
-    """Reads an NIH folder, or a cache of one, and adds the column `part`: "train", "validation" or "test".
+def read_split(data: DataConfig) -> Studies:
+    """Reads a data folder, or a cache of one, and adds the column `part`: "train", "validation" or "test".
 
-    The split is that of the tables, so it does not depend on which images are there.
-
-    Args:
-        data_dir: what `read_studies` takes, or a folder that `prepare` made.
-        protocol: how the images are split; see `split`.
-        allow_missing: go on without the images that are not there.
+    The split is that of the tables, so it does not depend on which images are there. Images that the protocol leaves
+    out are not in the table.
 
     Raises:
-        ValueError, FileNotFoundError: as `read_studies`.
+        ValueError, FileNotFoundError: as `read_tables`, `split`, `find_images`; if a cache is to have other labels.
     """
-    studies = read_cache(data_dir) if is_cache(data_dir) else read_tables(data_dir)
-    part = split(studies.table, studies.findings, protocol)
-    studies = dataclasses.replace(studies, table=studies.table.assign(part=part))
-    if is_cache(data_dir):
-        table = studies.table.dropna(subset="row").reset_index(drop=True)
-        return dataclasses.replace(studies, table=table.astype({"row": int}))
-    return find_images(studies, data_dir, allow_missing)
+    cached = is_cache(data.data_dir)
+    if cached and data.labels_csv is not None:
+        raise ValueError(f"{data.data_dir} is a cache and has its own labels: leave out --labels-csv.")
+    studies = read_cache(data.data_dir) if cached else read_tables(data)
+    part = split(studies.table, studies.findings, data.protocol)
+    table = studies.table.assign(part=part)[part != ""].reset_index(drop=True)
+    studies = dataclasses.replace(studies, table=table)
+    if not cached:
+        return find_images(studies, data)
+    table = table.dropna(subset="row").reset_index(drop=True).astype({"row": int})
+    return dataclasses.replace(studies, table=table, notes=studies.notes + same_pixels(table))
+
+
+def read_run_data(config: TrainConfig) -> Studies:
+    """Reads the data of a run by way of a cache, which it makes or finds, unless `config.cache` is off."""
+    if not config.cache or is_cache(config.data_dir):
+        return read_split(config)
+    cache_dir = config.cache_dir or default_cache_dir(config, config.image_size)
+    known = read_meta(cache_dir)["rejected"] if is_cache(cache_dir) else 0  # as `prepare --allow-rejected` left it
+    if not is_cache(cache_dir):
+        print(f"preparing every image once, into the cache {cache_dir} (--cache-dir, --no-cache)", flush=True)
+    prepare(config, cache_dir, config.image_size, allow_rejected=known)
+    return read_split(dataclasses.replace(config, data_dir=str(cache_dir), labels_csv=None))
+
+
+def same_pixels(table) -> tuple[str, ...]:
+    """Reports images of the same pixels in two parts, by their hash in a cache."""
+    groups = table[table["sha256"].duplicated(keep=False)].groupby("sha256")
+    pairs = [" = ".join(rows["image"]) for _, rows in groups if rows["part"].nunique() > 1]
+    return (f"pictures with the same pixels in more than one part: {count_and_first(pairs)}",) if pairs else ()

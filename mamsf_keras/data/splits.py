@@ -5,17 +5,12 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from mamsf_keras.config import CHOICES, PARTS
+from mamsf_keras.config import PARTS, PROTOCOLS
+from mamsf_keras.data.tables import count_and_first, patient_key, read_csv
 from mamsf_keras.findings import FINDINGS, NO_FINDING
 
-
-def patient_key(patient) -> str:
-    """Returns one spelling of a patient id: "13" for 13, 13.0, "00000013"; the stripped text if it is no number."""
-    text = str(patient).strip()
-    whole, _, fraction = text.partition(".")
-    if whole.isdecimal() and not fraction.strip("0"):
-        return str(int(whole))
-    return text
+FRACTIONS = {"validation": 0.1, "test": 0.2, "train": 0.7}
+"""Parts of `random_patient_split`, as fractions of the patients."""
 
 
 def official_split(studies: pd.DataFrame, findings=FINDINGS) -> np.ndarray:
@@ -37,7 +32,7 @@ def official_split(studies: pd.DataFrame, findings=FINDINGS) -> np.ndarray:
     part = np.where(studies["official_part"] == "test", "test", "train").astype(object)
     keys = studies["patient"].map(patient_key)
     for patients in _strata(studies, keys, findings).values():
-        chosen = sorted(patients, key=lambda key: hashlib.sha256(key.encode()).hexdigest())
+        chosen = sorted(patients, key=_hash)
         part[(keys.isin(chosen[: round(len(patients) / 10)]) & (part == "train")).to_numpy()] = "validation"
     return part
 
@@ -52,34 +47,108 @@ def _strata(studies, keys, findings) -> dict[str, list[str]]:
     return {name: list(group.index) for name, group in stratum.groupby(stratum)}
 
 
+def random_patient_split(studies: pd.DataFrame, findings=FINDINGS) -> np.ndarray:
+    """Splits the patients 70/10/20, every finding as evenly as its patients allow.
+
+    Iterative stratification (Sechidis, Tsoumakas and Vlahavas, ECML PKDD 2011) over patients: finding after finding,
+    the rarest first, each patient with it goes to the part that has the least of its share of them; then those without
+    any. A finding of three patients or more, none of whom has a rarer one, is in each part. The order of the patients
+    is that of the SHA-256 of their id, so the result depends neither on a seed nor on the machine.
+
+    Args:
+        studies: one row an image, with the column `patient` and one column a finding: 1, 0, or NaN where missing.
+        findings: names of the finding columns.
+
+    Returns:
+        Array of one of "train", "validation", "test" for each row.
+    """
+    keys = studies["patient"].map(patient_key)
+    has = studies[list(findings)].eq(1).groupby(keys).any()
+    has = has.loc[sorted(has.index, key=_hash), has.sum().sort_values(kind="stable").index].assign(**{"": True})
+    flags, names = has.to_numpy(), list(FRACTIONS)
+    share = np.array(list(FRACTIONS.values()))[:, None] * flags.sum(axis=0)
+    held, chosen = np.zeros(share.shape), np.full(len(flags), -1)
+    for column in np.flatnonzero(flags.any(axis=0)):
+        for patient in np.flatnonzero(flags[:, column] & (chosen < 0)):
+            chosen[patient] = np.argmin(held[:, column] / share[:, column])
+            held[chosen[patient]] += flags[patient]
+    return keys.map(dict(zip(has.index, np.array(names, dtype=object)[chosen], strict=True))).to_numpy()
+
+
+def disease_only_split(studies: pd.DataFrame, findings=FINDINGS) -> np.ndarray:
+    """Leaves out the images without any finding, part "", and splits the rest as `random_patient_split`.
+
+    For comparison with papers that do so: their scores are not those of a population.
+    """
+    kept = studies[list(findings)].eq(1).any(axis=1).to_numpy()
+    part = np.full(len(studies), "", dtype=object)
+    part[kept] = random_patient_split(studies[kept], findings)
+    return part
+
+
+def listed_split(studies: pd.DataFrame, path) -> np.ndarray:
+    """Splits by a CSV file with the columns `image` and `split`; images that it does not list are part "".
+
+    Raises:
+        ValueError: if it lists an image twice or one that the studies lack, or a split that is no part.
+    """
+    listed = read_csv(path, required=("image", "split"))
+    unknown = sorted(set(listed["split"]) - set(PARTS))
+    if unknown:
+        raise ValueError(f"{path}: `split` must be one of {', '.join(PARTS)}. Found: {count_and_first(unknown)}.")
+    twice = listed["image"][listed["image"].duplicated()].unique()
+    if len(twice):
+        raise ValueError(f"{path} lists images more than once: {count_and_first(twice)}.")
+    absent = sorted(set(listed["image"]) - set(studies["image"]))
+    if absent:
+        raise ValueError(f"{path} lists images that the table lacks: {count_and_first(absent)}.")
+    return studies["image"].map(dict(zip(listed["image"], listed["split"], strict=True))).fillna("").to_numpy()
+
+
 def split(studies: pd.DataFrame, findings=FINDINGS, protocol: str = "official") -> np.ndarray:
     """Splits the studies by a named protocol and refuses a split that is empty or shares a patient.
 
     Args:
-        studies: the table of `read_studies`.
+        studies: the table of `read_tables`.
         findings: names of the finding columns.
-        protocol: "official".
+        protocol: "official", "random-patient", "disease-only" or "file:PATH".
 
     Returns:
-        Array of one of "train", "validation", "test" for each row.
+        Array of one of "train", "validation", "test" for each row, "" for those that are left out.
 
     Raises:
         ValueError: on an unknown protocol, an empty part, or a patient in two parts.
     """
-    if protocol not in CHOICES["protocol"]:
-        raise ValueError(f"`protocol` must be one of {', '.join(CHOICES['protocol'])}. Received: {protocol}.")
-    part = official_split(studies, findings)
+    part = _part(studies, findings, protocol)
     for name in PARTS:
         if not (part == name).any():
             raise ValueError(
-                f"The {protocol} split of {len(studies)} images leaves the {name} part empty. It needs images in "
-                "both official lists, and about ten patients of one finding (or without any) in train_val."
+                f"The {protocol} split of {len(studies)} images leaves the {name} part empty. It needs images in each "
+                "list, or about ten patients of one finding (or without any) to cut a part out of."
             )
     shared = overlap(studies["patient"], part)
     if any(shared.values()):
         found = ", ".join(f"{n} in {a} and {b}" for (a, b), n in shared.items() if n)
         raise ValueError(f"Patients must not be shared between the parts. Found: {found}.")
     return part
+
+
+def _part(studies, findings, protocol) -> np.ndarray:
+    if protocol.startswith("file:"):
+        return listed_split(studies, protocol.removeprefix("file:"))
+    if protocol == "random-patient":
+        return random_patient_split(studies, findings)
+    if protocol == "disease-only":
+        return disease_only_split(studies, findings)
+    if protocol != "official":
+        raise ValueError(f"`protocol` must be one of {', '.join(PROTOCOLS)} or file:PATH. Received: {protocol}.")
+    if (studies["official_part"] == "").any():
+        raise ValueError("Only the NIH tables have an official split: use --protocol random-patient or file:PATH.")
+    return official_split(studies, findings)
+
+
+def _hash(patient) -> str:
+    return hashlib.sha256(patient.encode()).hexdigest()
 
 
 def overlap(patients, part) -> dict[tuple[str, str], int]:
@@ -92,19 +161,22 @@ def overlap(patients, part) -> dict[tuple[str, str], int]:
 
 def split_table(studies: pd.DataFrame, part: np.ndarray, findings=FINDINGS) -> str:
     """Returns the printed table of a split: images, patients, positives a finding, and the patient overlap."""
-    names = list(findings)
-    columns = {}
-    for name in PARTS:
-        rows = studies[part == name]
-        columns[name] = {
-            "images": len(rows),
-            "patients": rows["patient"].nunique(),
-            NO_FINDING: int((rows[names].sum(axis=1) == 0).sum()),
-            **{finding: int(rows[finding].sum()) for finding in names},
-        }
-    table = pd.DataFrame(columns)
-    table["all"] = table.sum(axis=1)
-    table.loc["patients", "all"] = studies["patient"].nunique()
+    used = part != ""
+    columns = {name: _counts(studies[part == name], findings) for name in PARTS}
+    columns["all"] = _counts(studies[used], findings)
     shared = overlap(studies["patient"], part)
     counts = ", ".join(f"{a}/{b} {n}" for (a, b), n in shared.items())
-    return f"{table.to_string()}\npatient overlap: {counts}"
+    left_out = "" if used.all() else f"left out by the protocol: {int((~used).sum())} images\n"
+    return f"{pd.DataFrame(columns).to_string()}\n{left_out}patient overlap: {counts}"
+
+
+def _counts(rows, findings) -> dict:
+    """Counts a part: positives of each finding, and of how many labelled images where labels are missing."""
+    labels = rows[list(findings)]
+    counts = {"images": len(rows), "patients": rows["patient"].map(patient_key).nunique()}
+    if NO_FINDING not in findings:
+        counts[NO_FINDING] = int((~labels.eq(1).any(axis=1)).sum())
+    for name in findings:
+        positive, observed = int(labels[name].eq(1).sum()), int(labels[name].notna().sum())
+        counts[name] = str(positive) if observed == len(rows) else f"{positive} of {observed}"
+    return counts

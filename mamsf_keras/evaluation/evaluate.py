@@ -1,12 +1,14 @@
 """Evaluates the best model of a run on one part of its data."""
 
+import dataclasses
 from pathlib import Path
 
 import pandas as pd
 
 from mamsf_keras.config import PARTS, TrainConfig, write_json
-from mamsf_keras.data.folder import read_split
-from mamsf_keras.data.pipeline import Stream, subset
+from mamsf_keras.data.cache import is_cache
+from mamsf_keras.data.folder import read_run_data
+from mamsf_keras.data.stream import Stream, subset
 from mamsf_keras.evaluation.metrics import summarize
 from mamsf_keras.evaluation.predictions import predict, predictions_frame, write_predictions
 from mamsf_keras.model.mamsf import load_model
@@ -30,7 +32,14 @@ def evaluation_stream(
     """Returns the stream and the rows of one part of a run's data, in the findings' order of the model."""
     if part not in PARTS:
         raise ValueError(f"`split` must be one of {', '.join(PARTS)}. Received: {part}.")
-    studies = read_split(data_dir or config.data_dir, config.protocol, allow_missing or config.allow_missing)
+    config = dataclasses.replace(
+        config,
+        data_dir=data_dir or config.data_dir,
+        labels_csv=None if is_cache(data_dir or config.data_dir) else config.labels_csv,
+        cache_dir=config.cache_dir if data_dir is None else None,  # that one is of the run's own folder
+        allow_missing=allow_missing or config.allow_missing,
+    )
+    studies = read_run_data(config)
     if studies.notes:
         print(*studies.notes, sep="\n", flush=True)
     table = subset(studies.table, part)

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from mamsf_keras.data.pipeline import Stream, images_dataset, named_errors
+from mamsf_keras.data.pipeline import evaluation_batches
+from mamsf_keras.data.stream import Stream, named_errors
 from mamsf_keras.files import whole_file
 
 
@@ -19,7 +20,7 @@ def predict(model, stream: Stream, verbose="auto") -> np.ndarray:
         float64 `(images, findings)`, in the stream's row order.
     """
     with named_errors(stream):
-        outputs = model.predict(images_dataset(stream), verbose=verbose)
+        outputs = model.predict(evaluation_batches(stream), verbose=verbose)
     return np.asarray(outputs, dtype=np.float64)[: len(stream.paths)]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from mamsf_keras.data.pipeline import Stream
+from mamsf_keras.data.stream import Stream
 from mamsf_keras.evaluation.metrics import mean_over_findings, per_finding
 from mamsf_keras.evaluation.predictions import predict
 from mamsf_keras.files import whole_file

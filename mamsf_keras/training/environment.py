@@ -19,7 +19,7 @@ def environment(table) -> dict:
     Args:
         table: the studies table of the run, whose images and labels are fingerprinted.
     """
-    content = table.drop(columns="path").to_csv(index=False).encode()
+    content = table.drop(columns=["path", "row", "sha256"], errors="ignore").to_csv(index=False).encode()
     return {
         "mamsf-keras": mamsf_keras.__version__,
         "git": _git_state(),

@@ -8,9 +8,10 @@ import keras
 import numpy as np
 
 from mamsf_keras.config import TrainConfig, write_json
-from mamsf_keras.data.folder import read_split
-from mamsf_keras.data.pipeline import Stream, check_fills_a_batch, dataset, named_errors, subset
+from mamsf_keras.data.folder import read_run_data
+from mamsf_keras.data.pipeline import training_batches
 from mamsf_keras.data.splits import split_table
+from mamsf_keras.data.stream import Stream, check_fills_a_batch, named_errors, subset
 from mamsf_keras.model.backbone import efficientnetv2
 from mamsf_keras.model.cost import cost_text
 from mamsf_keras.model.mamsf import MAMSFNet
@@ -21,7 +22,7 @@ from mamsf_keras.training.selective_ema import WARMUPS, SelectiveEMACallback
 
 
 def train(config: TrainConfig, run_dir) -> dict:
-    """Trains a MAMSFNet and writes only under `run_dir`.
+    """Trains a MAMSFNet and writes only under `run_dir`, and the cache of the images; see `read_run_data`.
 
     It writes `config.json`, `environment.json`, `history.csv`, `best.keras` (best validation AUROC) and `last.keras`.
     A run that fails before its first epoch is over leaves no folder behind.
@@ -40,7 +41,7 @@ def train(config: TrainConfig, run_dir) -> dict:
     run_dir = Path(run_dir)
     if run_dir.exists():
         raise FileExistsError(f"The run folder {run_dir} exists. Choose another --run-dir.")
-    studies = read_split(config.data_dir, config.protocol, config.allow_missing)
+    studies = read_run_data(config)
     print(*studies.notes, split_table(studies.table, studies.table["part"], studies.findings), sep="\n", flush=True)
     training = Stream(
         subset(studies.table, "train"),
@@ -135,7 +136,7 @@ def fit(model, config: TrainConfig, training: Stream, validation: Stream, run_di
             callbacks.insert(0, ema)
         with named_errors(training, validation):
             model.fit(
-                dataset(training, phase.end * training.batches, phase.first * training.batches),
+                training_batches(training, phase.end * training.batches, phase.first * training.batches),
                 initial_epoch=phase.first,
                 epochs=phase.end,
                 steps_per_epoch=training.batches,

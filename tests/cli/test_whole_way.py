@@ -111,10 +111,37 @@ def test_a_cache_stands_in_for_the_data_folder(small_nih, tmp_path, toy_training
     run("prepare", "--data-dir", small_nih, "--cache-dir", tmp_path / "cache", "--image-size", 32)
     shutil.rmtree(small_nih)
     train = ("train", "--data-dir", tmp_path / "cache", "--run-dir", tmp_path / "run", "--weights", "none")
-    assert "80 images of 32 x 32 pixels from the cache" in run(
+    assert "80 images of 32 x 32 pixels, 0 MiB, from the cache" in run(
         *train, "--image-size", 32, "--batch-size", 8, "--epochs", 1
     )
     assert "24 images of 12 patients" in run("evaluate", "--run-dir", tmp_path / "run")
+
+
+def test_train_makes_its_cache_once_and_says_where(small_nih, tmp_path, toy_training):
+    train = ("train", "--data-dir", small_nih, "--weights", "none", "--image-size", 32, "--batch-size", 8)
+    train += ("--epochs", 1, "--cache-dir", tmp_path / "cache")
+    assert f"into the cache {tmp_path / 'cache'}" in run(*train, "--run-dir", tmp_path / "one")
+    before = (tmp_path / "cache" / "shards" / "00000.npy").stat().st_mtime_ns
+    assert "preparing every image" not in run(*train, "--run-dir", tmp_path / "two")
+    assert (tmp_path / "cache" / "shards" / "00000.npy").stat().st_mtime_ns == before
+    assert "the cache" not in run(*train, "--no-cache", "--run-dir", tmp_path / "three")
+
+
+def test_a_table_of_other_findings_goes_the_whole_way(small_nih, tmp_path, toy_training):
+    table = "".join(
+        f"{path.relative_to(small_nih)},{int(path.name[:8])},{i % 3 == 0:d},{('', 1, 0, -1)[i % 4]}\n"
+        for i, path in enumerate(sorted(small_nih.rglob("*.png")))
+    )
+    (tmp_path / "labels.csv").write_text("path,subject_id,Fracture,Support Devices\n" + table)
+    train = ("train", "--data-dir", small_nih, "--labels-csv", tmp_path / "labels.csv", "--weights", "none")
+    train += ("--image-size", 32, "--batch-size", 8, "--epochs", 1, "--run-dir", tmp_path / "run")
+    text = run(*train, "--protocol", "random-patient")
+    assert "20 of 40" in text and "patient overlap: train/validation 0, train/test 0, validation/test 0" in text
+    run("evaluate", "--run-dir", tmp_path / "run")
+    metrics = strict_json(tmp_path / "run" / "metrics-test.json")
+    assert list(metrics["findings"]) == ["Fracture", "Support Devices"]
+    assert metrics["findings"]["Support Devices"]["images"] < metrics["images"] == 16
+    assert load_model(tmp_path / "run" / "best.keras").findings == ("Fracture", "Support Devices")
 
 
 def test_frozen_epochs_then_the_rest(small_nih, tmp_path, toy_training):

@@ -3,6 +3,7 @@ import time
 import pytest
 from PIL import Image
 
+from mamsf_keras.config import DataConfig
 from mamsf_keras.data.chestxray14 import read_boxes, read_studies, read_tables
 from mamsf_keras.data.folder import read_split
 from mamsf_keras.data.splits import overlap, split
@@ -196,10 +197,10 @@ def test_box_list_of_its_own_header(tmp_path):
 
 
 def test_split_does_not_depend_on_which_images_are_there(small_nih):
-    whole = read_split(small_nih).table.set_index("image")["part"]
+    whole = read_split(DataConfig(small_nih)).table.set_index("image")["part"]
     for path in sorted(small_nih.rglob("*.png"))[::3]:
         path.unlink()
-    partial = read_split(small_nih, allow_missing=True).table.set_index("image")["part"]
+    partial = read_split(DataConfig(small_nih, allow_missing=True)).table.set_index("image")["part"]
     assert len(partial) == 53 and (partial == whole[partial.index]).all()
 
 

@@ -4,7 +4,8 @@ import pytest
 from PIL import Image
 
 from mamsf_keras.data.augment import light
-from mamsf_keras.data.pipeline import Stream, dataset, images_dataset, labels_and_weights, named_errors
+from mamsf_keras.data.pipeline import dataset, images_dataset, training_batches
+from mamsf_keras.data.stream import Stream, labels_and_weights, named_errors
 
 
 @pytest.fixture
@@ -86,5 +87,5 @@ def test_a_damaged_image_is_named(table):
 
 def test_too_few_images_for_a_batch(table):
     with pytest.raises(ValueError, match="2 training images do not fill one batch of 3"):
-        dataset(stream(table.head(2)), 1)
+        training_batches(stream(table.head(2)), 1)
     assert next(iter(images_dataset(stream(table.head(2))))).shape == (3, 16, 16, 1)  # evaluation fills it up

@@ -2,7 +2,8 @@ import keras
 import pytest
 
 from mamsf_keras import FINDINGS, MAMSFNet, SelectiveEMACallback, efficientnetv2, read_studies
-from mamsf_keras.data.pipeline import Stream, dataset
+from mamsf_keras.data.pipeline import dataset
+from mamsf_keras.data.stream import Stream
 from mamsf_keras.evaluation.metrics import summarize
 from mamsf_keras.evaluation.predictions import predict
 from mamsf_keras.training.losses import CellwiseBCE

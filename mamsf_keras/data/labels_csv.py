@@ -1,0 +1,126 @@
+"""Reads any CSV table of image path and label columns, such as those of CXR-LT, CheXpert and PadChest."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mamsf_keras.data.tables import Studies, check_names, count_and_first, existing_folder, patient_key, read_csv
+
+KNOWN = {
+    "image": ("image", "path", "Path", "fpath", "Image Index", "ImageID", "filename"),
+    "patient": ("patient", "Patient ID", "PatientID", "patient_id", "subject_id"),
+    "age": ("age", "Age", "Patient Age", "PatientAge"),
+    "sex": ("sex", "Sex", "Patient Gender", "PatientSex", "PatientSex_DICOM"),
+    "view": ("view", "View Position", "ViewPosition", "AP/PA", "Projection"),
+}
+"""Column names that are taken where none is given, the first that is there."""
+
+PATIENT_FOLDER = r"(?:^|/)((?:patient|p)\d{5,})/"
+"""A folder of the image's path that names the patient, as in CheXpert and MIMIC-CXR."""
+
+VALUES = {"1": 1, "1.0": 1, "true": 1, "0": 0, "0.0": 0, "false": 0, "-1": -1, "-1.0": -1, "": np.nan, "nan": np.nan}
+"""What a label cell may hold, in any case: positive, negative, uncertain (-1), blank."""
+
+RESERVED = {"image", "patient", "follow_up", "age", "sex", "view", "official_part", "part", "path", "row", "shard"}
+
+
+def read_labels_csv(
+    labels_csv, label_columns=(), image_column=None, patient_column=None, blank="mask", uncertain="mask"
+) -> Studies:
+    """Reads a table with one row an image and one column a finding.
+
+    What a blank means is the maker's: in CheXpert it is "not mentioned", and masking it leaves hardly a negative.
+
+    Args:
+        labels_csv: the file.
+        label_columns: names of the label columns, in output order; empty takes every column that holds nothing but
+            1, 0, -1 and blanks, and at least one 1.
+        image_column: column of the paths relative to the data folder; None takes the first of `KNOWN`.
+        patient_column: None takes the first of `KNOWN`, or else the folder `patient00001` or `p10000032` in the path.
+        blank: what a blank label is: "mask" (missing) or "negative".
+        uncertain: what -1 is: "mask", "negative" or "positive".
+
+    Returns:
+        `Studies` with these findings; labels float32, NaN where missing.
+
+    Raises:
+        ValueError: says what is wrong with the table, with counts and first names.
+    """
+    path = Path(labels_csv)
+    if not path.is_file():
+        raise FileNotFoundError(f"The table {path} does not exist: say where it is with --labels-csv.")
+    raw = read_csv(path, required=[name for name in (image_column, patient_column, *label_columns) if name])
+    image_column = image_column or _known(raw, "image")
+    if image_column is None:
+        raise ValueError(f"{path} has none of the columns {', '.join(KNOWN['image'])}: name it with --image-column.")
+    patient_column = patient_column or _known(raw, "patient")
+    meta = {name: _known(raw, name) for name in ("age", "sex", "view")}
+    findings = tuple(label_columns) or _label_columns(raw, {image_column, patient_column, *meta.values()})
+    if not findings:
+        raise ValueError(f"{path} has no column of 1, 0, -1 and blanks: name the label columns with --label-columns.")
+    _check_columns([image_column, *findings], raw, path)
+    table = pd.DataFrame({"image": raw[image_column], "patient": _patients(raw, image_column, patient_column, path)})
+    check_names(table["image"], table["patient"], path)
+    blanks = pd.Series("", index=raw.index)
+    columns = {name: raw[column] if column else blanks for name, column in meta.items()}
+    table["follow_up"] = np.nan
+    table["age"] = pd.to_numeric(columns["age"].str.extract(r"(\d+)")[0], errors="coerce")
+    table = table.assign(sex=columns["sex"], view=columns["view"], official_part="")
+    labels = {name: _labels(raw[name], path, blank, uncertain) for name in findings}
+    return Studies(pd.concat([table, pd.DataFrame(labels, dtype="float32")], axis=1), findings)
+
+
+def find_by_path(studies: Studies, data_dir) -> pd.Series:
+    """Returns the file of each image, its path relative to the data folder; NaN where there is none."""
+    data_dir = existing_folder(data_dir)
+    paths = studies.table["image"].map(lambda name: os.path.join(data_dir, name))
+    return paths.where(paths.map(os.path.isfile))
+
+
+def _known(raw, what):
+    return next((name for name in KNOWN[what] if name in raw.columns), None)
+
+
+def _label_columns(raw, taken) -> tuple[str, ...]:
+    def is_label(column):
+        values = {VALUES.get(value.lower(), "other") for value in column.unique()}
+        return "other" not in values and 1 in values
+
+    unique = [name for name in raw.columns if name and name not in taken and (raw.columns == name).sum() == 1]
+    return tuple(name for name in unique if is_label(raw[name]))
+
+
+def _check_columns(names, raw, path):
+    twice = sorted({name for name in names if (raw.columns == name).sum() > 1 or names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{path}: the column(s) {', '.join(twice)} are there, or asked for, more than once.")
+    reserved = sorted(RESERVED & set(names[1:]))
+    if reserved:
+        raise ValueError(f"{path}: a label column cannot be called {', '.join(reserved)}. Rename it.")
+
+
+def _patients(raw, image_column, patient_column, path) -> pd.Series:
+    if patient_column:
+        return raw[patient_column].map(patient_key)
+    patients = raw[image_column].str.extract(PATIENT_FOLDER)[0]
+    if patients.isna().any():
+        raise ValueError(
+            f"{path} has no column that says which patient an image is of (one of {', '.join(KNOWN['patient'])}): name "
+            f"it with --patient-column. If no patient has two images, name the column of the images, {image_column}."
+        )
+    return patients
+
+
+def _labels(column, path, blank, uncertain) -> pd.Series:
+    values = column.str.lower().map(VALUES)
+    unknown = column[~column.str.lower().isin(list(VALUES))].unique()
+    if len(unknown):
+        raise ValueError(
+            f"{path}, column {column.name}: a label must be 1, 0, -1 or blank. Found: {count_and_first(unknown)}. "
+            "Names in one column become such columns by pandas' `str.get_dummies`."
+        )
+    missing = values.isna()
+    values = values.replace(-1, {"mask": np.nan, "negative": 0.0, "positive": 1.0}[uncertain])
+    return values.mask(missing, 0.0) if blank == "negative" else values

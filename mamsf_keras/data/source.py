@@ -1,0 +1,38 @@
+"""The original images and tables of a data set, in the NIH layout or with a CSV table of labels."""
+
+from pathlib import Path
+
+from mamsf_keras.config import DataConfig
+from mamsf_keras.data import chestxray14, labels_csv
+from mamsf_keras.data.tables import Studies, existing_folder, keep_found
+
+
+def read_tables(data: DataConfig) -> Studies:
+    """Reads the tables, without looking for the images.
+
+    Raises:
+        ValueError, FileNotFoundError: as `read_studies` and `read_labels_csv`.
+    """
+    existing_folder(data.data_dir)
+    if data.labels_csv is None:
+        return chestxray14.read_tables(data.data_dir)
+    return labels_csv.read_labels_csv(
+        data.labels_csv, data.label_columns, data.image_column, data.patient_column, data.blank, data.uncertain
+    )
+
+
+def find_images(studies: Studies, data: DataConfig) -> Studies:
+    """Adds the `path` of each image: in the NIH layout by base name, with a table of labels by its path."""
+    if data.labels_csv is None:
+        return chestxray14.find_images(studies, data.data_dir, data.allow_missing)
+    paths = labels_csv.find_by_path(studies, data.data_dir)
+    return keep_found(studies, paths, data.data_dir, data.allow_missing)
+
+
+def source_files(data: DataConfig) -> list[Path]:
+    """Lists the tables that the studies come from."""
+    if data.labels_csv is not None:
+        return [Path(data.labels_csv)]
+    names = (*chestxray14.TABLES, *chestxray14.LISTS.values())
+    paths = [Path(data.data_dir) / name for name in names]
+    return [path for path in paths if path.is_file()]

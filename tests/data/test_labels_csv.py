@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from mamsf_keras.data.labels_csv import read_labels_csv
+
+pytestmark = pytest.mark.no_keras
+
+CHEXPERT = """Path,Sex,Age,Frontal/Lateral,AP/PA,Edema,Fracture
+small/train/patient00001/study1/view1_frontal.jpg,Female,68,Frontal,AP,1.0,
+small/train/patient00001/study2/view1_frontal.jpg,Female,69,Frontal,AP,-1.0,0.0
+small/train/patient00002/study1/view1_frontal.jpg,Male,87,Frontal,PA,,1.0
+"""
+
+
+@pytest.fixture
+def table(tmp_path):
+    def write(text):
+        (tmp_path / "labels.csv").write_text(text)
+        return tmp_path / "labels.csv"
+
+    return write
+
+
+def test_a_chexpert_table(table):
+    studies = read_labels_csv(table(CHEXPERT))
+    assert studies.findings == ("Edema", "Fracture")
+    assert studies.table["patient"].tolist() == ["patient00001", "patient00001", "patient00002"]
+    assert studies.table["age"].tolist() == [68, 69, 87] and studies.table["view"].tolist() == ["AP", "AP", "PA"]
+    np.testing.assert_array_equal(studies.table[["Edema", "Fracture"]], [[1, np.nan], [np.nan, 0], [np.nan, 1]])
+
+
+@pytest.mark.parametrize(
+    ("blank", "uncertain", "expected"),
+    [
+        ("negative", "mask", [[1, 0], [np.nan, 0], [0, 1]]),
+        ("mask", "positive", [[1, np.nan], [1, 0], [np.nan, 1]]),
+        ("negative", "negative", [[1, 0], [0, 0], [0, 1]]),
+    ],
+)
+def test_what_blank_and_uncertain_mean(table, blank, uncertain, expected):
+    studies = read_labels_csv(table(CHEXPERT), blank=blank, uncertain=uncertain)
+    np.testing.assert_array_equal(studies.table[["Edema", "Fracture"]], expected)
+
+
+def test_columns_by_name_and_equal_base_names(table):
+    path = table("who,file,view,X,Y\n1,a/0.png,PA,1,0\n2,b/0.png,PA,0,1\n")
+    studies = read_labels_csv(path, ("Y",), image_column="file", patient_column="who")
+    assert studies.findings == ("Y",) and studies.table["image"].tolist() == ["a/0.png", "b/0.png"]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "words"),
+    [
+        ("file,patient,X\na,1,1\n", {}, "name it with --image-column"),
+        ("path,X\na.png,1\n", {}, "name it with --patient-column"),
+        ("path,patient,X\na,1,high\n", {}, "name the label columns with --label-columns"),
+        ("path,patient,X\na,1,high\n", {"label_columns": ("X",)}, r"column X: .* Found: 1 \(first: high\)"),
+        ("path,patient,X\na,1,1\n", {"label_columns": ("Z",)}, r"lacks the column\(s\) Z"),
+        ("path,patient,X\na,1,1\na,2,1\n", {}, "more than one row for the same image"),
+        ("path,patient,X\n../a,1,1\n", {}, "leave the data folder"),
+        ("path,patient,X,X\na,1,1,1\n", {"label_columns": ("X",)}, "X are there, or asked for, more than once"),
+        ("path,patient,row\na,1,1\n", {}, "cannot be called row"),
+    ],
+)
+def test_tables_that_are_refused(table, text, options, words):
+    with pytest.raises(ValueError, match=words):
+        read_labels_csv(table(text), **options)
