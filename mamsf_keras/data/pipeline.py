@@ -19,18 +19,18 @@ def training_batches(stream: Stream, steps: int, start: int = 0):
         return dataset(stream, steps, start)
     if stream.augment == "strong":
         raise ValueError("The strong augmentation is keras-cv's and needs TensorFlow: install it, or use light.")
-    from mamsf_keras.data.py_dataset import StreamPyDataset
+    from mamsf_keras.data.py_dataset import stream_batches
 
-    return StreamPyDataset(stream, start)
+    return stream_batches(stream, start)
 
 
 def evaluation_batches(stream: Stream):
     """Returns every image once in row order, not augmented; the last batch is filled up with its last image."""
     if has_tensorflow():
         return images_dataset(stream)
-    from mamsf_keras.data.py_dataset import ImagesPyDataset
+    from mamsf_keras.data.py_dataset import stream_images
 
-    return ImagesPyDataset(stream)
+    return stream_images(stream)
 
 
 def has_tensorflow() -> bool:

@@ -2,55 +2,53 @@
 
 import math
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 
 from mamsf_keras.data.stream import Stream
 
-WORKERS = min(4, os.cpu_count() or 1)
 
+class ReadAhead(keras.utils.PyDataset):
+    """Batches that threads of its own read ahead of Keras.
 
-class StreamPyDataset(keras.utils.PyDataset):
-    """The batches of a stream from a step on, without end, for `fit` with `steps_per_epoch`.
-
-    An index is a step: Keras starts reading the next epoch before it says that the last one is over, so an order that
-    a hook shuffles would come too late.
-
-    Args:
-        stream: the images and labels.
-        start: the first step.
-        workers: threads that read.
-    """
-
-    def __init__(self, stream: Stream, start: int = 0, workers: int = WORKERS):
-        super().__init__(workers=workers, max_queue_size=2 * workers)
-        self.stream = stream
-        self.start = start
-
-    num_batches = None
-
-    def __getitem__(self, index):
-        """Returns images, labels and weights; see `Stream.batch`."""
-        return self.stream.batch(self.start + index)
-
-
-class ImagesPyDataset(keras.utils.PyDataset):
-    """Every image of a stream once in row order; see `Stream.images_in_order`.
+    Keras' own workers lose the batch that an unbuilt model is built from, and with it the order of all that follow
+    (Keras 3.15, JAX and PyTorch). So Keras gets one worker, which asks for the batches in turn, and a batch is a
+    function of its index alone: an order that a hook shuffles would come too late for what is read ahead.
 
     Args:
-        stream: the images.
-        workers: threads that read.
+        read: function of an index, the batch.
+        num_batches: how many there are; None for no end.
+        workers: threads that read; None takes one a processor.
     """
 
-    def __init__(self, stream: Stream, workers: int = WORKERS):
-        super().__init__(workers=workers, max_queue_size=2 * workers)
-        self.stream = stream
+    def __init__(self, read, num_batches: int | None, workers: int | None = None):
+        super().__init__(workers=1)
+        self.read = read
+        self.ahead = 2 * (workers or os.cpu_count() or 1)
+        self.pool = ThreadPoolExecutor(self.ahead // 2)
+        self.batches = {}
+        self._num_batches = num_batches
 
     @property
     def num_batches(self):
-        """Number of batches."""
-        return math.ceil(len(self.stream.paths) / self.stream.batch_size)
+        """Number of batches, or None."""
+        return self._num_batches
 
     def __getitem__(self, index):
-        """Returns a batch of images."""
-        return (self.stream.images_in_order(index),)
+        """Returns a batch and has the next ones read."""
+        end = math.inf if self._num_batches is None else self._num_batches
+        wanted = [i for i in range(index, index + self.ahead) if i < end]
+        self.batches = {i: self.batches.get(i) or self.pool.submit(self.read, i) for i in wanted}
+        return self.batches[index].result()
+
+
+def stream_batches(stream: Stream, start: int = 0, workers: int | None = None) -> ReadAhead:
+    """Returns the batches of a stream from a step on, without end, for `fit` with `steps_per_epoch`."""
+    return ReadAhead(lambda index: stream.batch(start + index), None, workers)
+
+
+def stream_images(stream: Stream, workers: int | None = None) -> ReadAhead:
+    """Returns every image of a stream once in row order; see `Stream.images_in_order`."""
+    count = math.ceil(len(stream.paths) / stream.batch_size)
+    return ReadAhead(lambda index: (stream.images_in_order(index),), count, workers)

@@ -6,8 +6,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from mamsf_keras.data.py_dataset import ImagesPyDataset, StreamPyDataset
+from mamsf_keras.config import TrainConfig
+from mamsf_keras.data import pipeline
+from mamsf_keras.data.pipeline import dataset as tf_data
+from mamsf_keras.data.py_dataset import stream_batches, stream_images
 from mamsf_keras.data.stream import Stream
+from mamsf_keras.evaluation.evaluate import evaluate
+from mamsf_keras.training.train import train
+from tests.conftest import toy_backbone
 
 
 @pytest.fixture
@@ -43,12 +49,34 @@ def test_fit_sees_the_batches_of_the_stream_in_order(stream, workers):
         def on_epoch_end(self, epoch, logs):
             losses.append(logs["loss"])
 
-    batches = StreamPyDataset(stream, start=2, workers=workers)
+    batches = stream_batches(stream, start=2, workers=workers)
     model.fit(batches, epochs=6, steps_per_epoch=1, shuffle=False, callbacks=[Record()], verbose=0)
     np.testing.assert_allclose(losses, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_every_image_is_predicted_once_in_order(stream, workers):
-    outputs = Sums().predict(ImagesPyDataset(stream, workers=workers), verbose=0)[:11, 0]
+    outputs = Sums().predict(stream_images(stream, workers=workers), verbose=0)[:11, 0]
     np.testing.assert_allclose(outputs, [stream.read(row).astype(np.float64).sum() for row in range(11)], rtol=1e-6)
+
+
+def test_the_same_bytes_as_through_tf_data(stream):
+    for step, batch in enumerate(tf_data(stream, 8, 4).as_numpy_iterator()):
+        for one, two in zip(batch, stream_batches(stream, 4)[step], strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+def test_train_and_evaluate_without_tensorflow(small_nih, tmp_path, toy_training, monkeypatch):
+    if keras.backend.backend() == "tensorflow":
+        pytest.skip("TensorFlow is the backend")
+    monkeypatch.setattr(pipeline, "has_tensorflow", lambda: False)
+    config = TrainConfig(str(small_nih), image_size=32, batch_size=8, epochs=2, weights="none")
+    train(config, tmp_path / "one")
+    evaluate(tmp_path / "one")
+    monkeypatch.undo()
+    toy = "mamsf_keras.training.train.efficientnetv2"
+    monkeypatch.setattr(toy, lambda name, cut, weights, image_size: toy_backbone(image_size))
+    train(config, tmp_path / "two")
+    evaluate(tmp_path / "two")
+    one, two = (pd.read_csv(tmp_path / name / "predictions-test.csv") for name in ("one", "two"))
+    pd.testing.assert_frame_equal(one, two, rtol=1e-5)
