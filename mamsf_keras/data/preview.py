@@ -1,0 +1,55 @@
+"""A contact sheet of images as training sees them, for a person to look at."""
+
+import numpy as np
+
+from mamsf_keras.config import DataConfig
+from mamsf_keras.data.augment import light, strong
+from mamsf_keras.data.folder import read_split
+from mamsf_keras.data.stream import Stream, subset
+from mamsf_keras.files import whole_file
+from mamsf_keras.findings import NO_FINDING
+
+
+def preview(data: DataConfig, out, image_size=224, augment="light", images=6, versions=4, part="train", seed=0):
+    """Writes a PNG with a row an image: as it is, then several augmented versions, its findings as the title.
+
+    Images with findings come first, so that there is something to see.
+
+    Args:
+        data: the data folder and its labels.
+        out: the file to write.
+        image_size: height and width in pixels.
+        augment: "none", "light" or "strong" ("strong" needs TensorFlow).
+        images: rows.
+        versions: augmented versions of each.
+        part: "train", "validation" or "test".
+        seed: of the choice of images and of the augmentation.
+    """
+    from matplotlib.figure import Figure
+
+    studies = read_split(data)
+    table = subset(studies.table, part)
+    stream = Stream(table, studies.findings, image_size, batch_size=1, augment=augment, seed=seed)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(table))
+    rows = order[np.argsort(~(stream.labels[order] == 1).any(axis=1), kind="stable")][:images]
+    figure = Figure(figsize=(2.2 * (versions + 1), 2.5 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), versions + 1, squeeze=False)
+    for row, line in zip(rows, axes, strict=True):
+        image = stream.read(row)
+        names = [name for name, label in zip(studies.findings, stream.labels[row], strict=True) if label == 1]
+        line[0].set_title(f"{table['image'][row]}\n{', '.join(names) or NO_FINDING}", fontsize=7, loc="left")
+        shown = [image, *(augmented(image, augment, [seed, number, row]) for number in range(versions))]
+        for axis, picture in zip(line, shown, strict=True):
+            axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
+            axis.axis("off")
+    with whole_file(out) as temporary:
+        figure.savefig(temporary, dpi=100, format="png")
+
+
+def augmented(image: np.ndarray, augment: str, seed) -> np.ndarray:
+    """Augments one image, uint8 `(height, width)`, as the stream does in the pass and row of the seed."""
+    if augment == "none":
+        return image
+    image = light(image, np.random.default_rng(seed))
+    return image if augment == "light" else np.asarray(strong(image[None, :, :, None]))[0, :, :, 0]
