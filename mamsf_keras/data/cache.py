@@ -1,7 +1,7 @@
 """The cache: every image decoded once, resized, as uint8 grey `.npy` shards that batches are gathered from.
 
     CACHE/
-      plan.json          what it is made for: image size, interpolation, findings, checksums of the tables
+      plan.json          what it is made for: image size, interpolation, number of files, findings, checksums of tables
       shards/00000.npy   uint8 (images, size, size), in the table's order; beside it 00000.csv: what became of each
       index.csv          the studies table with `shard`, `row` and `sha256` of the pixels, blank where there is no image
       rejected.csv       the images that could not be read, with the reason; there only if there are such
@@ -64,18 +64,19 @@ def prepare(data: DataConfig, cache_dir, image_size=224, workers=None, allow_rej
     cache_dir = Path(cache_dir)
     if cache_dir.exists() and {p.name for p in cache_dir.iterdir() if not p.name.startswith(PART)} - WRITTEN:
         raise ValueError(f"{cache_dir} holds other things than a cache: it is left alone. Name a new folder.")
+    tasks = [
+        (found.table["path"].iloc[first : first + SHARD_IMAGES].tolist(), _shard(cache_dir, number), image_size)
+        for number, first in enumerate(range(0, len(found.table), SHARD_IMAGES))
+    ]
+    if is_cache(cache_dir):  # a finished one is only read, so any number of runs may share it
+        _check_plan(cache_dir, plan, tables)
+        if all(map(_is_done, tasks)):
+            return read_meta(cache_dir)
     (cache_dir / "shards").mkdir(parents=True, exist_ok=True)
     with _alone(cache_dir):
         _check_plan(cache_dir, plan, tables)
-        tasks = [
-            (found.table["path"].iloc[first : first + SHARD_IMAGES].tolist(), _shard(cache_dir, number), image_size)
-            for number, first in enumerate(range(0, len(found.table), SHARD_IMAGES))
-        ]
-        todo = [task for task in tasks if not _is_done(task)]
-        if is_cache(cache_dir) and not todo:
-            return read_meta(cache_dir)
         (cache_dir / "meta.json").unlink(missing_ok=True)
-        _work(tasks, todo, workers)
+        _work(tasks, workers)
         return _finish(cache_dir, tables.table, found.table["image"], plan, allow_rejected)
 
 
@@ -145,6 +146,7 @@ def _plan(found, data, image_size) -> dict:
     return {
         "format": 2,
         "image_size": image_size,
+        "files": len(found.table),
         "interpolation": INTERPOLATION,
         "findings": list(found.findings),
         "table_sha256": hashlib.sha256(content.encode()).hexdigest(),
@@ -213,7 +215,9 @@ def _shard(cache_dir, number) -> Path:
     return cache_dir / "shards" / f"{number:05d}.npy"
 
 
-def _work(tasks, todo, workers):
+def _work(tasks, workers):
+    """Makes the shards that are not done."""
+    todo = [task for task in tasks if not _is_done(task)]
     total, left = (sum(len(paths) for paths, *_ in some) for some in (tasks, todo))
     with tqdm(total=total, initial=total - left, desc="preparing", unit=" images", smoothing=0) as bar:
         in_processes(_make_shard, todo, workers, done=bar.update)

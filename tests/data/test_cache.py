@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import filelock
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from mamsf_keras.cli import main
+from PIL import Image
 
 from mamsf_keras.config import DataConfig
 from mamsf_keras.data import cache
@@ -106,6 +108,43 @@ def test_second_process_says_so(small_nih, tmp_path):
             prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
 
 
+def test_finished_cache_is_shared_and_written_no_more(small_nih, tmp_path):
+    meta = prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*")}
+    with filelock.FileLock(tmp_path / "cache" / ".lock"):
+        assert prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1) == meta
+    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*") if path.name != ".lock"}
+    assert after == {path: time for path, time in before.items() if path.name != ".lock"}
+
+
+def test_changed_images_are_read_again(small_nih, tmp_path):
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+    image = next(small_nih.rglob("00000003_001.png"))
+    Image.fromarray(np.full((20, 20), 7, np.uint8)).save(image)
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+    table = read_cache(tmp_path / "cache").table.set_index("image")
+    place = table.loc["00000003_001.png"]
+    assert (np.load(place["path"])[int(place["row"])] == 7).all()
+
+
+def test_images_that_came_later_are_said(small_nih, tmp_path):
+    image = next(small_nih.rglob("00000003_001.png"))
+    content = image.read_bytes()
+    image.unlink()
+    prepare(DataConfig(small_nih, allow_missing=True), tmp_path / "cache", image_size=12, workers=1)
+    image.write_bytes(content)
+    with pytest.raises(ValueError, match=r"files \(79 there, 80 asked\)"):
+        prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+
+
+def test_equal_pixels_in_two_parts_are_reported(small_nih, tmp_path):
+    one, two = (next(small_nih.rglob(name)) for name in ("00000001_000.png", "00000040_000.png"))
+    two.write_bytes(one.read_bytes())
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+    notes = read_split(DataConfig(tmp_path / "cache")).notes
+    assert "in more than one part: 1 (first: 00000001_000.png = 00000040_000.png)" in notes[-1]
+
+
 def test_disk_full_leaves_no_damaged_shard(small_nih, tmp_path, monkeypatch):
     def full(path, pixels):
         path.write_bytes(b"half")
@@ -113,6 +152,13 @@ def test_disk_full_leaves_no_damaged_shard(small_nih, tmp_path, monkeypatch):
 
     monkeypatch.setattr(cache.np, "save", full)
     with pytest.raises(OSError, match="No space left"):
+        prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+    assert list((tmp_path / "cache" / "shards").iterdir()) == []
+
+
+def test_too_small_a_disk_is_said_beforehand(small_nih, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(OSError, match=r"needs 0.0 GiB, and 0.0 GiB are free"):
         prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
     assert list((tmp_path / "cache" / "shards").iterdir()) == []
 
