@@ -35,6 +35,8 @@ def read_run_data(config: TrainConfig) -> Studies:
     """Reads the data of a run by way of a cache, which it makes or finds, unless `config.cache` is off."""
     if not config.cache or is_cache(config.data_dir):
         return read_split(config)
+    tables = read_tables(config)
+    split(tables.table, tables.findings, config.protocol)  # a bad one is refused before the long work
     cache_dir = config.cache_dir or default_cache_dir(config, config.image_size)
     known = read_meta(cache_dir)["rejected"] if is_cache(cache_dir) else 0  # as `prepare --allow-rejected` left it
     if not is_cache(cache_dir):

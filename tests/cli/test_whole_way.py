@@ -5,6 +5,7 @@ import math
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -14,8 +15,10 @@ from click.testing import CliRunner
 from mamsf_keras.cli import main
 from sklearn.metrics import roc_auc_score
 
-from mamsf_keras import FINDINGS, MAMSFNet, load_model
+from mamsf_keras import FINDINGS, MAMSFNet, TrainConfig, load_model
+from mamsf_keras.data.folder import read_run_data
 from mamsf_keras.export.parity import compare
+from mamsf_keras.training.train import check_validation
 from tests.conftest import toy_backbone
 
 
@@ -142,6 +145,20 @@ def test_a_table_of_other_findings_goes_the_whole_way(small_nih, tmp_path, toy_t
     assert list(metrics["findings"]) == ["Fracture", "Support Devices"]
     assert metrics["findings"]["Support Devices"]["images"] < metrics["images"] == 16
     assert load_model(tmp_path / "run" / "best.keras").findings == ("Fracture", "Support Devices")
+
+
+def test_missing_labels_in_validation_do_not_stop_a_run():
+    labels = np.array([[1, np.nan], [0, 1], [np.nan, 0]], np.float32)
+    check_validation(SimpleNamespace(labels=labels), ("A", "B"))
+    with pytest.raises(ValueError, match="no AUROC to choose the best model by"):
+        check_validation(SimpleNamespace(labels=labels[:1]), ("A", "B"))
+
+
+def test_a_bad_protocol_is_refused_before_the_cache_is_made(small_nih, tmp_path):
+    config = TrainConfig(str(small_nih), cache_dir=tmp_path / "cache", protocol=f"file:{tmp_path / 'none.csv'}")
+    with pytest.raises(OSError, match="none.csv"):
+        read_run_data(config)
+    assert not (tmp_path / "cache").exists()
 
 
 def test_frozen_epochs_then_the_rest(small_nih, tmp_path, toy_training):
