@@ -27,7 +27,7 @@ def command(cache_dir, image_size, workers, allow_rejected, **options):
       mamsf-keras train --data-dir nih224 --image-size 224
       mamsf-keras prepare --data-dir CheXpert --labels-csv train.csv --uncertain positive --cache-dir chexpert224
     """
-    from mamsf_keras.data.cache import prepare
+    from mamsf_keras.data.prepare import prepare
 
     meta = prepare(config_of(DataConfig, **options), cache_dir, image_size, workers, allow_rejected)
     click.echo(

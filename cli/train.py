@@ -24,15 +24,14 @@ class Decay(click.ParamType):
 def option(flag, **kwargs):
     """An option whose default is that of `TrainConfig`; it is not passed on unless given, so a preset can fill it."""
     name = flag.split("/")[0].lstrip("-").replace("-", "_")
-    default = DEFAULTS[name] if DEFAULTS[name] is not None else "below ~/.cache/mamsf-keras"
-    kwargs["help"] += f"  [default: {default}]"
+    kwargs["help"] += f"  [default: {DEFAULTS[name]}]"
     return click.option(flag, default=None, **kwargs)
 
 
 @click.command(name="train")
 @data_options
 @protocol_option
-@option("--cache-dir", type=click.Path(), help="Where the images are prepared, or were.")
+@click.option("--cache-dir", type=click.Path(), help="Folder of the cache.  [default: below ~/.cache/mamsf-keras]")
 @option("--cache/--no-cache", help="Prepare the images once, or read the originals at each pass.")
 @click.option("--run-dir", type=click.Path(), help="Folder to write, new.  [default: runs/DATE-TIME]")
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="Values for the options below that are not given.")

@@ -32,7 +32,7 @@ _PUBLIC = {
     "export_model": "mamsf_keras.export.export",
     "export_run": "mamsf_keras.export.export",
     "load_model": "mamsf_keras.model.mamsf",
-    "prepare": "mamsf_keras.data.cache",
+    "prepare": "mamsf_keras.data.prepare",
     "read_studies": "mamsf_keras.data.chestxray14",
     "train": "mamsf_keras.training.train",
     "write_phantoms": "mamsf_keras.data.phantom",

@@ -21,6 +21,14 @@ CHOICES = {
     "decay_schedule": ("constant", "ratio", "power", "cosine"),
     "backbone": (*(f"efficientnetv2-b{i}" for i in range(4)), *(f"efficientnetv2-{size}" for size in "sml")),
 }
+LABEL_OPTIONS = {
+    "label_columns": (),
+    "image_column": None,
+    "patient_column": None,
+    "blank": "mask",
+    "uncertain": "mask",
+}
+"""How a table of labels is read, and the defaults: the fields of `DataConfig` that say nothing without one."""
 PRESETS = {
     # Two cores, a few minutes, no download: phantoms of `mamsf-keras phantom`.
     "demo": {
@@ -54,11 +62,11 @@ class DataConfig:
 
     data_dir: str
     labels_csv: str | None = None
-    label_columns: tuple[str, ...] = ()
-    image_column: str | None = None
-    patient_column: str | None = None
-    blank: str = "mask"
-    uncertain: str = "mask"
+    label_columns: tuple[str, ...] = LABEL_OPTIONS["label_columns"]
+    image_column: str | None = LABEL_OPTIONS["image_column"]
+    patient_column: str | None = LABEL_OPTIONS["patient_column"]
+    blank: str = LABEL_OPTIONS["blank"]
+    uncertain: str = LABEL_OPTIONS["uncertain"]
     protocol: str = "official"
     allow_missing: bool = False
 
@@ -81,6 +89,13 @@ class DataConfig:
         for name, choices in CHOICES.items():
             if hasattr(self, name):
                 _check(getattr(self, name) in choices, name, f"be one of {', '.join(choices)}", getattr(self, name))
+        for name, default in LABEL_OPTIONS.items():
+            value = getattr(self, name)
+            _check(self.labels_csv is not None or value == default, name, "come with `labels_csv`", value)
+
+    def at_cache(self, cache_dir):
+        """Returns this configuration with a cache, which has its labels, in place of the original folder."""
+        return dataclasses.replace(self, data_dir=str(cache_dir), labels_csv=None, **LABEL_OPTIONS)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,8 @@
 import dataclasses
 
 from mamsf_keras.config import DataConfig, TrainConfig
-from mamsf_keras.data.cache import default_cache_dir, is_cache, prepare, read_cache, read_meta
+from mamsf_keras.data.cache import default_cache_dir, is_cache, is_finished, read_cache, read_meta
+from mamsf_keras.data.prepare import prepare
 from mamsf_keras.data.source import find_images, read_tables
 from mamsf_keras.data.splits import split
 from mamsf_keras.data.tables import Studies, count_and_first
@@ -38,11 +39,13 @@ def read_run_data(config: TrainConfig) -> Studies:
     tables = read_tables(config)
     split(tables.table, tables.findings, config.protocol)  # a bad one is refused before the long work
     cache_dir = config.cache_dir or default_cache_dir(config, config.image_size)
-    known = read_meta(cache_dir)["rejected"] if is_cache(cache_dir) else 0  # as `prepare --allow-rejected` left it
-    if not is_cache(cache_dir):
+    if is_finished(cache_dir):
+        allowed = read_meta(cache_dir)["rejected"]  # as `prepare --allow-rejected` left it
+    else:
+        allowed = 0
         print(f"preparing every image once, into the cache {cache_dir} (--cache-dir, --no-cache)", flush=True)
-    prepare(config, cache_dir, config.image_size, allow_rejected=known)
-    return read_split(dataclasses.replace(config, data_dir=str(cache_dir), labels_csv=None))
+    prepare(config, cache_dir, config.image_size, allow_rejected=allowed, tables=tables)
+    return read_split(config.at_cache(cache_dir))
 
 
 def same_pixels(table) -> tuple[str, ...]:

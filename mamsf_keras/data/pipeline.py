@@ -8,11 +8,13 @@ from mamsf_keras.data.stream import Stream, check_fills_a_batch
 
 
 def training_batches(stream: Stream, steps: int, start: int = 0):
-    """Returns the batches of `start` to `steps` for `fit` with `steps_per_epoch`: a `tf.data.Dataset`, or without
-    TensorFlow a `PyDataset`.
+    """Returns the batches of `start` to `steps` for `fit` with `steps_per_epoch`.
+
+    Returns:
+        A `tf.data.Dataset`, or without TensorFlow a `PyDataset`.
 
     Raises:
-        ValueError: if there are fewer images than one batch holds.
+        ValueError: if there are fewer images than one batch holds, or without TensorFlow on "strong".
     """
     check_fills_a_batch(stream)
     if has_tensorflow():

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mamsf_keras.config import DataConfig
-from mamsf_keras.data.augment import light, strong
+from mamsf_keras.data.augment import strong
 from mamsf_keras.data.folder import read_split
 from mamsf_keras.data.stream import Stream, subset
 from mamsf_keras.files import whole_file
@@ -39,7 +39,7 @@ def preview(data: DataConfig, out, image_size=224, augment="light", images=6, ve
         image = stream.read(row)
         names = [name for name, label in zip(studies.findings, stream.labels[row], strict=True) if label == 1]
         line[0].set_title(f"{table['image'][row]}\n{', '.join(names) or NO_FINDING}", fontsize=7, loc="left")
-        shown = [image, *(augmented(image, augment, [seed, number, row]) for number in range(versions))]
+        shown = [image, *(augmented(stream, row, number) for number in range(versions))]
         for axis, picture in zip(line, shown, strict=True):
             axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
             axis.axis("off")
@@ -47,9 +47,7 @@ def preview(data: DataConfig, out, image_size=224, augment="light", images=6, ve
         figure.savefig(temporary, dpi=100, format="png")
 
 
-def augmented(image: np.ndarray, augment: str, seed) -> np.ndarray:
-    """Augments one image, uint8 `(height, width)`, as the stream does in the pass and row of the seed."""
-    if augment == "none":
-        return image
-    image = light(image, np.random.default_rng(seed))
-    return image if augment == "light" else np.asarray(strong(image[None, :, :, None]))[0, :, :, 0]
+def augmented(stream: Stream, row: int, number: int) -> np.ndarray:
+    """Returns the pixels of a row as training sees them in a pass, uint8 `(height, width)`."""
+    image = stream.augmented(row, number)
+    return np.asarray(strong(image[None, :, :, None]))[0, :, :, 0] if stream.augment == "strong" else image

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mamsf_keras.config import DataConfig
 from mamsf_keras.data import chestxray14, labels_csv
-from mamsf_keras.data.tables import Studies, existing_folder, keep_found
+from mamsf_keras.data.tables import Studies, keep_found
 
 
 def read_tables(data: DataConfig) -> Studies:
@@ -13,7 +13,6 @@ def read_tables(data: DataConfig) -> Studies:
     Raises:
         ValueError, FileNotFoundError: as `read_studies` and `read_labels_csv`.
     """
-    existing_folder(data.data_dir)
     if data.labels_csv is None:
         return chestxray14.read_tables(data.data_dir)
     return labels_csv.read_labels_csv(

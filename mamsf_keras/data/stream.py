@@ -18,7 +18,7 @@ import pandas as pd
 
 from mamsf_keras.config import CHOICES
 from mamsf_keras.data.augment import light
-from mamsf_keras.data.cache import open_shard
+from mamsf_keras.data.cache import allow_open_files, open_shard
 from mamsf_keras.data.image import read_grey
 
 
@@ -32,6 +32,9 @@ class Stream:
         batch_size: images a batch.
         augment: "none", "light" or "strong".
         seed: of order and augmentation.
+
+    Raises:
+        ValueError: on an unknown augmentation, or a cache of another image size.
     """
 
     def __init__(self, table, findings, image_size, batch_size, augment="none", seed=0):
@@ -46,6 +49,15 @@ class Stream:
         self.seed = seed
         self.error = None
         self.batches = len(self.paths) // batch_size
+        self.shards = {}
+        if self.shard_rows:
+            allow_open_files(len(set(self.paths)))
+            self._shard(self.paths[0])  # another size is said at once
+
+    def _shard(self, path):
+        if path not in self.shards:
+            self.shards[path] = open_shard(path, self.image_size)
+        return self.shards[path]
 
     def rows(self, step: int) -> np.ndarray:
         """Returns the rows `(batch,)` of the batch at a step, counted from the start of training."""
@@ -64,10 +76,11 @@ class Stream:
             weights float32 `(batch, findings)`: observed x cells / observed cells of the batch.
         """
         rows, number = self.rows(int(step)), int(step) // self.batches
-        images = np.stack([self._image(row, number) for row in rows])[..., None]
+        images = np.stack([self.augmented(row, number) for row in rows])[..., None]
         return images, *labels_and_weights(self.labels[rows])
 
-    def _image(self, row, number):
+    def augmented(self, row: int, number: int) -> np.ndarray:
+        """Returns the pixels of a row in a pass, uint8 `(height, width)`, with what `light` adds to them."""
         image = self.read(row)
         if self.augment == "none":
             return image
@@ -76,7 +89,7 @@ class Stream:
     def read(self, row: int) -> np.ndarray:
         """Returns the pixels of a row, uint8 `(height, width)`, not augmented."""
         if self.shard_rows is not None:
-            return open_shard(self.paths[row], self.image_size)[self.shard_rows[row]]
+            return self._shard(self.paths[row])[self.shard_rows[row]]
         try:
             return read_grey(self.paths[row], self.image_size)
         except ValueError as error:

@@ -32,14 +32,10 @@ def evaluation_stream(
     """Returns the stream and the rows of one part of a run's data, in the findings' order of the model."""
     if part not in PARTS:
         raise ValueError(f"`split` must be one of {', '.join(PARTS)}. Received: {part}.")
-    own = data_dir is None or str(Path(data_dir).resolve()) == config.data_dir
-    config = dataclasses.replace(
-        config,
-        data_dir=data_dir or config.data_dir,
-        labels_csv=None if is_cache(data_dir or config.data_dir) else config.labels_csv,
-        cache_dir=config.cache_dir if own else None,  # that one is of the run's own folder
-        allow_missing=allow_missing or config.allow_missing,
-    )
+    config = dataclasses.replace(config, allow_missing=allow_missing or config.allow_missing)
+    if data_dir is not None and str(Path(data_dir).resolve()) != config.data_dir:
+        other = dataclasses.replace(config, data_dir=data_dir, cache_dir=None)  # the run's cache is of its own folder
+        config = other.at_cache(data_dir) if is_cache(data_dir) else other
     studies = read_run_data(config)
     if studies.notes:
         print(*studies.notes, sep="\n", flush=True)

@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,11 +17,12 @@ from click.testing import CliRunner
 from mamsf_keras.cli import main
 from PIL import Image
 
-from mamsf_keras.config import DataConfig
-from mamsf_keras.data import cache
-from mamsf_keras.data.cache import prepare, read_cache
-from mamsf_keras.data.folder import read_split
+from mamsf_keras.config import DataConfig, TrainConfig
+from mamsf_keras.data import prepare as making
+from mamsf_keras.data.cache import read_cache
+from mamsf_keras.data.folder import read_run_data, read_split
 from mamsf_keras.data.image import read_grey
+from mamsf_keras.data.prepare import prepare
 from mamsf_keras.data.stream import Stream, subset
 from tests.conftest import rewrite_table, simple_rows, write_nih
 
@@ -53,7 +55,7 @@ def test_stream_of_the_cache_is_that_of_the_files(small_nih, tmp_path):
 
 
 def test_shards_hold_the_resized_pixels_and_their_checksums(small_nih, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "SHARD_IMAGES", 32)
+    monkeypatch.setattr(making, "SHARD_IMAGES", 32)
     meta = prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
     table = read_cache(tmp_path / "cache").table
     for image, path, row in table[["image", "path", "row"]].itertuples(index=False):
@@ -117,6 +119,67 @@ def test_finished_cache_is_shared_and_written_no_more(small_nih, tmp_path):
     assert after == {path: time for path, time in before.items() if path.name != ".lock"}
 
 
+def test_rejected_images_that_are_allowed_are_not_tried_at_each_run(small_nih, tmp_path):
+    next(small_nih.rglob("00000003_001.png")).write_bytes(b"no image")
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=32, workers=1, allow_rejected=1)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*") if path.is_file()}
+    config = TrainConfig(small_nih, image_size=32, cache_dir=tmp_path / "cache")
+    with filelock.FileLock(tmp_path / "cache" / ".lock"):
+        assert len(read_run_data(config).table) == 79
+    after = {path: path.stat().st_mtime_ns for path in before}
+    assert [path.name for path in before if before[path] != after[path]] in ([], [".lock"])
+
+
+def test_a_run_says_how_to_leave_an_unreadable_image_out(small_nih, tmp_path):
+    next(small_nih.rglob("00000003_001.png")).write_bytes(b"no image")
+    with pytest.raises(ValueError, match=f"prepare ... --cache-dir {tmp_path / 'cache'} --allow-rejected 1"):
+        read_run_data(TrainConfig(small_nih, image_size=32, cache_dir=tmp_path / "cache"))
+    with pytest.raises(ValueError, match="cache is not finished: run the same `mamsf-keras prepare` again"):
+        read_split(DataConfig(tmp_path / "cache"))
+
+
+def test_cache_made_anew_in_one_process_gives_its_own_pixels(small_nih, tmp_path):
+    image = next(small_nih.rglob("00000001_000.png"))
+    for grey in (10, 200):
+        Image.fromarray(np.full((12, 12), grey, np.uint8)).save(image)
+        shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+        prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+        stream = Stream(read_split(DataConfig(tmp_path / "cache")).table, FINDINGS, 12, 4)
+        assert (stream.read(0) == grey).all()
+
+
+def test_more_shards_than_files_may_be_open(small_nih, tmp_path, monkeypatch):
+    monkeypatch.setattr(making, "SHARD_IMAGES", 1)
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+    code = f"""
+import resource
+from mamsf_keras import DataConfig
+from mamsf_keras.data.folder import read_run_data, read_split
+from mamsf_keras.data.stream import Stream
+resource.setrlimit(resource.RLIMIT_NOFILE, (60, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+table = read_split(DataConfig({str(tmp_path / "cache")!r})).table
+stream = Stream(table, ("Mass",), 12, 4)
+print(sum(stream.read(row).shape == (12, 12) for row in range(len(table))))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "80\n", done.stderr
+
+
+def test_a_table_that_changed_in_nothing_that_matters_is_accepted(small_nih, tmp_path):
+    meta = prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+    table = small_nih / "Data_Entry_2017.csv"
+    table.write_bytes(table.read_bytes().replace(b"\n", b"\r\n"))
+    assert prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1) == meta
+
+
+def test_label_options_without_a_table_are_refused(small_nih, tmp_path):
+    with pytest.raises(ValueError, match="`uncertain` must come with `labels_csv`. Received: uncertain=positive"):
+        DataConfig(small_nih, uncertain="positive")
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+    with pytest.raises(ValueError, match="is a cache and has its own labels"):
+        read_split(DataConfig(tmp_path / "cache", labels_csv="labels.csv", uncertain="positive"))
+
+
 def test_changed_images_are_read_again(small_nih, tmp_path):
     prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
     image = next(small_nih.rglob("00000003_001.png"))
@@ -150,14 +213,14 @@ def test_disk_full_leaves_no_damaged_shard(small_nih, tmp_path, monkeypatch):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cache.np, "save", full)
+    monkeypatch.setattr(making.np, "save", full)
     with pytest.raises(OSError, match="No space left"):
         prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
     assert list((tmp_path / "cache" / "shards").iterdir()) == []
 
 
 def test_too_small_a_disk_is_said_beforehand(small_nih, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    monkeypatch.setattr(making.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(OSError, match=r"needs 0.0 GiB, and 0.0 GiB are free"):
         prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
     assert list((tmp_path / "cache" / "shards").iterdir()) == []
@@ -166,8 +229,8 @@ def test_too_small_a_disk_is_said_beforehand(small_nih, tmp_path, monkeypatch):
 def test_wrong_size_is_said(small_nih, tmp_path):
     prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
     table = subset(read_split(DataConfig(tmp_path / "cache")).table, "train")
-    with pytest.raises(ValueError, match="images of 12 pixels, not 16"):
-        Stream(table, FINDINGS, 16, 4).batch(0)
+    with pytest.raises(ValueError, match="images of 12 pixels, not 16: use --image-size 12"):
+        Stream(table, FINDINGS, 16, 4)
 
 
 def test_killed_at_random_moments_it_ends_in_the_same_bytes(tmp_path):

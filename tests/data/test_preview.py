@@ -18,7 +18,7 @@ def test_what_is_drawn_is_what_training_sees(small_nih):
     for step in (0, stream.batches):
         row, number = stream.rows(step)[0], step // stream.batches
         expected = stream.batch(step)[0][0, :, :, 0]
-        np.testing.assert_array_equal(augmented(stream.read(row), "light", [3, number, row]), expected)
+        np.testing.assert_array_equal(augmented(stream, row, number), expected)
 
 
 @pytest.mark.parametrize("augment", ["light", "strong"])

@@ -13,7 +13,6 @@ from mamsf_keras.data.py_dataset import stream_batches, stream_images
 from mamsf_keras.data.stream import Stream
 from mamsf_keras.evaluation.evaluate import evaluate
 from mamsf_keras.training.train import train
-from tests.conftest import toy_backbone
 
 
 @pytest.fixture
@@ -69,13 +68,11 @@ def test_the_same_bytes_as_through_tf_data(stream):
 def test_train_and_evaluate_without_tensorflow(small_nih, tmp_path, toy_training, monkeypatch):
     if keras.backend.backend() == "tensorflow":
         pytest.skip("TensorFlow is the backend")
-    monkeypatch.setattr(pipeline, "has_tensorflow", lambda: False)
     config = TrainConfig(str(small_nih), image_size=32, batch_size=8, epochs=2, weights="none")
-    train(config, tmp_path / "one")
-    evaluate(tmp_path / "one")
-    monkeypatch.undo()
-    toy = "mamsf_keras.training.train.efficientnetv2"
-    monkeypatch.setattr(toy, lambda name, cut, weights, image_size: toy_backbone(image_size))
+    with monkeypatch.context() as without:
+        without.setattr(pipeline, "has_tensorflow", lambda: False)
+        train(config, tmp_path / "one")
+        evaluate(tmp_path / "one")
     train(config, tmp_path / "two")
     evaluate(tmp_path / "two")
     one, two = (pd.read_csv(tmp_path / name / "predictions-test.csv") for name in ("one", "two"))

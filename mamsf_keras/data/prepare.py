@@ -1,0 +1,223 @@
+"""Makes a cache; its layout and how it is read stand in `cache.py`."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import filelock
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from mamsf_keras.config import DataConfig, write_json
+from mamsf_keras.data.cache import is_cache, is_finished, read_index, read_meta
+from mamsf_keras.data.image import read_grey, resize
+from mamsf_keras.data.processes import in_processes
+from mamsf_keras.data.source import find_images, read_tables, source_files
+from mamsf_keras.data.tables import count_and_first
+from mamsf_keras.files import PART, whole_file
+
+SHARD_IMAGES = 256
+INTERPOLATION = "triangle, antialiased"
+WRITTEN = {"plan.json", "shards", "index.csv", "rejected.csv", "meta.json", ".lock"}
+
+
+def prepare(data: DataConfig, cache_dir, image_size=224, workers=None, allow_rejected=0, tables=None) -> dict:
+    """Makes a cache of a data folder, or goes on with one that was left unfinished.
+
+    Args:
+        data: the original folder and its labels; the protocol is not looked at.
+        cache_dir: the folder to write: new, empty, or a cache of the same images, tables and size.
+        image_size: height and width in pixels.
+        workers: processes; None takes one a processor.
+        allow_rejected: images that may be unreadable; they are left out.
+        tables: what `read_tables` gives, if it is at hand.
+
+    Returns:
+        What `meta.json` holds.
+
+    Raises:
+        ValueError: if the folder holds something else or a cache of another plan (says what differs), or if more images
+            are unreadable than allowed (names `rejected.csv`); the next call tries these again.
+        BlockingIOError: if another process works on this cache.
+        OSError: if the disk is too full.
+    """
+    if is_cache(data.data_dir):
+        raise ValueError(f"{data.data_dir} is a cache already: prepare the original images.")
+    tables = tables or read_tables(data)
+    found = find_images(tables, data)
+    plan = _plan(found, image_size)
+    cache_dir = Path(cache_dir)
+    if cache_dir.exists() and {p.name for p in cache_dir.iterdir() if not p.name.startswith(PART)} - WRITTEN:
+        raise ValueError(f"{cache_dir} holds other things than a cache: it is left alone. Name a new folder.")
+    tasks = [
+        (found.table["path"].iloc[first : first + SHARD_IMAGES].tolist(), _shard(cache_dir, number), image_size)
+        for number, first in enumerate(range(0, len(found.table), SHARD_IMAGES))
+    ]
+    if is_finished(cache_dir):  # if all is well it is only read, so any number of runs may share it
+        _check_plan(cache_dir, plan, tables)
+        meta = read_meta(cache_dir)
+        if meta["rejected"] <= allow_rejected and all(_is_done(task, rejected_too=True) for task in tasks):
+            return meta
+    (cache_dir / "shards").mkdir(parents=True, exist_ok=True)
+    with _alone(cache_dir):
+        _check_plan(cache_dir, plan, tables)
+        (cache_dir / "meta.json").unlink(missing_ok=True)
+        _work(tasks, workers)
+        sources = {file.name: _checksum(file) for file in source_files(data)}
+        return _finish(cache_dir, tables.table, found.table["image"], {**plan, "sources": sources}, allow_rejected)
+
+
+def _plan(found, image_size) -> dict:
+    content = found.table.drop(columns="path").to_csv(index=False, lineterminator="\n")
+    return {
+        "format": 2,
+        "image_size": image_size,
+        "files": len(found.table),
+        "interpolation": INTERPOLATION,
+        "findings": list(found.findings),
+        "table_sha256": hashlib.sha256(content.encode()).hexdigest(),
+    }
+
+
+def _check_plan(cache_dir, plan, tables):
+    """Refuses a cache that was made for something else, and says what."""
+    path = cache_dir / "plan.json"
+    if not path.exists():
+        _check_space(cache_dir, plan, tables)
+        write_json(path, plan)
+        return
+    made = json.loads(path.read_text(encoding="utf-8"))
+    names = [name for name in plan if made.get(name) != plan[name]]
+    if not names:
+        return
+    different = [f"{name} ({made.get(name)} there, {plan[name]} asked)" for name in names]
+    if is_finished(cache_dir) and "table_sha256" in names and "findings" not in names:
+        different += changes(read_index(cache_dir, plan["findings"]), tables.table, plan["findings"])
+    raise ValueError(
+        f"{cache_dir} was made for something else: {'; '.join(different)}. Remove it, or name a new folder."
+    )
+
+
+def changes(old: pd.DataFrame, new: pd.DataFrame, findings) -> list[str]:
+    """Says which images of two studies tables are new, gone, or have other labels or another patient."""
+    old, new = (table.set_index("image") for table in (old, new))
+    texts = [
+        f"images {what}: {count_and_first(names)}"
+        for what, names in (("new", new.index.difference(old.index)), ("gone", old.index.difference(new.index)))
+        if len(names)
+    ]
+    both = new.index.intersection(old.index, sort=False)
+    for what, columns in (("labels", list(findings)), ("patient", ["patient"])):
+        one, two = old.loc[both, columns], new.loc[both, columns]
+        changed = both[(one.ne(two) & ~(one.isna() & two.isna())).any(axis=1)]
+        if len(changed):
+            texts.append(f"images whose {what} changed: {count_and_first(changed)}")
+    return texts
+
+
+def _check_space(cache_dir, plan, tables):
+    needed = len(tables.table) * (plan["image_size"] ** 2 + 1000)  # the index has less than 1 kB an image
+    free = shutil.disk_usage(cache_dir).free
+    if needed > free:
+        raise OSError(f"The cache {cache_dir} needs {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free.")
+
+
+@contextlib.contextmanager
+def _alone(cache_dir):
+    """Holds the folder's lock, which the system takes back even from a killed process."""
+    lock = filelock.FileLock(cache_dir / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise BlockingIOError(f"Another process is working on {cache_dir}.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _shard(cache_dir, number) -> Path:
+    return cache_dir / "shards" / f"{number:05d}.npy"
+
+
+def _work(tasks, workers):
+    """Makes the shards that are not done."""
+    todo = [task for task in tasks if not _is_done(task)]
+    total, left = (sum(len(paths) for paths, *_ in some) for some in (tasks, todo))
+    with tqdm(total=total, initial=total - left, desc="preparing", unit=" images", smoothing=0) as bar:
+        in_processes(_make_shard, todo, workers, done=bar.update)
+
+
+def _is_done(task, rejected_too=False) -> bool:
+    """Tells whether a shard is there and its images, the rejected ones too if so said, have the sizes they had."""
+    paths, shard, _ = task
+    if not shard.with_suffix(".csv").exists():
+        return False
+    record = pd.read_csv(shard.with_suffix(".csv"))
+    whole = rejected_too or record["error"].isna().all()
+    return whole and record["bytes"].tolist() == [os.path.getsize(path) for path in paths]
+
+
+def _make_shard(task) -> int:
+    paths, shard, size = task
+    pixels = np.zeros((len(paths), size, size), np.uint8)
+    records = []
+    for row, path in enumerate(paths):
+        try:
+            grey = read_grey(path)
+        except ValueError as error:
+            records.append(("", os.path.getsize(path), str(error)))
+            continue
+        pixels[row] = resize(grey, size)
+        records.append((pixel_hash(grey), os.path.getsize(path), ""))
+    with whole_file(shard) as temporary:
+        np.save(temporary, pixels)
+    _write_csv(shard.with_suffix(".csv"), pd.DataFrame(records, columns=["sha256", "bytes", "error"]))
+    return len(paths)
+
+
+def pixel_hash(grey: np.ndarray) -> str:
+    """Returns the SHA-256 of an image's pixels and shape: equal for equal pictures in whatever file."""
+    return hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest()
+
+
+def _finish(cache_dir, table, images, plan, allow_rejected) -> dict:
+    """Writes the index, the rejected images and `meta.json`."""
+    shards = sorted((cache_dir / "shards").glob("*.npy"))
+    records = pd.concat([pd.read_csv(shard.with_suffix(".csv"), dtype=str) for shard in shards], ignore_index=True)
+    places = records.index.to_numpy()
+    records = records.assign(
+        image=images.to_numpy(),
+        shard=[f"{number:05d}.npy" for number in places // SHARD_IMAGES],
+        row=pd.array(places % SHARD_IMAGES, dtype="Int64"),
+    )
+    rejected, kept = records[records["error"].notna()], records[records["error"].isna()]
+    index = table.merge(kept[["image", "shard", "row", "sha256"]], on="image", how="left", validate="one_to_one")
+    _write_csv(cache_dir / "index.csv", index)
+    (cache_dir / "rejected.csv").unlink(missing_ok=True)
+    if len(rejected):
+        _write_csv(cache_dir / "rejected.csv", rejected[["image", "error"]])
+    if len(rejected) > allow_rejected:
+        raise ValueError(
+            f"{len(rejected)} of {len(images)} images cannot be read (first: {rejected['error'].iloc[0]}); "
+            f"{cache_dir}/rejected.csv has them all. Mend them and run again, or leave them out with "
+            f"`mamsf-keras prepare ... --cache-dir {cache_dir} --allow-rejected {len(rejected)}`."
+        )
+    checksums = {shard.name: _checksum(shard) for shard in shards}
+    meta = {**plan, "images": len(kept), "rejected": len(rejected), "shards": checksums}
+    write_json(cache_dir / "meta.json", meta)
+    return meta
+
+
+def _write_csv(path, frame):
+    with whole_file(path) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def _checksum(path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
