@@ -27,7 +27,7 @@ class LazyGroup(click.Group):
             if ctx.params["traceback"]:
                 raise
             text = " ".join(str(error).split())
-            if not isinstance(error, (ValueError, OSError)):  # not foreseen: out of memory, or a fault of ours
+            if not isinstance(error, (ValueError, OSError, ImportError)):  # not foreseen: memory, or a fault of ours
                 text = f"{type(error).__name__}: {text[:500]} (`mamsf-keras --traceback ...` shows where)"
             raise click.ClickException(text) from error
 

@@ -30,6 +30,8 @@ def command(cache_dir, image_size, workers, allow_rejected, **options):
     from mamsf_keras.data.prepare import prepare
 
     meta = prepare(config_of(DataConfig, **options), cache_dir, image_size, workers, allow_rejected)
+    for text, count in meta["notes"].items():
+        click.echo(f"note: {count} {text}")
     click.echo(
         f"{meta['images']} images, {meta['rejected']} rejected, {meta['images'] * image_size**2 / 2**20:.0f} MiB: "
         f"{cache_dir}\nnext: mamsf-keras train --data-dir {cache_dir} --image-size {image_size}"

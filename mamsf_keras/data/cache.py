@@ -3,7 +3,8 @@
     CACHE/
       plan.json          what it is made for: image size, interpolation, number of files, findings, checksums of tables
       shards/00000.npy   uint8 (images, size, size), in the table's order; beside it 00000.csv: what became of each
-      index.csv          the studies table with `shard`, `row` and `sha256` of the pixels, blank where there is no image
+      index.csv          the studies table with `shard`, `row`, `sha256` of the pixels, `height` and `width` of
+                         the original, blank where there is no image
       rejected.csv       the images that could not be read, with the reason; there only if there are such
       meta.json          the plan, the counts and the checksum of each shard; written last
 
@@ -23,6 +24,11 @@ import pandas as pd
 
 from mamsf_keras.config import LABEL_OPTIONS, DataConfig
 from mamsf_keras.data.tables import Studies
+
+PIXEL_COLUMNS = ["sha256", "height", "width"]
+"""Columns of the index that say what an original's pixels were before they were resized."""
+FORMAT = 3
+"""Counts up when the layout changes."""
 
 
 def default_cache_dir(data: DataConfig, image_size: int) -> Path:
@@ -46,11 +52,14 @@ def read_meta(cache_dir) -> dict:
     """Reads `meta.json`.
 
     Raises:
-        ValueError: if the cache is not finished.
+        ValueError: if the cache is not finished, or of another version of this software.
     """
     if not is_finished(cache_dir):
         raise ValueError(f"The cache {cache_dir} is not finished: run the same `mamsf-keras prepare` again.")
-    return json.loads((Path(cache_dir) / "meta.json").read_text(encoding="utf-8"))
+    meta = json.loads((Path(cache_dir) / "meta.json").read_text(encoding="utf-8"))
+    if meta["format"] != FORMAT:
+        raise ValueError(f"The cache {cache_dir} has format {meta['format']}, and {FORMAT} is read: prepare it anew.")
+    return meta
 
 
 def read_cache(cache_dir) -> Studies:
@@ -69,13 +78,14 @@ def read_cache(cache_dir) -> Studies:
     note = f"{meta['images']} images of {size} x {size} pixels, {mebibytes:.0f} MiB, from the cache {cache_dir}"
     if absent := int(table["row"].isna().sum()):
         note += f"; {absent} of {len(table)} images of the tables, missing or rejected, are not in it and are left out"
-    return Studies(table.drop(columns="shard"), tuple(meta["findings"]), (note,))
+    notes = (note, *(f"{count} {text}" for text, count in meta["notes"].items()))
+    return Studies(table.drop(columns="shard"), tuple(meta["findings"]), notes)
 
 
 def read_index(cache_dir, findings) -> pd.DataFrame:
     """Reads `index.csv`: labels int8, or float32 with NaN where some are missing."""
     texts = dict.fromkeys(("image", "patient", "sex", "view", "official_part", "shard", "sha256"), str)
-    blank = dict.fromkeys(("age", "follow_up", "row", "shard", *findings), "")
+    blank = dict.fromkeys(("age", "follow_up", "row", "shard", "height", "width", *findings), "")
     options = {"dtype": {**texts, **dict.fromkeys(findings, "float32")}, "keep_default_na": False, "na_values": blank}
     table = pd.read_csv(cache_dir / "index.csv", **options)
     if table[findings].notna().all(axis=None):

@@ -9,6 +9,7 @@ The rules, by what the file holds:
 | 16-bit grey | v * 255 / (2^b - 1), b the smallest of 8, 10, 12, 14, 16 whose range holds the image's maximum |
 | RGB, palette, CMYK, YCbCr | ITU-R 601 luma, (299 R + 587 G + 114 B) / 1000 |
 | with alpha | the same; alpha is ignored |
+| DICOM | the rules of `dicom.py`; needs the extra `mamsf-keras[dicom]` |
 | 16-bit colour, floating point, negative or above 16 bit | refused, the depth named |
 
 An orientation tag is ignored. Resizing is antialiased (a triangle filter as wide as the reduction) and does not keep
@@ -21,6 +22,8 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from mamsf_keras.data.dicom import is_dicom, read_dicom
+
 BIT_DEPTHS = (8, 10, 12, 14, 16)
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -29,18 +32,26 @@ def read_grey(path, size: int | None = None) -> np.ndarray:
     """Reads an image file as grey pixels by the rules of this module.
 
     Args:
-        path: a PNG or JPEG file.
+        path: a PNG, JPEG or DICOM file.
         size: height and width to resize to, in pixels; None keeps those of the file.
 
     Returns:
         uint8 array `(height, width)`, 0 black to 255 white.
 
     Raises:
+        ImportError: if it is DICOM and pydicom is not installed.
         ValueError: names the file and says why it cannot be read.
     """
+    grey, _ = read_with_note(path)
+    return resize(grey, size)
+
+
+def read_with_note(path) -> tuple[np.ndarray, str]:
+    """Reads as `read_grey`, and returns beside the pixels what a person should know of the reading, or ""."""
     try:
-        with Image.open(path) as image:
-            grey = _grey(image)
+        if not is_dicom(path):
+            with Image.open(path) as image:
+                return _grey(image), ""
     except (
         OSError,
         SyntaxError,
@@ -50,7 +61,7 @@ def read_grey(path, size: int | None = None) -> np.ndarray:
         Image.DecompressionBombError,
     ) as error:  # what Pillow raises on damaged files
         raise ValueError(f"{path} cannot be read as an image: {' '.join(str(error).split())}") from error
-    return resize(grey, size)
+    return read_dicom(path)
 
 
 def resize(grey: np.ndarray, size: int | None) -> np.ndarray:

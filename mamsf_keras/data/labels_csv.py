@@ -23,7 +23,7 @@ PATIENT_FOLDER = r"(?:^|/)((?:patient|p)\d{5,})/"
 VALUES = {"1": 1, "1.0": 1, "true": 1, "0": 0, "0.0": 0, "false": 0, "-1": -1, "-1.0": -1, "": np.nan, "nan": np.nan}
 """What a label cell may hold, in any case: positive, negative, uncertain (-1), blank."""
 
-RESERVED = set("image patient follow_up age sex view official_part part path row shard sha256".split())
+RESERVED = set("image patient follow_up age sex view official_part part path row shard sha256 height width".split())
 """Column names of the studies table and of a cache's index."""
 
 

@@ -13,8 +13,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from mamsf_keras.config import DataConfig, write_json
-from mamsf_keras.data.cache import is_cache, is_finished, read_index, read_meta
-from mamsf_keras.data.image import read_grey, resize
+from mamsf_keras.data.cache import FORMAT, PIXEL_COLUMNS, is_cache, is_finished, read_index, read_meta
+from mamsf_keras.data.image import read_with_note, resize
 from mamsf_keras.data.processes import in_processes
 from mamsf_keras.data.source import find_images, read_tables, source_files
 from mamsf_keras.data.tables import count_and_first
@@ -74,7 +74,7 @@ def prepare(data: DataConfig, cache_dir, image_size=224, workers=None, allow_rej
 def _plan(found, image_size) -> dict:
     content = found.table.drop(columns="path").to_csv(index=False, lineterminator="\n")
     return {
-        "format": 2,
+        "format": FORMAT,
         "image_size": image_size,
         "files": len(found.table),
         "interpolation": INTERPOLATION,
@@ -168,15 +168,18 @@ def _make_shard(task) -> int:
     records = []
     for row, path in enumerate(paths):
         try:
-            grey = read_grey(path)
+            grey, note = read_with_note(path)
         except ValueError as error:
-            records.append(("", os.path.getsize(path), str(error)))
+            records.append(("", "", "", os.path.getsize(path), "", str(error)))
             continue
         pixels[row] = resize(grey, size)
-        records.append((pixel_hash(grey), os.path.getsize(path), ""))
+        records.append((pixel_hash(grey), *grey.shape, os.path.getsize(path), note, ""))
     with whole_file(shard) as temporary:
         np.save(temporary, pixels)
-    _write_csv(shard.with_suffix(".csv"), pd.DataFrame(records, columns=["sha256", "bytes", "error"]))
+    _write_csv(
+        shard.with_suffix(".csv"),
+        pd.DataFrame(records, columns=["sha256", "height", "width", "bytes", "note", "error"]),
+    )
     return len(paths)
 
 
@@ -196,7 +199,9 @@ def _finish(cache_dir, table, images, plan, allow_rejected) -> dict:
         row=pd.array(places % SHARD_IMAGES, dtype="Int64"),
     )
     rejected, kept = records[records["error"].notna()], records[records["error"].isna()]
-    index = table.merge(kept[["image", "shard", "row", "sha256"]], on="image", how="left", validate="one_to_one")
+    index = table.merge(
+        kept[["image", "shard", "row", "sha256", "height", "width"]], on="image", how="left", validate="one_to_one"
+    )
     _write_csv(cache_dir / "index.csv", index)
     (cache_dir / "rejected.csv").unlink(missing_ok=True)
     if len(rejected):
@@ -208,7 +213,8 @@ def _finish(cache_dir, table, images, plan, allow_rejected) -> dict:
             f"`mamsf-keras prepare ... --cache-dir {cache_dir} --allow-rejected {len(rejected)}`."
         )
     checksums = {shard.name: _checksum(shard) for shard in shards}
-    meta = {**plan, "images": len(kept), "rejected": len(rejected), "shards": checksums}
+    counts = {"images": len(kept), "rejected": len(rejected), "notes": kept["note"].value_counts().to_dict()}
+    meta = {**plan, **counts, "shards": checksums}
     write_json(cache_dir / "meta.json", meta)
     return meta
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 
 import mamsf_keras
+from mamsf_keras.data.cache import PIXEL_COLUMNS
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "keras-cv", "numpy", "pandas", "scikit-learn", "pillow")
 
@@ -19,7 +20,9 @@ def environment(table) -> dict:
     Args:
         table: the studies table of the run, whose images and labels are fingerprinted.
     """
-    content = table.drop(columns=["path", "row", "sha256"], errors="ignore").to_csv(index=False).encode()
+    content = (
+        table.drop(columns=["path", "row", "sha256", "height", "width"], errors="ignore").to_csv(index=False).encode()
+    )
     return {
         "mamsf-keras": mamsf_keras.__version__,
         "git": _git_state(),

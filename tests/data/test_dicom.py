@@ -1,0 +1,260 @@
+"""DICOM files of the tests' own making against the standard's formulas, worked out by hand or in NumPy."""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mamsf_keras.config import DataConfig
+from mamsf_keras.data.dicom import BARE
+from mamsf_keras.data.image import read_grey
+from mamsf_keras.data.prepare import prepare
+
+pydicom = pytest.importorskip("pydicom", reason="pydicom is the extra `dicom`")
+from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
+from pydicom.encaps import encapsulate  # noqa: E402
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless  # noqa: E402
+
+pytestmark = pytest.mark.no_keras
+
+RAMP = np.tile(np.arange(64, dtype=np.uint16) * 64, (8, 1))
+
+
+def write(path, pixels, syntax=ExplicitVRLittleEndian, codestream=None, photometric="MONOCHROME2", **elements):
+    """Writes pixels as DICOM: 16 bits allocated, 12 stored, if the elements do not say otherwise."""
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.SOPClassUID, dataset.SOPInstanceUID = pydicom.uid.SecondaryCaptureImageStorage, "1.2.3"
+    dataset.PatientName, dataset.PatientID = "SECRET^NAME", "SECRET-ID"
+    dataset.Rows, dataset.Columns = pixels.shape[:2]
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = pixels[0, 0].size, photometric
+    dataset.BitsAllocated = 8 * pixels.dtype.itemsize
+    dataset.BitsStored = elements.pop("BitsStored", 12 if pixels.dtype.itemsize == 2 else 8)
+    dataset.HighBit, dataset.PixelRepresentation = dataset.BitsStored - 1, int(pixels.dtype.kind == "i")
+    for name, value in elements.items():
+        setattr(dataset, name, value)
+    dataset.PixelData = encapsulate([codestream]) if codestream else pixels.tobytes()
+    dataset["PixelData"].VR = "OB" if codestream or pixels.dtype.itemsize == 1 else "OW"
+    dataset["PixelData"].is_undefined_length = bool(codestream)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def row(*values, dtype=np.uint16):
+    return np.array([values], dtype)
+
+
+def table(first, values, bits):
+    item = Dataset()
+    item.LUTDescriptor, item.LUTData = [len(values), first, bits], list(values)
+    item["LUTDescriptor"].VR = item["LUTData"].VR = "US"
+    return [item]
+
+
+def test_window_of_an_inverted_image(tmp_path):
+    pixels = row(0, 800, 1023, 1200, 3000)
+    path = write(tmp_path / "x.dcm", pixels, photometric="MONOCHROME1", WindowCenter=1024, WindowWidth=512)
+    np.testing.assert_allclose(read_grey(path)[0], [255, 239, 128, 39, 0], atol=1)
+
+
+def test_the_first_of_two_windows_counts(tmp_path):
+    path = write(tmp_path / "x.dcm", row(1024), WindowCenter=[2048, 1024], WindowWidth=[4096, 512])
+    assert read_grey(path)[0, 0] == 64
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"), [("LINEAR_EXACT", [0, 96, 128, 255]), ("SIGMOID", [28, 96, 128, 251])]
+)
+def test_window_functions(tmp_path, function, expected):
+    """By hand: (x - c) / w + 1/2 and 1 / (1 + exp(-4 (x - c) / w)) at c = 1024, w = 512."""
+    pixels = row(768, 960, 1024, 1536)
+    path = write(tmp_path / "x.dcm", pixels, WindowCenter=1024, WindowWidth=512, VOILUTFunction=function)
+    if function == "SIGMOID":
+        expected = np.round(255 / (1 + np.exp(-4 * (pixels[0].astype(float) - 1024) / 512)))
+    np.testing.assert_array_equal(read_grey(path)[0], expected)
+
+
+def test_window_is_in_units_of_the_rescaled_values(tmp_path):
+    plain = write(tmp_path / "a.dcm", RAMP, WindowCenter=2048, WindowWidth=2000)
+    scaled = {"RescaleSlope": 2, "RescaleIntercept": -1000, "WindowCenter": 3096, "WindowWidth": 4000}
+    np.testing.assert_allclose(
+        read_grey(write(tmp_path / "b.dcm", RAMP, **scaled)), read_grey(plain).astype(int), atol=1
+    )
+
+
+def test_signed_values(tmp_path):
+    pixels = row(-2048, -1024, 0, 2047, dtype=np.int16)
+    path = write(tmp_path / "x.dcm", pixels, WindowCenter=0, WindowWidth=4096)
+    np.testing.assert_array_equal(read_grey(path)[0], [0, 64, 128, 255])
+
+
+def test_voi_table_of_eight_bits_and_many_entries(tmp_path):
+    """pydicom's own look-up takes entry 300 of such a table for entry 44."""
+    falling = np.clip(255 - np.arange(1024) // 4, 0, 255)
+    path = write(tmp_path / "x.dcm", row(0, 100, 400, 1123, 4000), VOILUTSequence=table(100, falling.tolist(), 8))
+    np.testing.assert_array_equal(read_grey(path)[0], [255, 255, 255 - 75, 0, 0])
+
+
+def test_voi_table_comes_before_a_window(tmp_path):
+    values = np.arange(4096).tolist()
+    elements = {"VOILUTSequence": table(0, values, 12), "WindowCenter": 5, "WindowWidth": 10}
+    path = write(tmp_path / "x.dcm", row(0, 1000, 4095), **elements)
+    np.testing.assert_array_equal(read_grey(path)[0], [0, 62, 255])
+
+
+def test_modality_table(tmp_path):
+    """Twelve bits an entry, which pydicom's own refuses; the window is in the table's units."""
+    elements = {"ModalityLUTSequence": table(0, (4095 - np.arange(4096)).tolist(), 12)}
+    path = write(tmp_path / "x.dcm", row(0, 1024, 4095), WindowCenter=2048, WindowWidth=4096, **elements)
+    np.testing.assert_array_equal(read_grey(path)[0], [255, 191, 0])
+
+
+def test_without_a_window(tmp_path):
+    stretched = read_grey(write(tmp_path / "a.dcm", row(100, 600, 1100)))
+    np.testing.assert_array_equal(stretched[0], [0, 128, 255])
+    as_stored = read_grey(write(tmp_path / "b.dcm", row(10, 20, 200, 0, dtype=np.uint8)))
+    np.testing.assert_array_equal(as_stored[0], [10, 20, 200, 0])
+
+
+def test_empty_window_is_none(tmp_path):
+    path = write(tmp_path / "x.dcm", row(100, 600, 1100), WindowCenter=None, WindowWidth=None)
+    np.testing.assert_array_equal(read_grey(path)[0], [0, 128, 255])
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_padding_is_black_and_not_in_the_range(tmp_path, photometric):
+    pixels = row(0, 100, 600, 1100, 65535)
+    limits = {"PixelPaddingValue": 65535}
+    grey = read_grey(write(tmp_path / "a.dcm", pixels[:, 1:], photometric=photometric, **limits))[0]
+    assert grey.tolist() == ([255, 128, 0, 0] if photometric == "MONOCHROME1" else [0, 128, 255, 0])
+    limits = {"PixelPaddingValue": 0, "PixelPaddingRangeLimit": 50}
+    grey = read_grey(write(tmp_path / "b.dcm", row(0, 40, 100, 600, 1100), photometric=photometric, **limits))[0]
+    assert grey.tolist() == ([0, 0, 255, 128, 0] if photometric == "MONOCHROME1" else [0, 0, 0, 128, 255])
+
+
+def test_padding_without_its_sign(tmp_path):
+    pixels = row(-2000, 100, 600, 1100, dtype=np.int16)
+    path = write(tmp_path / "x.dcm", pixels, BitsStored=16)
+    dataset = pydicom.dcmread(path)
+    dataset.add_new("PixelPaddingValue", "US", 63536)
+    dataset.save_as(path)
+    np.testing.assert_array_equal(read_grey(path)[0], [0, 0, 128, 255])
+
+
+def jpeg2000(pixels) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="JPEG2000", no_jp2=True, irreversible=False)
+    return buffer.getvalue()
+
+
+def test_bits_above_those_stored_are_not_image(tmp_path):
+    """Old overlays in a JPEG 2000 codestream of precision 16 under BitsStored 12, and in plain pixels."""
+    ramp = np.tile(RAMP, (8, 1))
+    overlaid = ramp.copy()
+    overlaid[3, 5] |= 1 << 15
+    overlaid[7, 9] |= 1 << 12
+    expected = np.round(ramp / 4032 * 255)
+    for name, pixels in (("clean", ramp), ("overlaid", overlaid)):
+        compressed = write(tmp_path / f"{name}.dcm", pixels, JPEG2000Lossless, jpeg2000(pixels))
+        np.testing.assert_array_equal(read_grey(compressed), expected)
+        np.testing.assert_array_equal(read_grey(write(tmp_path / f"{name}2.dcm", pixels)), expected)
+
+
+def test_compressed_like_plain(tmp_path):
+    plain = write(tmp_path / "plain.dcm", RAMP)
+    packed = pydicom.dcmread(plain)
+    packed.compress(RLELossless)
+    packed.save_as(tmp_path / "rle.dcm")
+    np.testing.assert_array_equal(read_grey(tmp_path / "rle.dcm"), read_grey(plain))
+
+
+def test_colour_is_luma(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    path = write(tmp_path / "x.dcm", pixels, photometric="RGB", PlanarConfiguration=0)
+    assert np.abs(read_grey(path) - pixels @ [0.299, 0.587, 0.114]).max() <= 1
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+def test_without_preamble_and_file_meta(tmp_path, syntax):
+    path = write(tmp_path / "x.dcm", RAMP, syntax)
+    dataset = pydicom.dcmread(path)
+    bare = tmp_path / "bare.dcm"
+    dataset.remove_private_tags()
+    pydicom.dcmwrite(bare, _without_meta(dataset), implicit_vr=syntax.is_implicit_VR, little_endian=True)
+    assert bare.read_bytes()[128:132] != b"DICM"
+    np.testing.assert_array_equal(read_grey(bare), read_grey(path))
+
+
+def _without_meta(dataset):
+    bare = Dataset()
+    bare.update(dataset)
+    return bare
+
+
+def folder(tmp_path, **files):
+    data = tmp_path / "data"
+    data.mkdir()
+    rows = ["path,patient,Edema"]
+    for number, (name, pixels) in enumerate(files.items()):
+        write(data / f"{name}.dcm", pixels)
+        rows.append(f"{name}.dcm,{number},{number % 2}")
+    (data / "labels.csv").write_text("\n".join(rows) + "\n")
+    return DataConfig(data, labels_csv=data / "labels.csv")
+
+
+def test_prepare_reads_dicom_and_says_what_was_bare(tmp_path):
+    data = folder(tmp_path, a=RAMP, b=RAMP, c=np.tile(RAMP, (2, 1)))
+    bare = tmp_path / "data" / "b.dcm"
+    pydicom.dcmwrite(bare, _without_meta(pydicom.dcmread(bare)), implicit_vr=True, little_endian=True)
+    meta = prepare(data, tmp_path / "cache", 32, workers=1)
+    assert meta["images"] == 3 and meta["notes"] == {BARE: 1}
+    assert "SECRET" not in "".join(p.read_text("latin1") for p in (tmp_path / "cache").rglob("*") if p.is_file())
+
+
+def test_nothing_of_the_header_reaches_the_rejected(tmp_path):
+    data = folder(tmp_path, a=RAMP, b=RAMP)
+    whole = (tmp_path / "data" / "a.dcm").read_bytes()
+    (tmp_path / "data" / "a.dcm").write_bytes(whole[:-200])
+    meta = prepare(data, tmp_path / "cache", 32, workers=1, allow_rejected=1)
+    assert (meta["images"], meta["rejected"]) == (1, 1)
+    rejected = (tmp_path / "cache" / "rejected.csv").read_text()
+    assert "a.dcm cannot be read as DICOM" in rejected and "SECRET" not in rejected
+
+
+@pytest.mark.parametrize(
+    ("pixels", "elements", "words"),
+    [
+        (RAMP, {"HighBit": 15}, "HighBit is 15"),
+        (RAMP, {"NumberOfFrames": 2}, "2 frames"),
+        (RAMP, {"photometric": "PALETTE COLOR"}, "PALETTE COLOR"),
+        (RAMP, {"WindowCenter": 5, "WindowWidth": 0}, "WindowWidth is 0"),
+        (RAMP, {"WindowCenter": 5, "WindowWidth": 9, "VOILUTFunction": "CUBIC"}, "VOILUTFunction is CUBIC"),
+    ],
+)
+def test_refused_with_the_reason(tmp_path, pixels, elements, words):
+    path = write(tmp_path / "x.dcm", pixels, **elements)
+    with pytest.raises(ValueError, match=rf"x\.dcm cannot be read as DICOM.*{words}"):
+        read_grey(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"DICM", b"\0" * 128 + b"DICM", b"text, not an image\n" * 100])
+def test_damaged_files_are_named(tmp_path, content):
+    path = tmp_path / "x.dcm"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"x\.dcm cannot be read as DICOM"):
+        read_grey(path)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"none\.dcm cannot be read"):
+        read_grey(tmp_path / "none.dcm")
+
+
+def test_without_pydicom_the_extra_is_named(tmp_path, monkeypatch):
+    path = write(tmp_path / "x.dcm", RAMP)
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(ImportError, match=r"mamsf-keras\[dicom\]"):
+        read_grey(path)
