@@ -176,10 +176,8 @@ def _make_shard(task) -> int:
         records.append((pixel_hash(grey), *grey.shape, os.path.getsize(path), note, ""))
     with whole_file(shard) as temporary:
         np.save(temporary, pixels)
-    _write_csv(
-        shard.with_suffix(".csv"),
-        pd.DataFrame(records, columns=["sha256", "height", "width", "bytes", "note", "error"]),
-    )
+    columns = [*PIXEL_COLUMNS, "bytes", "note", "error"]
+    _write_csv(shard.with_suffix(".csv"), pd.DataFrame(records, columns=columns))
     return len(paths)
 
 
@@ -199,9 +197,8 @@ def _finish(cache_dir, table, images, plan, allow_rejected) -> dict:
         row=pd.array(places % SHARD_IMAGES, dtype="Int64"),
     )
     rejected, kept = records[records["error"].notna()], records[records["error"].isna()]
-    index = table.merge(
-        kept[["image", "shard", "row", "sha256", "height", "width"]], on="image", how="left", validate="one_to_one"
-    )
+    columns = ["image", "shard", "row", *PIXEL_COLUMNS]
+    index = table.merge(kept[columns], on="image", how="left", validate="one_to_one")
     _write_csv(cache_dir / "index.csv", index)
     (cache_dir / "rejected.csv").unlink(missing_ok=True)
     if len(rejected):

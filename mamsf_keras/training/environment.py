@@ -20,9 +20,8 @@ def environment(table) -> dict:
     Args:
         table: the studies table of the run, whose images and labels are fingerprinted.
     """
-    content = (
-        table.drop(columns=["path", "row", "sha256", "height", "width"], errors="ignore").to_csv(index=False).encode()
-    )
+    ours = ["path", "row", *PIXEL_COLUMNS]  # of the files, not of the studies
+    content = table.drop(columns=ours, errors="ignore").to_csv(index=False).encode()
     return {
         "mamsf-keras": mamsf_keras.__version__,
         "git": _git_state(),
