@@ -6,7 +6,7 @@ import sys
 
 import click
 
-COMMANDS = ("phantom", "prepare", "preview", "train", "evaluate", "export")
+COMMANDS = ("phantom", "prepare", "describe", "preview", "train", "evaluate", "export")
 
 
 class LazyGroup(click.Group):

@@ -87,15 +87,22 @@ def read_boxes(data_dir) -> pd.DataFrame:
 
 def find_images(studies: Studies, data_dir, allow_missing: bool = False) -> Studies:
     """Adds the `path` of each image. See `read_studies`."""
+    paths, notes = find_by_name(studies, data_dir)
+    studies = dataclasses.replace(studies, notes=studies.notes + notes)
+    return keep_found(studies, paths, data_dir, allow_missing)
+
+
+def find_by_name(studies: Studies, data_dir) -> tuple[pd.Series, tuple[str, ...]]:
+    """Returns the file of each image, by base name, NaN where there is none; and notes."""
     files = _image_files(existing_folder(data_dir))
-    images, notes = studies.table["image"], list(studies.notes)
+    images = studies.table["image"]
     paths = images.map(_index(files, lambda file: file.name, set(images)))
     stems = images[paths.isna()].map(lambda name: PurePosixPath(name).stem)
     by_stem = stems.map(_index(files, lambda file: file.stem, set(stems))).dropna()
-    if len(by_stem):
-        paths = paths.fillna(by_stem)
-        notes.append(f"{len(by_stem)} images have another suffix than the table says and were matched by their stem.")
-    return keep_found(dataclasses.replace(studies, notes=tuple(notes)), paths, data_dir, allow_missing)
+    if by_stem.empty:
+        return paths, ()
+    note = f"{len(by_stem)} images have another suffix than the table says and were matched by their stem."
+    return paths.fillna(by_stem), (note,)
 
 
 def _label_columns(labels, path) -> pd.DataFrame:

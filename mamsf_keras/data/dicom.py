@@ -14,6 +14,8 @@ Refused by name: more than one frame, palette colour, colour above 8 bit, a High
 reads and decodes. No element is read but those of `ELEMENTS`, so none other can reach a file of ours.
 """
 
+import contextlib
+
 import numpy as np
 from PIL import Image
 
@@ -41,11 +43,7 @@ def read_dicom(path) -> tuple[np.ndarray, str]:
         ImportError: if pydicom is not installed.
         ValueError: says why the file cannot be read.
     """
-    try:
-        import pydicom
-    except ImportError:
-        raise ImportError(f"{path} is DICOM: reading it needs `pip install 'mamsf-keras[dicom]'`.") from None
-    try:
+    with _named(path) as pydicom:
         dataset = pydicom.dcmread(path, force=True, specific_tags=ELEMENTS)
         if "PixelData" not in dataset:
             raise ValueError("it has no pixel data")
@@ -55,6 +53,24 @@ def read_dicom(path) -> tuple[np.ndarray, str]:
             names = pydicom.uid.ExplicitVRLittleEndian, pydicom.uid.ImplicitVRLittleEndian
             dataset.file_meta.TransferSyntaxUID = names[implicit]
         return _grey(dataset), BARE if bare else ""
+
+
+def read_dicom_size(path) -> tuple[int, int]:
+    """Reads height and width of a DICOM file from its header. Raises as `read_dicom`."""
+    with _named(path) as pydicom:
+        dataset = pydicom.dcmread(path, force=True, specific_tags=["Rows", "Columns"], stop_before_pixels=True)
+        return dataset.Rows, dataset.Columns
+
+
+@contextlib.contextmanager
+def _named(path):
+    """Gives pydicom to the block and turns what it raises into an error that names the file."""
+    try:
+        import pydicom
+    except ImportError:
+        raise ImportError(f"{path} is DICOM: reading it needs `pip install 'mamsf-keras[dicom]'`.") from None
+    try:
+        yield pydicom
     except Exception as error:  # pydicom and its decoders raise anything on damaged files
         raise ValueError(f"{path} cannot be read as DICOM: {' '.join(str(error).split())}") from error
 

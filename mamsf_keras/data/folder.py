@@ -25,7 +25,7 @@ def read_split(data: DataConfig) -> Studies:
     studies = read_cache(data.data_dir) if cached else read_tables(data)
     part = split(studies.table, studies.findings, data.protocol)
     table = studies.table.assign(part=part)[part != ""].reset_index(drop=True)
-    studies = dataclasses.replace(studies, table=table)
+    studies = dataclasses.replace(studies, table=table, notes=studies.notes + note_left_out(part, data.protocol))
     if not cached:
         return find_images(studies, data)
     table = table.dropna(subset="row").reset_index(drop=True).astype({"row": int})
@@ -46,6 +46,12 @@ def read_run_data(config: TrainConfig) -> Studies:
         print(f"preparing every image once, into the cache {cache_dir} (--cache-dir, --no-cache)", flush=True)
     prepare(config, cache_dir, config.image_size, allow_rejected=allowed, tables=tables)
     return read_split(config.at_cache(cache_dir))
+
+
+def note_left_out(part, protocol) -> tuple[str, ...]:
+    """Says how many images a protocol leaves out, if any."""
+    count = int((part == "").sum())
+    return (f"images left out by the {protocol} protocol: {count}",) if count else ()
 
 
 def same_pixels(table) -> tuple[str, ...]:

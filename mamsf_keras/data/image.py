@@ -16,13 +16,14 @@ An orientation tag is ignored. Resizing is antialiased (a triangle filter as wid
 the aspect ratio; NIH images are square.
 """
 
+import contextlib
 import struct
 import zlib
 
 import numpy as np
 from PIL import Image
 
-from mamsf_keras.data.dicom import is_dicom, read_dicom
+from mamsf_keras.data.dicom import is_dicom, read_dicom, read_dicom_size
 
 BIT_DEPTHS = (8, 10, 12, 14, 16)
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -48,20 +49,29 @@ def read_grey(path, size: int | None = None) -> np.ndarray:
 
 def read_with_note(path) -> tuple[np.ndarray, str]:
     """Reads as `read_grey`, and returns beside the pixels what a person should know of the reading, or ""."""
-    try:
+    with _named(path):
         if not is_dicom(path):
             with Image.open(path) as image:
                 return _grey(image), ""
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        struct.error,
-        zlib.error,
-        Image.DecompressionBombError,
-    ) as error:  # what Pillow raises on damaged files
-        raise ValueError(f"{path} cannot be read as an image: {' '.join(str(error).split())}") from error
     return read_dicom(path)
+
+
+def read_size(path) -> tuple[int, int]:
+    """Reads height and width of an image file from its header. Raises as `read_grey`."""
+    with _named(path):
+        if not is_dicom(path):
+            with Image.open(path) as image:
+                return image.height, image.width
+    return read_dicom_size(path)
+
+
+@contextlib.contextmanager
+def _named(path):
+    """Turns what Pillow raises on damaged files into an error that names the file."""
+    try:
+        yield
+    except (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} cannot be read as an image: {' '.join(str(error).split())}") from error
 
 
 def resize(grey: np.ndarray, size: int | None) -> np.ndarray:

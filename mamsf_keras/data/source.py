@@ -1,6 +1,9 @@
 """The original images and tables of a data set, in the NIH layout or with a CSV table of labels."""
 
+import dataclasses
 from pathlib import Path
+
+import pandas as pd
 
 from mamsf_keras.config import DataConfig
 from mamsf_keras.data import chestxray14, labels_csv
@@ -21,11 +24,20 @@ def read_tables(data: DataConfig) -> Studies:
 
 
 def find_images(studies: Studies, data: DataConfig) -> Studies:
-    """Adds the `path` of each image: in the NIH layout by base name, with a table of labels by its path."""
-    if data.labels_csv is None:
-        return chestxray14.find_images(studies, data.data_dir, data.allow_missing)
-    paths = labels_csv.find_by_path(studies, data.data_dir)
+    """Adds the `path` of each image and keeps those that are there."""
+    paths, notes = find_files(studies, data)
+    studies = dataclasses.replace(studies, notes=studies.notes + notes)
     return keep_found(studies, paths, data.data_dir, data.allow_missing)
+
+
+def find_files(studies: Studies, data: DataConfig) -> tuple[pd.Series, tuple[str, ...]]:
+    """Returns the file of each image, NaN where there is none; and notes.
+
+    In the NIH layout an image is found by its base name, with a table of labels by its path.
+    """
+    if data.labels_csv is None:
+        return chestxray14.find_by_name(studies, data.data_dir)
+    return labels_csv.find_by_path(studies, data.data_dir), ()
 
 
 def source_files(data: DataConfig) -> list[Path]:

@@ -159,15 +159,21 @@ def overlap(patients, part) -> dict[tuple[str, str], int]:
     return {(a, b): len(members[a] & members[b]) for a, b in pairs}
 
 
+def split_counts(studies: pd.DataFrame, part: np.ndarray, findings=FINDINGS) -> pd.DataFrame:
+    """Counts images, patients and positives of each finding, a column a part and one of all."""
+    columns = {name: _counts(studies[part == name], findings) for name in PARTS}
+    return pd.DataFrame({**columns, "all": _counts(studies[part != ""], findings)})
+
+
+def overlap_line(studies: pd.DataFrame, part: np.ndarray) -> str:
+    """Writes how many patients each pair of parts shares."""
+    shared = overlap(studies["patient"], part)
+    return "patient overlap: " + ", ".join(f"{a}/{b} {n}" for (a, b), n in shared.items())
+
+
 def split_table(studies: pd.DataFrame, part: np.ndarray, findings=FINDINGS) -> str:
     """Returns the printed table of a split: images, patients, positives a finding, and the patient overlap."""
-    used = part != ""
-    columns = {name: _counts(studies[part == name], findings) for name in PARTS}
-    columns["all"] = _counts(studies[used], findings)
-    shared = overlap(studies["patient"], part)
-    counts = ", ".join(f"{a}/{b} {n}" for (a, b), n in shared.items())
-    left_out = "" if used.all() else f"left out by the protocol: {int((~used).sum())} images\n"
-    return f"{pd.DataFrame(columns).to_string()}\n{left_out}patient overlap: {counts}"
+    return f"{split_counts(studies, part, findings).to_string()}\n{overlap_line(studies, part)}"
 
 
 def _counts(rows, findings) -> dict:

@@ -1,0 +1,37 @@
+"""`mamsf-keras describe`."""
+
+from pathlib import Path
+
+import click
+from mamsf_keras.cli.data_options import config_of, data_options, protocol_option
+
+from mamsf_keras.config import DataConfig
+
+
+@click.command(name="describe")
+@data_options
+@protocol_option
+@click.option("--out", type=click.Path(dir_okay=False), help="HTML page to write, with plots.")
+@click.option("--overwrite", is_flag=True, help="Replace the page.")
+def command(out, overwrite, **options):
+    """Describe a data folder: counts, parts, patients, findings together, image sizes, duplicates.
+
+    The images may be missing or damaged: they are counted.
+
+    \b
+    Examples:
+      mamsf-keras describe --data-dir phantoms
+      mamsf-keras describe --data-dir ChestX-ray14 --protocol random-patient --out data.html
+    """
+    if out and Path(out).exists() and not overwrite:
+        raise click.ClickException(f"{out} exists: use --overwrite, or another name.")
+    config = config_of(DataConfig, **options)
+    from mamsf_keras.data.describe import as_text, describe
+
+    description = describe(config)
+    click.echo(as_text(description))
+    if out:
+        from mamsf_keras.data.description_page import write_page
+
+        write_page(description, Path(config.data_dir).name, out)
+        click.echo(f"\nwritten: {out}")
