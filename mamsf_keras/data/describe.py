@@ -99,8 +99,9 @@ def _checksum(path) -> str:
 
 def prevalence(table, findings) -> pd.DataFrame:
     """Returns the prevalence of each finding in each part, and by what factor that of the test part is higher."""
-    parts = {name: table[table["part"] == name][findings] for name in PARTS}
-    rest = table[table["part"] != "test"][findings]
+    labels = table[findings].astype(float)
+    parts = {name: labels[table["part"] == name] for name in PARTS}
+    rest = labels[table["part"] != "test"]
     frame = pd.DataFrame({name: 100 * rows.mean() for name, rows in parts.items()})
     return frame.assign(**{"test / others": frame["test"] / (100 * rest.mean())}).round(2)
 
