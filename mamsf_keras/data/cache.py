@@ -25,8 +25,6 @@ import pandas as pd
 from mamsf_keras.config import LABEL_OPTIONS, DataConfig
 from mamsf_keras.data.tables import Studies
 
-PIXEL_COLUMNS = ["sha256", "height", "width"]
-"""Columns of the index that say what an original's pixels were before they were resized."""
 FORMAT = 3
 """Counts up when the layout changes."""
 

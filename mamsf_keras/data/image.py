@@ -88,7 +88,9 @@ def _grey(image: Image.Image) -> np.ndarray:
         raise ValueError("floating-point pixels have no defined range; save them as 8 or 16 bit grey")
     if any("16" in str(tile.args) for tile in image.tile):  # Pillow would keep the upper byte alone
         raise ValueError("16-bit colour is not supported; save it as 8-bit colour or as 16-bit grey")
-    if image.mode in ("L", "LA"):
+    if image.mode == "L":
+        return np.asarray(image)
+    if image.mode == "LA":
         return np.asarray(image.getchannel(0))
     if image.mode == "1":
         return np.asarray(image.convert("L"))

@@ -3,19 +3,17 @@
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 
 import filelock
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from mamsf_keras.config import DataConfig, write_json
-from mamsf_keras.data.cache import FORMAT, PIXEL_COLUMNS, is_cache, is_finished, read_index, read_meta
-from mamsf_keras.data.image import read_with_note, resize
+from mamsf_keras.data.cache import FORMAT, is_cache, is_finished, read_index, read_meta
 from mamsf_keras.data.processes import in_processes
+from mamsf_keras.data.shard import PIXEL_COLUMNS, is_done, make_shard, record_path
 from mamsf_keras.data.source import find_images, read_tables, source_files
 from mamsf_keras.data.tables import count_and_first
 from mamsf_keras.files import PART, whole_file
@@ -60,7 +58,7 @@ def prepare(data: DataConfig, cache_dir, image_size=224, workers=None, allow_rej
     if is_finished(cache_dir):  # if all is well it is only read, so any number of runs may share it
         _check_plan(cache_dir, plan, tables)
         meta = read_meta(cache_dir)
-        if meta["rejected"] <= allow_rejected and all(_is_done(task, rejected_too=True) for task in tasks):
+        if meta["rejected"] <= allow_rejected and all(is_done(task, rejected_too=True) for task in tasks):
             return meta
     (cache_dir / "shards").mkdir(parents=True, exist_ok=True)
     with _alone(cache_dir):
@@ -146,50 +144,16 @@ def _shard(cache_dir, number) -> Path:
 
 def _work(tasks, workers):
     """Makes the shards that are not done."""
-    todo = [task for task in tasks if not _is_done(task)]
+    todo = [task for task in tasks if not is_done(task)]
     total, left = (sum(len(paths) for paths, *_ in some) for some in (tasks, todo))
     with tqdm(total=total, initial=total - left, desc="preparing", unit=" images", smoothing=0) as bar:
-        in_processes(_make_shard, todo, workers, done=bar.update)
-
-
-def _is_done(task, rejected_too=False) -> bool:
-    """Tells whether a shard is there and its images, the rejected ones too if so said, have the sizes they had."""
-    paths, shard, _ = task
-    if not shard.with_suffix(".csv").exists():
-        return False
-    record = pd.read_csv(shard.with_suffix(".csv"))
-    whole = rejected_too or record["error"].isna().all()
-    return whole and record["bytes"].tolist() == [os.path.getsize(path) for path in paths]
-
-
-def _make_shard(task) -> int:
-    paths, shard, size = task
-    pixels = np.zeros((len(paths), size, size), np.uint8)
-    records = []
-    for row, path in enumerate(paths):
-        try:
-            grey, note = read_with_note(path)
-        except ValueError as error:
-            records.append(("", "", "", os.path.getsize(path), "", str(error)))
-            continue
-        pixels[row] = resize(grey, size)
-        records.append((pixel_hash(grey), *grey.shape, os.path.getsize(path), note, ""))
-    with whole_file(shard) as temporary:
-        np.save(temporary, pixels)
-    columns = [*PIXEL_COLUMNS, "bytes", "note", "error"]
-    _write_csv(shard.with_suffix(".csv"), pd.DataFrame(records, columns=columns))
-    return len(paths)
-
-
-def pixel_hash(grey: np.ndarray) -> str:
-    """Returns the SHA-256 of an image's pixels and shape: equal for equal pictures in whatever file."""
-    return hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest()
+        in_processes(make_shard, todo, workers, done=bar.update)
 
 
 def _finish(cache_dir, table, images, plan, allow_rejected) -> dict:
     """Writes the index, the rejected images and `meta.json`."""
     shards = sorted((cache_dir / "shards").glob("*.npy"))
-    records = pd.concat([pd.read_csv(shard.with_suffix(".csv"), dtype=str) for shard in shards], ignore_index=True)
+    records = pd.concat([pd.read_csv(record_path(shard), dtype=str) for shard in shards], ignore_index=True)
     places = records.index.to_numpy()
     records = records.assign(
         image=images.to_numpy(),

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 
 import mamsf_keras
-from mamsf_keras.data.cache import PIXEL_COLUMNS
+from mamsf_keras.data.shard import PIXEL_COLUMNS
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "keras-cv", "numpy", "pandas", "scikit-learn", "pillow")
 
