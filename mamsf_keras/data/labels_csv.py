@@ -30,7 +30,7 @@ RESERVED = set("image patient follow_up age sex view official_part part path row
 def read_labels_csv(
     labels_csv, label_columns=(), image_column=None, patient_column=None, blank="mask", uncertain="mask"
 ) -> Studies:
-    """Reads a table with one row an image and one column a finding.
+    """Reads a table with one row an image and one column a finding; rows that repeat an image's labels count once.
 
     What a blank means is the maker's: in CheXpert it is "not mentioned", and masking it leaves hardly a negative.
 
@@ -63,14 +63,31 @@ def read_labels_csv(
         raise ValueError(f"{path} has no column of 1, 0, -1 and blanks: name the label columns with --label-columns.")
     _check_columns([image_column, *findings], raw, path)
     table = pd.DataFrame({"image": raw[image_column], "patient": _patients(raw, image_column, patient_column, path)})
-    check_names(table["image"], table["patient"], path)
     blanks = pd.Series("", index=raw.index)
     columns = {name: raw[column] if column else blanks for name, column in meta.items()}
     table["follow_up"] = np.nan
     table["age"] = pd.to_numeric(columns["age"].str.extract(r"(\d+)")[0], errors="coerce")
     table = table.assign(sex=columns["sex"], view=columns["view"], official_part="")
     labels = {name: _labels(raw[name], path, blank, uncertain) for name in findings}
-    return Studies(pd.concat([table, pd.DataFrame(labels, dtype="float32")], axis=1), findings)
+    table = pd.concat([table, pd.DataFrame(labels, dtype="float32")], axis=1)
+    table, notes = _one_row_an_image(table, raw[list(findings)], path)
+    check_names(table["image"], table["patient"], path)
+    return Studies(table, findings, notes)
+
+
+def _one_row_an_image(table, written, path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Counts rows once that say the same of an image, as in tables with a row a box, and refuses others."""
+    values = written.apply(lambda column: column.str.lower().map(VALUES))
+    repeated = pd.concat([table[["image", "patient"]], values], axis=1).duplicated()
+    kept = table[~repeated].reset_index(drop=True)
+    different = kept["image"][kept["image"].duplicated()].unique()
+    if len(different):
+        raise ValueError(
+            f"{path} has rows of different labels or patients for the same image: {count_and_first(different)}."
+        )
+    names = table["image"][repeated].unique()
+    note = f"images with more than one row of the same labels, counted once: {count_and_first(names)}"
+    return kept, (note,) if len(names) else ()
 
 
 def find_by_path(studies: Studies, data_dir) -> pd.Series:

@@ -7,8 +7,14 @@ from mamsf_keras.data.augment import strong
 from mamsf_keras.data.stream import Stream, check_fills_a_batch
 
 
-def training_batches(stream: Stream, steps: int, start: int = 0):
+def training_batches(stream: Stream, steps: int, start: int = 0, workers: int | None = None):
     """Returns the batches of `start` to `steps` for `fit` with `steps_per_epoch`.
+
+    Args:
+        stream: the images and labels.
+        steps: the step to end before, counted from the start of training; a `PyDataset` has no end.
+        start: the first step.
+        workers: batches that are read at once; None leaves it to `tf.data`, or takes one a processor.
 
     Returns:
         A `tf.data.Dataset`, or without TensorFlow a `PyDataset`.
@@ -18,12 +24,12 @@ def training_batches(stream: Stream, steps: int, start: int = 0):
     """
     check_fills_a_batch(stream)
     if has_tensorflow():
-        return dataset(stream, steps, start)
+        return dataset(stream, steps, start, workers)
     if stream.augment == "strong":
         raise ValueError("The strong augmentation is keras-cv's and needs TensorFlow: install it, or use light.")
     from mamsf_keras.data.py_dataset import stream_batches
 
-    return stream_batches(stream, start)
+    return stream_batches(stream, start, workers)
 
 
 def evaluation_batches(stream: Stream):
@@ -40,7 +46,7 @@ def has_tensorflow() -> bool:
     return importlib.util.find_spec("tensorflow") is not None
 
 
-def dataset(stream: Stream, steps: int, start: int = 0):
+def dataset(stream: Stream, steps: int, start: int = 0, workers: int | None = None):
     """Returns the batches of `start` to `steps` as a `tf.data.Dataset` that every backend's `fit` takes."""
     tf = tensorflow()
     batch, size, findings = stream.batch_size, stream.image_size, stream.labels.shape[1]
@@ -50,7 +56,8 @@ def dataset(stream: Stream, steps: int, start: int = 0):
         tensors = tf.numpy_function(stream.batch, [step], (tf.uint8, tf.float32, tf.float32))
         return tuple(tf.ensure_shape(tensor, shape) for tensor, shape in zip(tensors, shapes, strict=True))
 
-    batches = tf.data.Dataset.range(start, steps).map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    workers = workers or tf.data.AUTOTUNE
+    batches = tf.data.Dataset.range(start, steps).map(read, num_parallel_calls=workers, deterministic=True)
     if stream.augment == "strong":
         batches = batches.map(lambda images, *rest: (strong(images), *rest))
     return batches.prefetch(tf.data.AUTOTUNE)

@@ -54,8 +54,8 @@ def evaluate(run_dir, data_dir=None, split="test", allow_missing=False) -> dict:
 
     Returns:
         What `metrics-SPLIT.json` holds: `mean_auroc`, `mean_average_precision`, `undefined`,
-        `findings.NAME.{auroc, average_precision, positives, images}`, and the data folder, protocol, split, images
-        and patients.
+        `findings.NAME.{auroc, average_precision, positives, images, masked}`, and the data folder, protocol, split,
+        images and patients.
     """
     config = run_config(run_dir)
     model = load_model(Path(run_dir) / "best.keras")

@@ -17,8 +17,8 @@ def per_finding(labels: np.ndarray, probabilities: np.ndarray, findings) -> dict
         findings: names of the columns.
 
     Returns:
-        For each finding `auroc`, `average_precision` (None where the images are not of both kinds), `positives` and
-        `images`.
+        For each finding `auroc`, `average_precision` (None where the images are not of both kinds), `positives`,
+        `images`, and `masked`, the images without a label.
     """
     return {name: _one(labels[:, i], probabilities[:, i]) for i, name in enumerate(findings)}
 
@@ -33,6 +33,7 @@ def _one(labels, probabilities):
         "average_precision": float(average_precision_score(labels, probabilities)) if defined else None,
         "positives": positives,
         "images": len(labels),
+        "masked": int((~observed).sum()),
     }
 
 
@@ -61,8 +62,9 @@ def metrics_table(summary: dict) -> str:
 
     lines = [f"{'finding':<20}{'AUROC':>10}{'AP':>10}{'positives':>11}{'images':>8}"]
     for name, row in summary["findings"].items():
+        masked = f"   {row['masked']} masked" if row["masked"] else ""
         scores = f"{number(row['auroc']):>10}{number(row['average_precision']):>10}"
-        lines.append(f"{name:<20}{scores}{row['positives']:>11}{row['images']:>8}")
+        lines.append(f"{name:<20}{scores}{row['positives']:>11}{row['images']:>8}{masked}")
     means = f"{number(summary['mean_auroc']):>10}{number(summary['mean_average_precision']):>10}"
     lines.append(f"{'mean':<20}{means}")
     if summary["undefined"]:

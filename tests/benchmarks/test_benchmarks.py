@@ -24,3 +24,12 @@ def test_step_time_prints_every_row():
 
     text = run(main, "--image-size", 32, "--batch-size", 2, "--steps", 2)
     assert text.count("x plain") >= 6 and "shadow update alone" in text and "% of its FLOPs" in text
+
+
+@pytest.mark.slow
+@pytest.mark.no_keras
+def test_input_pipeline_prints_every_row(nih_dir):
+    from benchmarks.input_pipeline import main
+
+    text = run(main, "--images", nih_dir / "originals_1024", "--count", 200, "--rounds", 1)
+    assert text.count("images/s") >= 8 and "x Pillow" in text and "peak memory" in text

@@ -78,7 +78,13 @@ def test_split_without_positives_of_a_finding_is_no_error(small_nih, tmp_path, t
     )
     text = run("evaluate", "--run-dir", folder)
     metrics = strict_json(folder / "metrics-test.json")
-    assert metrics["findings"]["Hernia"] == {"auroc": None, "average_precision": None, "positives": 0, "images": 24}
+    assert metrics["findings"]["Hernia"] == {
+        "auroc": None,
+        "average_precision": None,
+        "positives": 0,
+        "images": 24,
+        "masked": 0,
+    }
     assert "Hernia" in metrics["undefined"] and "undefined and left out of the mean" in text
     assert len(metrics["undefined"]) == 12 and metrics["mean_auroc"] is not None
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from mamsf_keras.data.labels_csv import read_labels_csv
+from mamsf_keras.evaluation.metrics import per_finding
 
 pytestmark = pytest.mark.no_keras
 
@@ -56,7 +57,8 @@ def test_columns_by_name_and_equal_base_names(table):
         ("path,patient,X\na,1,high\n", {}, "name the label columns with --label-columns"),
         ("path,patient,X\na,1,high\n", {"label_columns": ("X",)}, r"column X: .* Found: 1 \(first: high\)"),
         ("path,patient,X\na,1,1\n", {"label_columns": ("Z",)}, r"lacks the column\(s\) Z"),
-        ("path,patient,X\na,1,1\na,2,1\n", {}, "more than one row for the same image"),
+        ("path,patient,X\na,1,1\na,2,1\n", {}, r"different labels or patients for the same image: 1 \(first: a\)"),
+        ("path,patient,X\na,1,1\na,1,\n", {}, r"different labels or patients for the same image: 1 \(first: a\)"),
         ("path,patient,X\n../a,1,1\n", {}, "leave the data folder"),
         ("path,patient,X,X\na,1,1,1\n", {"label_columns": ("X",)}, "X are there, or asked for, more than once"),
         ("path,patient,row\na,1,1\n", {}, "cannot be called row"),
@@ -65,3 +67,22 @@ def test_columns_by_name_and_equal_base_names(table):
 def test_tables_that_are_refused(table, text, options, words):
     with pytest.raises(ValueError, match=words):
         read_labels_csv(table(text), **options)
+
+
+def test_one_row_a_box(table):
+    rows = ["a.png,1,10,1", "a.png,1,30,1", "a.png,1,50,1.0", "b.png,2,,0"]
+    studies = read_labels_csv(table("\n".join(["path,patient,x,Target", *rows]) + "\n"), ("Target",))
+    assert studies.table[["image", "Target"]].to_numpy().tolist() == [["a.png", 1], ["b.png", 0]]
+    assert studies.notes == ("images with more than one row of the same labels, counted once: 1 (first: a.png)",)
+    rows += ["c.png,3,,1", "c.png,3,,0"]
+    with pytest.raises(ValueError, match=r"same image: 1 \(first: c\.png\)"):
+        read_labels_csv(table("\n".join(["path,patient,x,Target", *rows]) + "\n"), ("Target",))
+
+
+@pytest.mark.parametrize(("blank", "auroc", "images"), [("mask", 0.75, 4), ("negative", 0.5, 5)])
+def test_labels_of_a_table_to_a_score(table, blank, auroc, images):
+    rows = [f"{name}.png,{name},{label}" for name, label in zip("abcdef", ["1", "0", "-1", "", "1", "0"], strict=True)]
+    studies = read_labels_csv(table("\n".join(["path,patient,X", *rows]) + "\n"), blank=blank)
+    scores = np.array([[0.9], [0.2], [0.1], [0.95], [0.7], [0.8]])
+    metrics = per_finding(studies.table[["X"]].to_numpy(), scores, ["X"])["X"]
+    assert (metrics["auroc"], metrics["images"], metrics["masked"]) == (auroc, images, 6 - images)

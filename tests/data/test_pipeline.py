@@ -3,9 +3,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from mamsf_keras.config import DataConfig
 from mamsf_keras.data.augment import light
+from mamsf_keras.data.folder import read_split
 from mamsf_keras.data.pipeline import dataset, images_dataset, training_batches
-from mamsf_keras.data.stream import Stream, labels_and_weights, named_errors
+from mamsf_keras.data.prepare import prepare
+from mamsf_keras.data.py_dataset import stream_batches
+from mamsf_keras.data.stream import Stream, labels_and_weights, named_errors, subset
 
 
 @pytest.fixture
@@ -53,6 +57,29 @@ def test_tf_data_gives_the_stream_from_any_step(table, augment):
             for got, expected in zip(batch, source.batch(step), strict=True):
                 np.testing.assert_array_equal(got, expected)
                 assert got.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_rerun_and_resume_in_the_second_pass_are_the_same_bytes(small_nih, tmp_path, workers):
+    """Through `tf.data` and through the `PyDataset`, from a cache, augmentation included."""
+    prepare(DataConfig(small_nih), tmp_path / "cache", 16, workers=1)
+
+    def source():
+        studies = read_split(DataConfig(tmp_path / "cache"))
+        return Stream(subset(studies.table, "train"), studies.findings, 16, 4, augment="light", seed=7)
+
+    undisturbed, passes = source(), 3
+    steps = passes * undisturbed.batches
+    middle = undisturbed.batches + undisturbed.batches // 2
+    expected = [undisturbed.batch(step) for step in range(steps)]
+    for start in (0, middle):
+        through_tf = list(dataset(source(), steps, start, workers).as_numpy_iterator())
+        ahead = stream_batches(source(), start, workers)
+        through_py = [ahead[index] for index in range(steps - start)]
+        for got in (through_tf, through_py):
+            assert len(got) == steps - start
+            for batch, wanted in zip(got, expected[start:], strict=True):
+                assert [array.tobytes() for array in batch] == [array.tobytes() for array in wanted]
 
 
 def test_strong_keeps_labels_and_order(table):

@@ -39,7 +39,9 @@ def test_missing_labels_are_left_out():
         "average_precision": pytest.approx((1 + 2 / 3) / 2),
         "positives": 2,
         "images": 4,
+        "masked": 2,
     }
+    assert "2 masked" in metrics_table(summarize(labels, scores, ["A"]))
 
 
 def test_undefined_findings_are_named_and_left_out_of_the_mean():
