@@ -83,17 +83,25 @@ def prepare_memory(folder, cache_dir) -> float:
 
     peak, over = 0, threading.Event()
 
+    def memory(process):
+        try:
+            return process.memory_full_info().pss
+        except psutil.Error:  # it has ended
+            return 0
+
     def watch():
         nonlocal peak
         while not over.wait(0.2):
             processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
-            peak = max(peak, sum(process.memory_full_info().pss for process in processes if process.is_running()))
+            peak = max(peak, sum(memory(process) for process in processes))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    prepare(DataConfig(folder), cache_dir, SIZE)
-    over.set()
-    watcher.join()
+    try:
+        prepare(DataConfig(folder), cache_dir, SIZE)
+    finally:
+        over.set()
+        watcher.join()
     return peak / 2**30
 
 
@@ -227,8 +235,8 @@ def main(originals, count, rounds):
     if importlib.util.find_spec("torchxrayvision"):
         loaders["originals, torchxrayvision"] = torchxrayvision_rate
     with tempfile.TemporaryDirectory() as work:
-        folder, cache_dir = repeated(sorted(originals.resolve().glob("*.png")), Path(work) / "nih", count), Path(work)
-        cache_dir = cache_dir / "cache"
+        folder = repeated(sorted(originals.resolve().glob("*.png")), Path(work) / "nih", count)
+        cache_dir = Path(work) / "cache"
         rates = medians({"Pillow": pillow_rate, "prepare": prepare_rate}, folder, cache_dir, rounds)
         click.echo(f"Pillow, decode and resize on all {os.cpu_count()} processors: {rates['Pillow']:.1f} images/s")
         click.echo(f"prepare: {rates['prepare']:.1f} images/s, {rates['prepare'] / rates['Pillow']:.2f} x Pillow")

@@ -1,5 +1,7 @@
 """The options that say which images, labels and parts a command works on: the fields of `DataConfig`."""
 
+from pathlib import Path
+
 import click
 
 from mamsf_keras.config import CHOICES
@@ -15,7 +17,7 @@ class Names(click.ParamType):
 
 
 DATA_OPTIONS = (
-    click.option("--data-dir", required=True, type=click.Path(), help="NIH folder, or a cache of `prepare`."),
+    click.option("--data-dir", type=click.Path(), help="NIH folder, or a cache of `prepare`.  [required]"),
     click.option(
         "--labels-csv",
         type=click.Path(),
@@ -26,9 +28,11 @@ DATA_OPTIONS = (
     click.option("--patient-column", metavar="NAME", help="Its column of patients.  [default: a known name]"),
     click.option("--blank", type=click.Choice(CHOICES["blank"]), help="What a blank label is.  [default: mask]"),
     click.option("--uncertain", type=click.Choice(CHOICES["uncertain"]), help="What -1 is.  [default: mask]"),
-    click.option("--allow-missing/--no-allow-missing", default=None, help="Go on without images that are not there."),
 )
 
+allow_missing_option = click.option(
+    "--allow-missing/--no-allow-missing", default=None, help="Go on without images that are not there."
+)
 protocol_option = click.option(
     "--protocol",
     metavar="official|random-patient|disease-only|file:PATH",
@@ -50,7 +54,17 @@ def given(options) -> dict:
 
 def config_of(config_class, **options):
     """Builds a configuration from the options that were given; a bad value is a usage error."""
+    if options.get("data_dir") is None:
+        raise click.UsageError("Missing option '--data-dir'.")
     try:
         return config_class(**given(options))
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+
+
+def check_new_file(out, overwrite):
+    """Refuses a file that exists, unless it may be replaced, or whose folder does not."""
+    if Path(out).exists() and not overwrite:
+        raise click.ClickException(f"{out} exists: use --overwrite, or another name.")
+    if not Path(out).absolute().parent.is_dir():
+        raise click.ClickException(f"The folder of {out} does not exist.")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import click
-from mamsf_keras.cli.data_options import config_of, data_options, protocol_option
+from mamsf_keras.cli.data_options import check_new_file, config_of, data_options, protocol_option
 
 from mamsf_keras.config import DataConfig
 
@@ -23,8 +23,8 @@ def command(out, overwrite, **options):
       mamsf-keras describe --data-dir phantoms
       mamsf-keras describe --data-dir ChestX-ray14 --protocol random-patient --out data.html
     """
-    if out and Path(out).exists() and not overwrite:
-        raise click.ClickException(f"{out} exists: use --overwrite, or another name.")
+    if out:
+        check_new_file(out, overwrite)
     config = config_of(DataConfig, **options)
     from mamsf_keras.data.describe import as_text, describe
 

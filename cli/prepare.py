@@ -1,13 +1,14 @@
 """`mamsf-keras prepare`."""
 
 import click
-from mamsf_keras.cli.data_options import config_of, data_options
+from mamsf_keras.cli.data_options import allow_missing_option, config_of, data_options
 
 from mamsf_keras.config import DataConfig
 
 
 @click.command(name="prepare")
 @data_options
+@allow_missing_option
 @click.option("--cache-dir", required=True, type=click.Path(), help="Folder to write, new or of a run to go on with.")
 @click.option(
     "--image-size", type=click.IntRange(32), default=224, show_default=True, help="Height and width in pixels."
@@ -30,8 +31,8 @@ def command(cache_dir, image_size, workers, allow_rejected, **options):
     from mamsf_keras.data.prepare import prepare
 
     meta = prepare(config_of(DataConfig, **options), cache_dir, image_size, workers, allow_rejected)
-    for text, count in meta["notes"].items():
-        click.echo(f"note: {count} {text}")
+    for note in meta["notes"]:
+        click.echo(note)
     click.echo(
         f"{meta['images']} images, {meta['rejected']} rejected, {meta['images'] * image_size**2 / 2**20:.0f} MiB: "
         f"{cache_dir}\nnext: mamsf-keras train --data-dir {cache_dir} --image-size {image_size}"

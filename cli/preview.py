@@ -1,15 +1,14 @@
 """`mamsf-keras preview`."""
 
-from pathlib import Path
-
 import click
-from mamsf_keras.cli.data_options import config_of, data_options, protocol_option
+from mamsf_keras.cli.data_options import allow_missing_option, check_new_file, config_of, data_options, protocol_option
 
 from mamsf_keras.config import CHOICES, PARTS, DataConfig
 
 
 @click.command(name="preview")
 @data_options
+@allow_missing_option
 @protocol_option
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="PNG file to write.")
 @click.option("--augment", type=click.Choice(CHOICES["augment"]), default="light", show_default=True)
@@ -28,8 +27,7 @@ def command(out, augment, part, image_size, images, versions, seed, overwrite, *
     Example:
       mamsf-keras preview --data-dir phantoms --out preview.png
     """
-    if Path(out).exists() and not overwrite:
-        raise click.ClickException(f"{out} exists: use --overwrite, or another name.")
+    check_new_file(out, overwrite)
     from mamsf_keras.data.preview import preview
 
     preview(config_of(DataConfig, **options), out, image_size, augment, images, versions, part, seed)

@@ -5,9 +5,9 @@ import datetime
 
 import click
 from mamsf_keras.cli.backend import backend_option
-from mamsf_keras.cli.data_options import config_of, data_options, given, protocol_option
+from mamsf_keras.cli.data_options import allow_missing_option, config_of, data_options, given, protocol_option
 
-from mamsf_keras.config import CHOICES, PRESETS, TrainConfig
+from mamsf_keras.config import CHOICES, PRESETS, TrainConfig, run_config
 
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
 
@@ -30,10 +30,13 @@ def option(flag, **kwargs):
 
 @click.command(name="train")
 @data_options
+@allow_missing_option
 @protocol_option
 @click.option("--cache-dir", type=click.Path(), help="Folder of the cache.  [default: below ~/.cache/mamsf-keras]")
 @option("--cache/--no-cache", help="Prepare the images once, or read the originals at each pass.")
 @click.option("--run-dir", type=click.Path(), help="Folder to write, new.  [default: runs/DATE-TIME]")
+@click.option("--resume", is_flag=True, help="Go on with the run of --run-dir after its last finished epoch.")
+@click.option("--config", "config_file", type=click.Path(), help="config.json of a run: values of all options.")
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="Values for the options below that are not given.")
 @option("--backbone", type=click.Choice(CHOICES["backbone"]), help="EfficientNetV2 variant.")
 @option("--weights", metavar="imagenet|none|FILE", help="Weights that the backbone starts from.")
@@ -56,29 +59,49 @@ def option(flag, **kwargs):
 )
 @option("--decay-start", metavar="N", type=click.IntRange(0), help="Updates before which the twin follows its block.")
 @option("--freeze-epochs", type=click.IntRange(0), help="First epochs in which the backbone is frozen.")
+@option("--loss", type=click.Choice(CHOICES["loss"]), help="Loss; ldam re-weights in its last fifth.")
+@click.option("--final-loss", type=click.Choice(CHOICES["loss"]), help="Loss of the last --final-epochs epochs.")
+@click.option(
+    "--final-epochs", metavar="N", type=click.IntRange(0), help="Last epochs, at a tenth of the rate.  [default: none]"
+)
 @option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak rate of AdamW.")
+@option("--warmup", metavar="PART", type=click.FloatRange(0, 1, max_open=True), help="Part of the steps that warm up.")
 @option("--weight-decay", type=click.FloatRange(0), help="Weight decay of AdamW, on kernels.")
+@option("--clip-norm", type=click.FloatRange(0, min_open=True), help="Largest global norm of the gradients.")
+@option("--accumulate", metavar="K", type=click.IntRange(1), help="Steps whose gradients make one update.")
+@option("--patience", metavar="N", type=click.IntRange(0), help="Epochs without a better AUROC that end it; 0: none.")
+@option("--precision", type=click.Choice(CHOICES["precision"]), help="Of the computation; float16 scales its loss.")
+@option("--steps-per-execution", metavar="N", type=click.IntRange(1), help="Steps without coming back to Python.")
 @option("--anchor/--no-anchor", help="The momentum branch.")
 @option("--fusion/--no-fusion", help="The multi-scale fusion.")
 @option("--jit", type=click.Choice(CHOICES["jit"]), help="XLA: auto is on for JAX, and for TensorFlow on a GPU.")
 @option("--seed", type=click.IntRange(0), help="Of weights, order and augmentation.")
 @backend_option
-def command(run_dir, preset, **options):
+def command(run_dir, resume, config_file, preset, **options):
     """Train a model on a folder in the NIH layout.
+
+    A run that was stopped, by whatever, goes on with --resume.
 
     \b
     Examples:
       mamsf-keras train --data-dir phantoms --preset demo
       mamsf-keras train --data-dir ChestX-ray14 --run-dir runs/s224 --epochs 10
+      mamsf-keras train --run-dir runs/s224 --resume
       mamsf-keras train --data-dir CheXpert --labels-csv train.csv --uncertain positive --protocol random-patient
     """
-    config = config_of(TrainConfig, **{**PRESETS.get(preset, {}), **given(options)})
+    if resume and run_dir is None:
+        raise click.UsageError("--resume needs --run-dir.")
+    base = PRESETS.get(preset, {})
+    if config_file or resume:
+        config = TrainConfig.load(config_file) if config_file else run_config(run_dir)
+        base = {**dataclasses.asdict(config), **base}
+    config = config_of(TrainConfig, **{**base, **given(options)})
     run_dir = run_dir or f"runs/{datetime.datetime.now():%Y%m%d-%H%M%S}"
     from mamsf_keras.training.train import train
 
-    summary = train(config, run_dir)
+    summary = train(config, run_dir, resume)
     click.echo(
-        f"best validation AUROC {summary['val_auroc']:.4f} at epoch {summary['best_epoch']}; "
+        f"best validation AUROC {summary['val_auroc']:.4f} at epoch {summary['best_epoch']} of {summary['epochs']}; "
         f"{summary['seconds']:.0f} s, {summary['images_per_second']:.1f} images/s\n"
         f"run folder: {run_dir}\n"
         f"next: mamsf-keras evaluate --run-dir {run_dir}"

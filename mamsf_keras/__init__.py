@@ -33,7 +33,7 @@ _PUBLIC = {
     "export_run": "mamsf_keras.export.export",
     "load_model": "mamsf_keras.model.mamsf",
     "prepare": "mamsf_keras.data.prepare",
-    "read_studies": "mamsf_keras.data.chestxray14",
+    "read_studies": "mamsf_keras.data.source",
     "train": "mamsf_keras.training.train",
     "write_phantoms": "mamsf_keras.data.phantom",
 }

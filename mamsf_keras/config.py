@@ -12,11 +12,14 @@ PROTOCOLS = ("official", "random-patient", "disease-only")
 PARTS = ("train", "validation", "test")
 FORMATS = ("saved-model", "tflite")
 CUTS = ("head", "final_block", "last_stage", "whole")
+LOSSES = ("bce", "weighted-bce", "focal", "asl", "weighted-asl", "ldam", "bce-adjusted")
 CHOICES = {
     "blank": ("mask", "negative"),
     "uncertain": ("mask", "negative", "positive"),
     "augment": ("none", "light", "strong"),
     "jit": ("auto", "on", "off"),
+    "loss": LOSSES,
+    "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
     "cut": CUTS,
     "decay_schedule": ("constant", "ratio", "power", "cosine"),
     "backbone": (*(f"efficientnetv2-b{i}" for i in range(4)), *(f"efficientnetv2-{size}" for size in "sml")),
@@ -119,8 +122,18 @@ class TrainConfig(DataConfig):
         decay_start: updates before which the shadow follows the online block.
         freeze_epochs: first epochs in which the backbone is frozen and the fusion and classifier are trained, with an
             optimizer and a schedule of their own; the anchor's clock starts after them.
-        learning_rate: peak rate of AdamW, reached after a linear warm-up over 5 % of the steps, then a cosine to 0.
+        loss: name of the loss; see `losses.py`. "ldam" re-weights in its final epochs.
+        final_loss: the loss of the final epochs; None is the same loss.
+        final_epochs: last epochs that are a phase of their own, with a tenth of the learning rate; for "ldam" None is
+            the last fifth, else none.
+        learning_rate: peak rate of AdamW, reached after a linear warm-up, then a cosine to 0, in each phase.
+        warmup: part of a phase's steps that warm up, in [0, 1).
         weight_decay: AdamW's, on kernels alone.
+        clip_norm: gradients are scaled down to this global norm.
+        accumulate: steps whose gradients are averaged into one update.
+        precision: "float32", or a mixed policy; the head is float32 in each.
+        steps_per_execution: steps that TensorFlow and JAX run without coming back to Python.
+        patience: epochs without a better validation AUROC after which the run stops; 0 never stops it.
         anchor: whether the momentum branch is there.
         fusion: whether the multi-scale fusion is there.
         jit: XLA compilation, "auto", "on" or "off".
@@ -141,8 +154,17 @@ class TrainConfig(DataConfig):
     decay_schedule: str = "ratio"
     decay_start: int = 0
     freeze_epochs: int = 0
+    loss: str = "bce"
+    final_loss: str | None = None
+    final_epochs: int | None = None
     learning_rate: float = 1e-3
+    warmup: float = 0.05
     weight_decay: float = 1e-4
+    clip_norm: float = 1.0
+    accumulate: int = 1
+    precision: str = "float32"
+    steps_per_execution: int = 1
+    patience: int = 0
     anchor: bool = True
     fusion: bool = True
     jit: str = "auto"
@@ -157,18 +179,31 @@ class TrainConfig(DataConfig):
         super().__post_init__()
         if self.cache_dir is not None:
             object.__setattr__(self, "cache_dir", str(Path(self.cache_dir).resolve()))
-        least_values = {"image_size": 32, "batch_size": 1, "epochs": 1, "seed": 0, "decay_start": 0, "freeze_epochs": 0}
+        least_values = {"image_size": 32, "batch_size": 1, "epochs": 1, "accumulate": 1, "steps_per_execution": 1}
+        for name in ("seed", "decay_start", "freeze_epochs", "patience"):
+            least_values[name] = 0
         for name, least in least_values.items():
             value = getattr(self, name)
             _check(isinstance(value, int) and value >= least, name, f"be a whole number of at least {least}", value)
         fraction = isinstance(self.decay, (int, float)) and 0 <= self.decay <= 1
         _check(self.decay == "auto" or fraction, "decay", "be auto or in [0, 1]", self.decay)
-        window = self.decay_window_epochs
-        _check(0 < window < math.inf, "decay_window_epochs", "be finite and above 0", window)
+        for name in ("decay_window_epochs", "learning_rate", "clip_norm"):
+            _check(0 < getattr(self, name) < math.inf, name, "be finite and above 0", getattr(self, name))
+        _check(0 <= self.weight_decay < math.inf, "weight_decay", "be finite and at least 0", self.weight_decay)
+        _check(0 <= self.warmup < 1, "warmup", "be in [0, 1)", self.warmup)
         rule = f"be below `epochs` ({self.epochs})"
         _check(self.freeze_epochs < self.epochs, "freeze_epochs", rule, self.freeze_epochs)
-        _check(0 < self.learning_rate < math.inf, "learning_rate", "be finite and above 0", self.learning_rate)
-        _check(0 <= self.weight_decay < math.inf, "weight_decay", "be finite and at least 0", self.weight_decay)
+        self._check_final()
+
+    def _check_final(self):
+        final = self.final_loss
+        _check(final is None or final in LOSSES, "final_loss", f"be one of {', '.join(LOSSES)}", final)
+        _check(final is None or self.final_epochs, "final_loss", "come with `final_epochs`", final)
+        if self.final_epochs is None:
+            return
+        most = self.epochs - self.freeze_epochs - 1
+        rule = f"be 0 to {most}, so that an epoch is left before them"
+        _check(0 <= self.final_epochs <= most, "final_epochs", rule, self.final_epochs)
 
     def save(self, path):
         """Writes the configuration as JSON."""
@@ -183,8 +218,20 @@ class TrainConfig(DataConfig):
         """
         try:
             return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OSError) as error:
             raise ValueError(f"{path} is no configuration of a run: {error}") from error
+
+
+def run_config(run_dir) -> TrainConfig:
+    """Reads the configuration of a run.
+
+    Raises:
+        FileNotFoundError: if the folder is missing or no run folder.
+    """
+    path = Path(run_dir) / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{run_dir} is no run folder: it has no config.json.")
+    return TrainConfig.load(path)
 
 
 def _check(true, name, rule, value):

@@ -1,8 +1,10 @@
-"""Files that are there whole or not at all. Pure Python."""
+"""Files that are there whole or not at all, and folders that one process works on at a time."""
 
 import contextlib
 import os
 from pathlib import Path
+
+import filelock
 
 PART = ".part-"
 """What the name of an unfinished file begins with; only a killed process leaves one behind."""
@@ -27,3 +29,21 @@ def whole_file(path):
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def one_process(folder):
+    """Holds a folder's lock for the block; the system takes it back even from a killed process.
+
+    Raises:
+        BlockingIOError: if another process holds it.
+    """
+    lock = filelock.FileLock(Path(folder) / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise BlockingIOError(f"Another process is working on {folder}.") from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -6,7 +6,7 @@
       index.csv          the studies table with `shard`, `row`, `sha256` of the pixels, `height` and `width` of
                          the original, blank where there is no image
       rejected.csv       the images that could not be read, with the reason; there only if there are such
-      meta.json          the plan, the counts and the checksum of each shard; written last
+      meta.json          the plan, the counts, notes, and the checksum of each shard; written last
 
 A cache without `meta.json` is unfinished, and `prepare` goes on where it was. A shard is made again if its images
 changed, by their size in bytes, or if more of them were rejected than are allowed. No file holds a clock time, so equal
@@ -76,14 +76,13 @@ def read_cache(cache_dir) -> Studies:
     note = f"{meta['images']} images of {size} x {size} pixels, {mebibytes:.0f} MiB, from the cache {cache_dir}"
     if absent := int(table["row"].isna().sum()):
         note += f"; {absent} of {len(table)} images of the tables, missing or rejected, are not in it and are left out"
-    notes = (note, *(f"{count} {text}" for text, count in meta["notes"].items()))
-    return Studies(table.drop(columns="shard"), tuple(meta["findings"]), notes)
+    return Studies(table.drop(columns="shard"), tuple(meta["findings"]), (note, *meta["notes"]))
 
 
 def read_index(cache_dir, findings) -> pd.DataFrame:
     """Reads `index.csv`: labels int8, or float32 with NaN where some are missing."""
     texts = dict.fromkeys(("image", "patient", "sex", "view", "official_part", "shard", "sha256"), str)
-    blank = dict.fromkeys(("age", "follow_up", "row", "shard", "height", "width", *findings), "")
+    blank = dict.fromkeys(("age", "follow_up", "row", "shard", "sha256", "height", "width", *findings), "")
     options = {"dtype": {**texts, **dict.fromkeys(findings, "float32")}, "keep_default_na": False, "na_values": blank}
     table = pd.read_csv(cache_dir / "index.csv", **options)
     if table[findings].notna().all(axis=None):

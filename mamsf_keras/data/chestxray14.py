@@ -1,6 +1,5 @@
 """Reads the NIH ChestX-ray14 folder as it is downloaded: tables and image tree to one row an image."""
 
-import dataclasses
 import os
 from pathlib import Path, PurePosixPath
 
@@ -13,7 +12,6 @@ from mamsf_keras.data.tables import (
     check_names,
     count_and_first,
     existing_folder,
-    keep_found,
     patient_key,
     read_csv,
 )
@@ -24,26 +22,13 @@ LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
 BOXES = "BBox_List_2017.csv"
 
 
-def read_studies(data_dir, allow_missing: bool = False) -> Studies:
-    """Reads the tables of an NIH folder and finds the file of each image.
-
-    Args:
-        data_dir: folder with `Data_Entry_2017.csv` (or `_v2020`), `train_val_list.txt`, `test_list.txt`, and the
-            images by their base name under `images*/` at any depth, or anywhere below where there is no such folder.
-        allow_missing: go on without the images that are not there.
-
-    Returns:
-        `Studies` with the `path` of each image.
+def read_tables(data_dir) -> Studies:
+    """Reads the tables of an NIH folder without looking for its images.
 
     Raises:
-        ValueError: says what is wrong with the tables or images, with counts and the first five names.
+        ValueError: says what is wrong with the tables, with counts and the first five names.
         FileNotFoundError: names the folder or table that is missing.
     """
-    return find_images(read_tables(data_dir), data_dir, allow_missing)
-
-
-def read_tables(data_dir) -> Studies:
-    """Reads the tables of an NIH folder without looking for its images. See `read_studies`."""
     data_dir = existing_folder(data_dir)
     path = next((data_dir / name for name in TABLES if (data_dir / name).is_file()), None)
     if path is None:
@@ -83,13 +68,6 @@ def read_boxes(data_dir) -> pd.DataFrame:
     boxes = raw.iloc[:, 2:6].apply(pd.to_numeric)
     boxes.columns = ["x", "y", "width", "height"]
     return pd.concat([raw["Image Index"].rename("image"), finding.rename("finding"), boxes], axis=1)
-
-
-def find_images(studies: Studies, data_dir, allow_missing: bool = False) -> Studies:
-    """Adds the `path` of each image. See `read_studies`."""
-    paths, notes = find_by_name(studies, data_dir)
-    studies = dataclasses.replace(studies, notes=studies.notes + notes)
-    return keep_found(studies, paths, data_dir, allow_missing)
 
 
 def find_by_name(studies: Studies, data_dir) -> tuple[pd.Series, tuple[str, ...]]:

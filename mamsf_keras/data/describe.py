@@ -9,8 +9,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from mamsf_keras.config import PARTS, DataConfig
-from mamsf_keras.data.cache import is_cache
-from mamsf_keras.data.folder import note_left_out, read_split
+from mamsf_keras.data.cache import is_cache, read_cache
+from mamsf_keras.data.folder import note_left_out
 from mamsf_keras.data.image import read_size
 from mamsf_keras.data.source import find_files, read_tables
 from mamsf_keras.data.splits import overlap_line, split, split_counts
@@ -46,7 +46,10 @@ def describe(data: DataConfig) -> Description:
     Raises:
         ValueError, FileNotFoundError: as `read_tables` and `split`.
     """
-    studies = read_split(data) if is_cache(data.data_dir) else _read_original(data)
+    studies = read_cache(data.data_dir) if is_cache(data.data_dir) else _read_original(data)
+    part = split(studies.table, studies.findings, data.protocol)
+    kept = studies.table.assign(part=part)[part != ""].reset_index(drop=True)
+    studies = dataclasses.replace(studies, table=kept, notes=studies.notes + note_left_out(part, data.protocol))
     table, findings = studies.table, list(studies.findings)
     same = equal_images(table)
     tables = {
@@ -60,20 +63,18 @@ def describe(data: DataConfig) -> Description:
         "Image sizes, height x width in pixels": sizes(table),
         "Duplicates": duplicates(table, same),
     }
-    pairs = [" = ".join(rows["image"]) for _, rows in same.groupby("sha256")]
-    notes = (f"duplicates: {count_and_first(pairs)}",) if pairs else ()
+    names = [" = ".join(rows["image"].head(5)) for _, rows in same.groupby("sha256")]
+    notes = (f"duplicates: {count_and_first(names)}",) if names else ()
     return Description(studies, (*studies.notes, overlap_line(table, table["part"].to_numpy()), *notes), tables)
 
 
 def _read_original(data) -> Studies:
     studies = read_tables(data)
-    part = split(studies.table, studies.findings, data.protocol)
     paths, notes = find_files(studies, data)
     files, damaged = _look_at(paths.dropna())
-    found = f"images found: {len(files)} of {len(paths)}; with a damaged header: {len(damaged)}"
-    table = studies.table.assign(part=part).join(files)[part != ""].reset_index(drop=True)
-    notes = (*studies.notes, *notes, found, *damaged[:5], *note_left_out(part, data.protocol))
-    return dataclasses.replace(studies, table=table, notes=notes)
+    found = f"images found: {len(files)} of {len(paths)}; that cannot be read, by their header: {len(damaged)}"
+    notes = (*studies.notes, *notes, found, *damaged[:5])
+    return dataclasses.replace(studies, table=studies.table.join(files), notes=notes)
 
 
 def _look_at(paths) -> tuple[pd.DataFrame, list[str]]:
@@ -86,8 +87,9 @@ def _look_at(paths) -> tuple[pd.DataFrame, list[str]]:
         except ValueError as error:
             shapes.append((np.nan, np.nan))
             damaged.append(str(error))
-    files = pd.DataFrame(shapes, index=paths.index, columns=["height", "width"])
-    alike = paths[pd.Series(lengths, index=paths.index).duplicated(keep=False)]
+    files = pd.DataFrame(shapes, index=paths.index, columns=["height", "width"], dtype=float)
+    readable = files["height"].notna()
+    alike = paths[readable & pd.Series(lengths, index=paths.index)[readable].duplicated(keep=False)]
     checksums = [_checksum(path) for path in tqdm(alike, desc="comparing", unit=" files", delay=1)]
     return files.assign(sha256=pd.Series(checksums, index=alike.index, dtype=object)), damaged
 

@@ -18,6 +18,7 @@ the aspect ratio; NIH images are square.
 
 import contextlib
 import struct
+import warnings
 import zlib
 
 import numpy as np
@@ -37,13 +38,15 @@ def read_grey(path, size: int | None = None) -> np.ndarray:
         size: height and width to resize to, in pixels; None keeps those of the file.
 
     Returns:
-        uint8 array `(height, width)`, 0 black to 255 white.
+        uint8 array `(height, width)`, 0 black to 255 white. What a person should know of the reading is a warning.
 
     Raises:
         ImportError: if it is DICOM and pydicom is not installed.
         ValueError: names the file and says why it cannot be read.
     """
-    grey, _ = read_with_note(path)
+    grey, note = read_with_note(path)
+    if note:
+        warnings.warn(note, stacklevel=2)
     return resize(grey, size)
 
 

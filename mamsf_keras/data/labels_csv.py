@@ -30,8 +30,9 @@ RESERVED = set("image patient follow_up age sex view official_part part path row
 def read_labels_csv(
     labels_csv, label_columns=(), image_column=None, patient_column=None, blank="mask", uncertain="mask"
 ) -> Studies:
-    """Reads a table with one row an image and one column a finding; rows that repeat an image's labels count once.
+    """Reads a table with one row an image and one column a finding.
 
+    Of rows that repeat an image with the same labels and patient, as in tables with a row a box, the first counts.
     What a blank means is the maker's: in CheXpert it is "not mentioned", and masking it leaves hardly a negative.
 
     Args:
@@ -61,7 +62,8 @@ def read_labels_csv(
     findings = tuple(label_columns) or _label_columns(raw, {image_column, patient_column, *meta.values()})
     if not findings:
         raise ValueError(f"{path} has no column of 1, 0, -1 and blanks: name the label columns with --label-columns.")
-    _check_columns([image_column, *findings], raw, path)
+    used = dict.fromkeys(name for name in (patient_column, *meta.values()) if name)
+    _check_columns([image_column, *findings], list(used), raw, path)
     table = pd.DataFrame({"image": raw[image_column], "patient": _patients(raw, image_column, patient_column, path)})
     blanks = pd.Series("", index=raw.index)
     columns = {name: raw[column] if column else blanks for name, column in meta.items()}
@@ -110,8 +112,9 @@ def _label_columns(raw, taken) -> tuple[str, ...]:
     return tuple(name for name in unique if is_label(raw[name]))
 
 
-def _check_columns(names, raw, path):
-    twice = sorted({name for name in names if (raw.columns == name).sum() > 1 or names.count(name) > 1})
+def _check_columns(names, others, raw, path):
+    twice = {name for name in (*names, *others) if (raw.columns == name).sum() > 1}
+    twice = sorted(twice | {name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"{path}: the column(s) {', '.join(twice)} are there, or asked for, more than once.")
     reserved = sorted(RESERVED & set(names[1:]))

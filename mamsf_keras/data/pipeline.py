@@ -7,14 +7,8 @@ from mamsf_keras.data.augment import strong
 from mamsf_keras.data.stream import Stream, check_fills_a_batch
 
 
-def training_batches(stream: Stream, steps: int, start: int = 0, workers: int | None = None):
+def training_batches(stream: Stream, steps: int, start: int = 0):
     """Returns the batches of `start` to `steps` for `fit` with `steps_per_epoch`.
-
-    Args:
-        stream: the images and labels.
-        steps: the step to end before, counted from the start of training; a `PyDataset` has no end.
-        start: the first step.
-        workers: batches that are read at once; None leaves it to `tf.data`, or takes one a processor.
 
     Returns:
         A `tf.data.Dataset`, or without TensorFlow a `PyDataset`.
@@ -24,12 +18,12 @@ def training_batches(stream: Stream, steps: int, start: int = 0, workers: int | 
     """
     check_fills_a_batch(stream)
     if has_tensorflow():
-        return dataset(stream, steps, start, workers)
+        return dataset(stream, steps, start)
     if stream.augment == "strong":
         raise ValueError("The strong augmentation is keras-cv's and needs TensorFlow: install it, or use light.")
     from mamsf_keras.data.py_dataset import stream_batches
 
-    return stream_batches(stream, start, workers)
+    return stream_batches(stream, start)
 
 
 def evaluation_batches(stream: Stream):
@@ -47,7 +41,10 @@ def has_tensorflow() -> bool:
 
 
 def dataset(stream: Stream, steps: int, start: int = 0, workers: int | None = None):
-    """Returns the batches of `start` to `steps` as a `tf.data.Dataset` that every backend's `fit` takes."""
+    """Returns the batches of `start` to `steps` as a `tf.data.Dataset` that every backend's `fit` takes.
+
+    `workers` batches are read at once; None leaves it to `tf.data`.
+    """
     tf = tensorflow()
     batch, size, findings = stream.batch_size, stream.image_size, stream.labels.shape[1]
     shapes = ((batch, size, size, 1), (batch, findings), (batch, findings))

@@ -1,12 +1,10 @@
 """Makes a cache; its layout and how it is read stand in `cache.py`."""
 
-import contextlib
 import hashlib
 import json
 import shutil
 from pathlib import Path
 
-import filelock
 import pandas as pd
 from tqdm import tqdm
 
@@ -16,7 +14,7 @@ from mamsf_keras.data.processes import in_processes
 from mamsf_keras.data.shard import PIXEL_COLUMNS, is_done, make_shard, record_path
 from mamsf_keras.data.source import find_images, read_tables, source_files
 from mamsf_keras.data.tables import count_and_first
-from mamsf_keras.files import PART, whole_file
+from mamsf_keras.files import PART, one_process, whole_file
 
 SHARD_IMAGES = 256
 INTERPOLATION = "triangle, antialiased"
@@ -61,12 +59,12 @@ def prepare(data: DataConfig, cache_dir, image_size=224, workers=None, allow_rej
         if meta["rejected"] <= allow_rejected and all(is_done(task, rejected_too=True) for task in tasks):
             return meta
     (cache_dir / "shards").mkdir(parents=True, exist_ok=True)
-    with _alone(cache_dir):
+    with one_process(cache_dir):
         _check_plan(cache_dir, plan, tables)
         (cache_dir / "meta.json").unlink(missing_ok=True)
         _work(tasks, workers)
         sources = {file.name: _checksum(file) for file in source_files(data)}
-        return _finish(cache_dir, tables.table, found.table["image"], {**plan, "sources": sources}, allow_rejected)
+        return _finish(cache_dir, tables, found.table["image"], {**plan, "sources": sources}, allow_rejected)
 
 
 def _plan(found, image_size) -> dict:
@@ -124,20 +122,6 @@ def _check_space(cache_dir, plan, tables):
         raise OSError(f"The cache {cache_dir} needs {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free.")
 
 
-@contextlib.contextmanager
-def _alone(cache_dir):
-    """Holds the folder's lock, which the system takes back even from a killed process."""
-    lock = filelock.FileLock(cache_dir / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise BlockingIOError(f"Another process is working on {cache_dir}.") from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _shard(cache_dir, number) -> Path:
     return cache_dir / "shards" / f"{number:05d}.npy"
 
@@ -150,7 +134,7 @@ def _work(tasks, workers):
         in_processes(make_shard, todo, workers, done=bar.update)
 
 
-def _finish(cache_dir, table, images, plan, allow_rejected) -> dict:
+def _finish(cache_dir, tables, images, plan, allow_rejected) -> dict:
     """Writes the index, the rejected images and `meta.json`."""
     shards = sorted((cache_dir / "shards").glob("*.npy"))
     records = pd.concat([pd.read_csv(record_path(shard), dtype=str) for shard in shards], ignore_index=True)
@@ -162,7 +146,7 @@ def _finish(cache_dir, table, images, plan, allow_rejected) -> dict:
     )
     rejected, kept = records[records["error"].notna()], records[records["error"].isna()]
     columns = ["image", "shard", "row", *PIXEL_COLUMNS]
-    index = table.merge(kept[columns], on="image", how="left", validate="one_to_one")
+    index = tables.table.merge(kept[columns], on="image", how="left", validate="one_to_one")
     _write_csv(cache_dir / "index.csv", index)
     (cache_dir / "rejected.csv").unlink(missing_ok=True)
     if len(rejected):
@@ -174,8 +158,8 @@ def _finish(cache_dir, table, images, plan, allow_rejected) -> dict:
             f"`mamsf-keras prepare ... --cache-dir {cache_dir} --allow-rejected {len(rejected)}`."
         )
     checksums = {shard.name: _checksum(shard) for shard in shards}
-    counts = {"images": len(kept), "rejected": len(rejected), "notes": kept["note"].value_counts().to_dict()}
-    meta = {**plan, **counts, "shards": checksums}
+    notes = [*tables.notes, *(f"{count} {text}" for text, count in kept["note"].value_counts().items())]
+    meta = {**plan, "images": len(kept), "rejected": len(rejected), "notes": notes, "shards": checksums}
     write_json(cache_dir / "meta.json", meta)
     return meta
 

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import os
 
 import numpy as np
@@ -11,6 +12,8 @@ from mamsf_keras.files import whole_file
 
 PIXEL_COLUMNS = ["sha256", "height", "width"]
 """What an original's pixels were before they were resized."""
+NPY_HEADER = 128
+"""Bytes before the pixels of a `.npy` file."""
 RECORD = [*PIXEL_COLUMNS, "bytes", "note", "error"]
 
 
@@ -35,17 +38,21 @@ def make_shard(task) -> int:
             continue
         pixels[row] = resize(grey, size)
         records.append((pixel_hash(grey), *grey.shape, length, note, ""))
+    content = io.BytesIO()  # NumPy's own writing to a file does not say that a disk is full
+    np.save(content, pixels)
     with whole_file(shard) as temporary:
-        np.save(temporary, pixels)
+        temporary.write_bytes(content.getbuffer())
     with whole_file(record_path(shard)) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([RECORD, *records])
     return len(paths)
 
 
 def is_done(task, rejected_too=False) -> bool:
-    """Tells whether a shard is there and its images, the rejected ones too if so said, have the sizes they had."""
-    paths, shard, _ = task
-    if not record_path(shard).exists():
+    """Tells whether a shard is whole and its images, the rejected ones too if so said, have the sizes they had."""
+    paths, shard, size = task
+    if not record_path(shard).exists() or not shard.exists():
+        return False
+    if shard.stat().st_size != NPY_HEADER + len(paths) * size**2:
         return False
     with open(record_path(shard), encoding="utf-8", newline="") as file:
         records = list(csv.DictReader(file))

@@ -10,11 +10,30 @@ from mamsf_keras.data import chestxray14, labels_csv
 from mamsf_keras.data.tables import Studies, keep_found
 
 
+def read_studies(data_dir, allow_missing: bool = False) -> Studies:
+    """Reads the tables of an NIH folder and finds the file of each image.
+
+    Args:
+        data_dir: folder with `Data_Entry_2017.csv` (or `_v2020`), `train_val_list.txt`, `test_list.txt`, and the
+            images by their base name under `images*/` at any depth, or anywhere below where there is no such folder.
+        allow_missing: go on without the images that are not there.
+
+    Returns:
+        `Studies` with the `path` of each image.
+
+    Raises:
+        ValueError: says what is wrong with the tables or images, with counts and the first five names.
+        FileNotFoundError: names the folder or table that is missing.
+    """
+    data = DataConfig(data_dir, allow_missing=allow_missing)
+    return find_images(read_tables(data), data)
+
+
 def read_tables(data: DataConfig) -> Studies:
     """Reads the tables, without looking for the images.
 
     Raises:
-        ValueError, FileNotFoundError: as `read_studies` and `read_labels_csv`.
+        ValueError, FileNotFoundError: as `chestxray14.read_tables` and `read_labels_csv`.
     """
     if data.labels_csv is None:
         return chestxray14.read_tables(data.data_dir)

@@ -80,7 +80,8 @@ def disease_only_split(studies: pd.DataFrame, findings=FINDINGS) -> np.ndarray:
 
     For comparison with papers that do so: their scores are not those of a population.
     """
-    kept = studies[list(findings)].eq(1).any(axis=1).to_numpy()
+    diseases = [name for name in findings if name != NO_FINDING]
+    kept = studies[diseases].eq(1).any(axis=1).to_numpy()
     part = np.full(len(studies), "", dtype=object)
     part[kept] = random_patient_split(studies[kept], findings)
     return part
@@ -181,7 +182,7 @@ def _counts(rows, findings) -> dict:
     labels = rows[list(findings)]
     counts = {"images": len(rows), "patients": rows["patient"].map(patient_key).nunique()}
     if NO_FINDING not in findings:
-        counts[NO_FINDING] = int((~labels.eq(1).any(axis=1)).sum())
+        counts[NO_FINDING] = int(labels.eq(0).all(axis=1).sum())
     for name in findings:
         positive, observed = int(labels[name].eq(1).sum()), int(labels[name].notna().sum())
         counts[name] = str(positive) if observed == len(rows) else f"{positive} of {observed}"

@@ -92,7 +92,7 @@ class Stream:
             return self._shard(self.paths[row])[self.shard_rows[row]]
         try:
             return read_grey(self.paths[row], self.image_size)
-        except ValueError as error:
+        except (ValueError, ImportError) as error:
             self.error = error  # TensorFlow hides it in a long text of its own: see `named_errors`
             raise
 

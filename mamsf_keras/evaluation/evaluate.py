@@ -5,25 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from mamsf_keras.config import PARTS, TrainConfig, write_json
+from mamsf_keras.config import PARTS, TrainConfig, run_config, write_json
 from mamsf_keras.data.cache import is_cache
 from mamsf_keras.data.folder import read_run_data
 from mamsf_keras.data.stream import Stream, subset
 from mamsf_keras.evaluation.metrics import summarize
 from mamsf_keras.evaluation.predictions import predict, predictions_frame, write_predictions
 from mamsf_keras.model.mamsf import load_model
-
-
-def run_config(run_dir) -> TrainConfig:
-    """Reads the configuration of a run.
-
-    Raises:
-        FileNotFoundError: if the folder is missing or no run folder.
-    """
-    path = Path(run_dir) / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{run_dir} is no run folder: it has no config.json.")
-    return TrainConfig.load(path)
 
 
 def evaluation_stream(

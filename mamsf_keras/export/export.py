@@ -9,8 +9,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from mamsf_keras.config import FORMATS
-from mamsf_keras.evaluation.evaluate import evaluation_stream, run_config
+from mamsf_keras.config import FORMATS, run_config
+from mamsf_keras.evaluation.evaluate import evaluation_stream
 from mamsf_keras.export.parity import LARGEST_DIFFERENCE, Parity, compare
 from mamsf_keras.model.mamsf import load_model
 

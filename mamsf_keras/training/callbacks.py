@@ -1,34 +1,63 @@
 """What a run does at the end of a step and of an epoch: validation AUROC, model files, a stop on a bad loss."""
 
+import functools
 import math
 from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
+from keras import ops
 
 from mamsf_keras.data.stream import Stream
 from mamsf_keras.evaluation.metrics import mean_over_findings, per_finding
 from mamsf_keras.evaluation.predictions import predict
 from mamsf_keras.files import whole_file
-from mamsf_keras.model.mamsf import MAMSFNet
+from mamsf_keras.training.checkpoint import save_checkpoint
 
 
 class StopOnBadLoss(keras.callbacks.Callback):
-    """Stops training with an error at the first step whose running mean loss is NaN or infinite."""
+    """Stops training with an error at the first step whose running mean loss is NaN or infinite.
+
+    It writes the names of the images of that step to `bad-batch.csv`.
+
+    Args:
+        stream: the training images and labels.
+        images: `(rows,)`, their names.
+        run_dir: folder that the file goes to.
+    """
+
+    def __init__(self, stream: Stream, images, run_dir):
+        super().__init__()
+        self.stream = stream
+        self.images = np.asarray(images)
+        self.run_dir = Path(run_dir)
+        self.seen = 0
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Remembers the epoch for the message."""
+        """Remembers where in the stream the epoch begins."""
         self.epoch = epoch
+        self.seen = -1
 
     def on_train_batch_end(self, batch, logs=None):
-        """Checks the loss.
+        """Checks the loss; with several steps an execution, of all of them.
 
         Raises:
-            ValueError: names the epoch and step.
+            ValueError: names the epoch, the step, the learning rate and the file.
         """
+        before, self.seen = self.seen, batch
         loss = float(logs["loss"])
-        if not math.isfinite(loss):
-            raise ValueError(f"The loss became {loss} at epoch {self.epoch + 1}, step {batch + 1}: use a lower rate.")
+        if math.isfinite(loss):
+            return
+        first = self.epoch * self.stream.batches
+        rows = np.concatenate([self.stream.rows(first + step) for step in range(before + 1, batch + 1)])
+        with whole_file(self.run_dir / "bad-batch.csv") as temporary:
+            pd.DataFrame({"image": self.images[rows]}).to_csv(temporary, index=False, lineterminator="\n")
+        rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        raise ValueError(
+            f"The loss became {loss} at epoch {self.epoch + 1}, step {batch + 1}, learning rate {rate:.3g}: use a "
+            f"lower one. The images of that step: {self.run_dir / 'bad-batch.csv'}."
+        )
 
 
 class ValidationAUROC(keras.callbacks.Callback):
@@ -57,44 +86,55 @@ class ValidationAUROC(keras.callbacks.Callback):
         logs["val_auroc"] = mean_over_findings(metrics, "auroc")
 
 
-class SaveModels(keras.callbacks.Callback):
-    """Writes `best.keras` at each new best `val_auroc` and `last.keras` at the end of training, ready for use.
+class RunFiles(keras.callbacks.Callback):
+    """Writes what a run leaves after each epoch: `best.keras` at a new best, a checkpoint, `history.csv`.
 
-    The files hold a twin of the model in float32 with sigmoid output and a disarmed shadow, without the optimizer.
+    A `.keras` file holds a twin of the model in float32 with sigmoid output and a disarmed shadow, without the
+    optimizer.
 
     Args:
-        run_dir: folder that the two files go to.
+        run_dir: folder that the files go to.
+        build_twin: function that builds the twin, with any weights.
+        history: the logs of the epochs that are done, one dictionary each; grows.
+        patience: epochs without a better `val_auroc` after which training stops; 0 never stops it.
     """
 
-    def __init__(self, run_dir):
+    def __init__(self, run_dir, build_twin, history, patience=0):
         super().__init__()
         self.run_dir = Path(run_dir)
-        self.best = -math.inf
-        self.best_epoch = None
-        self.twin = None
+        self.build_twin = functools.cache(build_twin)
+        self.history = history
+        self.patience = patience
+
+    @property
+    def best(self) -> dict:
+        """The logs of the first epoch with the best score."""
+        return max(self.history, key=lambda logs: logs["val_auroc"])
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the last `patience` epochs brought nothing better."""
+        return bool(self.patience and self.history and len(self.history) - 1 - self.best["epoch"] >= self.patience)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Writes `best.keras` if the score is the best so far."""
-        if logs["val_auroc"] > self.best:
-            self.best, self.best_epoch = logs["val_auroc"], epoch + 1
-            self._write("best.keras")
+        """Writes the files; the checkpoint after the model, so that a resumed run lacks none."""
+        self.history.append({"epoch": epoch, **{name: float(value) for name, value in logs.items()}})
+        if self.best["epoch"] == epoch:
+            self.write_model("best.keras", self.model)
+        save_checkpoint(self.model, self.history, self.run_dir / "checkpoints")
+        self.write_history()
+        self.model.stop_training = self.exhausted
 
-    def on_train_end(self, logs=None):
-        """Writes `last.keras`."""
-        self._write("last.keras")
+    def write_history(self):
+        """Writes `history.csv`."""
+        with whole_file(self.run_dir / "history.csv") as temporary:
+            pd.DataFrame(self.history).to_csv(temporary, index=False, lineterminator="\n")
 
-    def _write(self, name):
-        if self.twin is None:
-            self.twin = twin_for_use(self.model)
-        self.twin.set_weights(self.model.get_weights())
-        if self.twin.anchor:
-            self.twin.anchor.disarm()
+    def write_model(self, name, model):
+        """Writes a model for use."""
+        twin = self.build_twin()
+        twin.set_weights(model.get_weights())
+        if twin.anchor:
+            twin.anchor.disarm()
         with whole_file(self.run_dir / name) as temporary:
-            self.twin.save(temporary)
-
-
-def twin_for_use(model: MAMSFNet) -> MAMSFNet:
-    """Builds a model of the same shape in float32 with sigmoid output and nothing frozen; its weights are fresh."""
-    twin = MAMSFNet.from_config({**model.get_config(), "classifier_activation": "sigmoid"})
-    twin.features.trainable = twin.final_block.trainable = True
-    return twin
+            twin.save(temporary)

@@ -1,6 +1,8 @@
-"""The whole state of a model in training, so that a resumed run equals an undisturbed one."""
+"""The whole state of a run after an epoch, so that a resumed run equals an undisturbed one."""
 
+import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 from keras import ops
@@ -8,39 +10,67 @@ from keras import ops
 from mamsf_keras.files import whole_file
 from mamsf_keras.training.selective_ema import disarm
 
+KEPT = 2
+"""Checkpoints that stay in the folder."""
 
-def save_state(model, path):
-    """Writes every variable of a model and of its optimizer to an `.npz` file, whole or not at all.
 
-    The states of the random generators are among them, which Keras' own files leave out, and so are the shadow and the
-    anchor's clock. (On PyTorch a `Dropout` without `noise_shape` draws from PyTorch's global generator, which is not
-    there; EfficientNet has none.)
+def save_checkpoint(model, history, folder):
+    """Writes `epoch-NNNN.npz`, whole or not at all, and removes all but the newest ones.
+
+    It holds every variable of the model and of its optimizer. The states of the random generators are among them, which
+    Keras' own files leave out, and so are the shadow and the anchor's clock. (On PyTorch a `Dropout` without
+    `noise_shape` draws from PyTorch's global generator, which is not there; EfficientNet has none.)
+
+    Args:
+        model: compiled.
+        history: the logs of each finished epoch; their number names the file.
+        folder: made if it is missing.
     """
+    folder = Path(folder)
+    folder.mkdir(exist_ok=True)
     arrays = {str(number): ops.convert_to_numpy(variable) for number, variable in enumerate(_variables(model))}
-    with whole_file(path) as temporary:
-        np.savez(temporary, **arrays)
+    with whole_file(folder / f"epoch-{len(history):04d}.npz") as temporary:
+        np.savez(temporary, history=np.array(json.dumps(history)), **arrays)
+    for old in checkpoints(folder)[KEPT:]:
+        old.unlink()
 
 
-def load_state(model, path):
-    """Reads what `save_state` wrote.
+def checkpoints(folder) -> list[Path]:
+    """Lists the checkpoints, the newest first."""
+    return sorted(Path(folder).glob("epoch-*.npz"), reverse=True)
+
+
+def read_checkpoint(folder) -> tuple[list[dict], list[np.ndarray]]:
+    """Reads the newest checkpoint that is not damaged, and says which ones are.
+
+    Returns:
+        The history and the arrays for `assign_state`; both are empty where there is none.
+    """
+    for path in checkpoints(folder):
+        try:
+            with np.load(path) as file:
+                arrays = [file[str(number)] for number in range(len(file.files) - 1)]
+                return json.loads(str(file["history"])), arrays
+        except (zipfile.BadZipFile, KeyError, EOFError, ValueError, OSError) as error:
+            print(f"{path} is damaged and passed over: {error}", flush=True)
+    return [], []
+
+
+def assign_state(model, arrays):
+    """Gives a model and its optimizer the arrays of a checkpoint.
 
     The anchor comes back disarmed with its clock running on: a `SelectiveEMACallback` arms it at the start of `fit`.
 
     Args:
         model: built and compiled as the one that was saved; its optimizer is built.
-        path: the file.
+        arrays: what `read_checkpoint` returned.
 
     Raises:
-        ValueError: if the file is damaged, or of another model or optimizer.
+        ValueError: if they are of another model or optimizer.
     """
     variables = _variables(model)
-    try:
-        with np.load(path) as file:
-            arrays = [file[str(number)] for number in range(len(file.files))]
-    except (zipfile.BadZipFile, KeyError, EOFError, ValueError) as error:
-        raise ValueError(f"{path} is damaged or no state of a model: {error}") from error
     if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
-        raise ValueError(f"{path} is the state of another model or optimizer.")
+        raise ValueError("The checkpoint is the state of another model or optimizer.")
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
     disarm(model)

@@ -6,9 +6,10 @@ import keras
 
 from mamsf_keras.config import TrainConfig
 from mamsf_keras.training.environment import devices
-from mamsf_keras.training.losses import CellwiseBCE
+from mamsf_keras.training.losses import make_loss
 
-WARMUP_PART = 0.05
+FINAL_RATE = 0.1
+"""The learning rate of the final phase, as a part of that of the others."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,41 +19,76 @@ class Phase:
     Attributes:
         first: its first epoch, counted from 0.
         end: the epoch after its last.
+        loss: name of its loss.
+        rate: its peak learning rate.
         frozen: whether the backbone is frozen, so that only the fusion and the classifier learn.
+        reweighted: whether LDAM's deferred re-weighting is on.
     """
 
     first: int
     end: int
+    loss: str
+    rate: float
     frozen: bool = False
+    reweighted: bool = False
 
 
 def phases(config: TrainConfig) -> tuple[Phase, ...]:
-    """Lays out the epochs of a run."""
-    frozen = config.freeze_epochs
-    whole = Phase(frozen, config.epochs)
-    return (Phase(0, frozen, frozen=True), whole) if frozen else (whole,)
+    """Lays out the epochs of a run: the frozen ones, the main ones, the final ones."""
+    frozen, final = config.freeze_epochs, config.final_epochs
+    if final is None:
+        final = round((config.epochs - frozen) / 5) if config.loss == "ldam" else 0
+    end, rate = config.epochs - final, config.learning_rate
+    last = config.final_loss or config.loss
+    laid_out = (
+        Phase(0, frozen, config.loss, rate, frozen=True),
+        Phase(frozen, end, config.loss, rate),
+        Phase(end, config.epochs, last, FINAL_RATE * rate, reweighted=last == "ldam"),
+    )
+    return tuple(phase for phase in laid_out if phase.first < phase.end)
 
 
-def begin(model, phase: Phase, config: TrainConfig, steps_per_epoch: int):
+def begin(model, phase: Phase, config: TrainConfig, steps_per_epoch: int, counts):
     """Compiles a `MAMSFNet` for a phase, with a new optimizer.
 
     Batch norm in a frozen backbone runs in inference mode, and its statistics stand still.
+
+    Args:
+        model: gives logits.
+        phase: what is trained how.
+        config: of the run.
+        steps_per_epoch: micro-steps an epoch.
+        counts: positive and negative training images of each finding, two arrays `(findings,)`.
     """
     model.features.trainable = not phase.frozen
     model.final_block.trainable = not phase.frozen
-    optimizer = adamw(config, (phase.end - phase.first) * steps_per_epoch)
-    model.compile(optimizer, CellwiseBCE(), jit_compile=resolve_jit(config.jit))
+    model.compile(
+        adamw(config, phase.rate, (phase.end - phase.first) * steps_per_epoch),
+        make_loss(phase.loss, *counts, phase.reweighted),
+        jit_compile=resolve_jit(config.jit),
+        steps_per_execution=config.steps_per_execution,
+    )
     model.optimizer.build(model.trainable_variables)  # else TensorFlow traces the step twice: 50 s more on two cores
 
 
-def adamw(config: TrainConfig, steps: int) -> keras.optimizers.AdamW:
-    """Returns AdamW with a linear warm-up and a cosine to 0 over `steps`; decay on kernels alone, norm clipped at 1."""
-    warmup = max(1, round(WARMUP_PART * steps))
-    first = config.learning_rate / (warmup + 1)  # a rate of 0 would waste the first step
+def adamw(config: TrainConfig, rate: float, steps: int) -> keras.optimizers.AdamW:
+    """Returns AdamW with a linear warm-up and a cosine to 0 over `steps`; decay on kernels alone, gradients clipped.
+
+    Under accumulation the schedule counts micro-steps, as Keras reads it: `steps` are those too.
+    """
+    warmup = max(1, round(config.warmup * steps)) if config.warmup else 0
     schedule = keras.optimizers.schedules.CosineDecay(
-        first, max(1, steps - warmup), warmup_target=config.learning_rate, warmup_steps=warmup
+        rate / (warmup + 1) if warmup else rate,  # a first rate of 0 would waste the first step
+        max(1, steps - warmup),
+        warmup_target=rate if warmup else None,
+        warmup_steps=warmup,
     )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, global_clipnorm=1.0)
+    optimizer = keras.optimizers.AdamW(
+        schedule,
+        weight_decay=config.weight_decay,
+        global_clipnorm=config.clip_norm,
+        gradient_accumulation_steps=config.accumulate if config.accumulate > 1 else None,
+    )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 

@@ -7,65 +7,82 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from mamsf_keras.config import TrainConfig, write_json
+from mamsf_keras.config import TrainConfig, run_config, write_json
 from mamsf_keras.data.folder import read_run_data
 from mamsf_keras.data.pipeline import training_batches
 from mamsf_keras.data.splits import split_table
 from mamsf_keras.data.stream import Stream, check_fills_a_batch, named_errors, subset
+from mamsf_keras.files import one_process
 from mamsf_keras.model.backbone import efficientnetv2
 from mamsf_keras.model.cost import cost_text
 from mamsf_keras.model.mamsf import MAMSFNet
-from mamsf_keras.training.callbacks import SaveModels, StopOnBadLoss, ValidationAUROC
+from mamsf_keras.training.callbacks import RunFiles, StopOnBadLoss, ValidationAUROC
+from mamsf_keras.training.checkpoint import assign_state, checkpoints, read_checkpoint
 from mamsf_keras.training.environment import environment
+from mamsf_keras.training.losses import BALANCED
 from mamsf_keras.training.phases import begin, phases
+from mamsf_keras.training.resume import check_resumable, check_same_data
 from mamsf_keras.training.selective_ema import WARMUPS, SelectiveEMACallback
 
 
-def train(config: TrainConfig, run_dir) -> dict:
+def train(config: TrainConfig, run_dir, resume: bool = False) -> dict:
     """Trains a MAMSFNet and writes only under `run_dir`, and the cache of the images; see `read_run_data`.
 
-    It writes `config.json`, `environment.json`, `history.csv`, `best.keras` (best validation AUROC) and `last.keras`.
-    A run that fails before its first epoch is over leaves no folder behind.
+    It writes `config.json`, `environment.json`, `history.csv`, `best.keras` (best validation AUROC), `last.keras` and
+    the last two `checkpoints`. A run that fails before its first step leaves no folder behind.
+
+    A run that was stopped, by whatever, is resumed at its last finished epoch and ends as if nobody had disturbed it.
 
     Args:
         config: what to train on which data.
-        run_dir: a folder that does not exist yet.
+        run_dir: a folder that does not exist yet, or with `resume` that of the run to go on with.
+        resume: go on with a run of the same configuration, but for `resume.MAY_DIFFER`.
 
     Returns:
-        `best_epoch`, `val_auroc` (of that epoch), `seconds`, `images_per_second` (of training, validation included).
+        `best_epoch`, `val_auroc` (of that epoch), `epochs`, `seconds`, `images_per_second` (of training, validation
+        included, in this call).
 
     Raises:
-        ValueError: on data, weights or values that do not fit, or a loss that is not finite.
-        FileExistsError: if `run_dir` exists.
+        ValueError: on data, weights or values that do not fit, a loss that is not finite, or a run of another
+            configuration (says what differs).
+        FileExistsError: if `run_dir` exists and is not to be resumed.
+        FileNotFoundError: if there is no run to resume.
+        BlockingIOError: if another process trains this run.
     """
     run_dir = Path(run_dir)
-    if run_dir.exists():
-        raise FileExistsError(f"The run folder {run_dir} exists. Choose another --run-dir.")
+    if resume:
+        check_resumable(run_config(run_dir), config)
+    elif run_dir.exists():
+        raise FileExistsError(f"The run folder {run_dir} exists. Choose another --run-dir, or go on with --resume.")
+    check_backend(config)
     studies = read_run_data(config)
     print(*studies.notes, split_table(studies.table, studies.table["part"], studies.findings), sep="\n", flush=True)
-    training = Stream(
-        subset(studies.table, "train"),
-        studies.findings,
-        config.image_size,
-        config.batch_size,
-        config.augment,
-        config.seed,
-    )
-    validation = Stream(subset(studies.table, "validation"), studies.findings, config.image_size, config.batch_size)
+    rows = subset(studies.table, "train")
+    options = (config.image_size, config.batch_size)
+    training = Stream(rows, studies.findings, *options, config.augment, config.seed)
+    validation = Stream(subset(studies.table, "validation"), studies.findings, *options)
     check_validation(validation, studies.findings)
     check_fills_a_batch(training)
-    model = build_model(config, studies.findings)
-    print(cost_text(model))
-    model.classifier.bias.assign(log_odds(training.labels))
-    run_dir.mkdir(parents=True)
-    try:
-        config.save(run_dir / "config.json")
-        write_json(run_dir / "environment.json", environment(studies.table))
-        return fit(model, config, training, validation, run_dir)
-    except BaseException:
-        if not (run_dir / "best.keras").exists():
-            shutil.rmtree(run_dir)
-        raise
+    run_dir.mkdir(parents=True, exist_ok=resume)
+    with one_process(run_dir):
+        try:
+            surroundings = environment(studies.table)
+            if resume:
+                check_same_data(run_dir, surroundings["data"])
+            else:
+                write_json(run_dir / "environment.json", surroundings)
+            config.save(run_dir / "config.json")
+            return fit(config, training, validation, studies.findings, rows["image"], run_dir)
+        except BaseException:
+            if not resume and not checkpoints(run_dir / "checkpoints") and not (run_dir / "bad-batch.csv").exists():
+                shutil.rmtree(run_dir)
+            raise
+
+
+def check_backend(config: TrainConfig):
+    """Refuses what the backend cannot do."""
+    if config.steps_per_execution > 1 and keras.backend.backend() == "torch":
+        raise ValueError("PyTorch runs one step at a time: leave out --steps-per-execution.")
 
 
 def check_validation(stream: Stream, findings):
@@ -77,36 +94,47 @@ def check_validation(stream: Stream, findings):
         )
 
 
-def build_model(config: TrainConfig, findings) -> MAMSFNet:
-    """Builds the training model, which gives logits."""
-    keras.utils.set_random_seed(config.seed)
-    weights = None if config.weights == "none" else config.weights
-    return MAMSFNet(
-        efficientnetv2(config.backbone, config.cut, weights, config.image_size),
-        findings,
-        anchor=config.anchor,
-        fusion=config.fusion,
-        classifier_activation=None,
-    )
+def build_model(config: TrainConfig, findings, weights, precision="float32", activation=None) -> MAMSFNet:
+    """Builds the model of a run under a precision policy; without an activation it gives logits."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        return MAMSFNet(
+            efficientnetv2(config.backbone, config.cut, weights, config.image_size),
+            findings,
+            anchor=config.anchor,
+            fusion=config.fusion,
+            classifier_activation=activation,
+        )
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
-def log_odds(labels: np.ndarray) -> np.ndarray:
+def class_counts(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Counts positive and negative images of each finding, two arrays `(findings,)`; NaN labels count as neither."""
+    return (labels == 1).sum(axis=0), (labels == 0).sum(axis=0)
+
+
+def log_odds(positives, negatives) -> np.ndarray:
     """Returns the log-odds of each finding, float32 `(findings,)`, one image of each kind added.
 
     A classifier whose bias starts there spends no steps on learning the base rates (the prior of focal loss, arXiv
     1708.02002, section 4.1).
     """
-    positives = np.nansum(labels, axis=0) + 1
-    negatives = (~np.isnan(labels)).sum(axis=0) + 2 - positives
-    return np.log(positives / negatives).astype(np.float32)
+    return np.log((positives + 1) / (negatives + 1)).astype(np.float32)
+
+
+def anchor_updates(config: TrainConfig, steps_per_epoch: int) -> int:
+    """Counts the updates of the anchor in a run: one for each of the optimizer, the frozen epochs left out."""
+    return (config.epochs - config.freeze_epochs) * steps_per_epoch // config.accumulate
 
 
 def anchor_callback(config: TrainConfig, steps_per_epoch: int) -> SelectiveEMACallback:
     """Returns the callback that the decay options ask for; see `TrainConfig`."""
     decay, schedule = config.decay, config.decay_schedule
     if decay == "auto":
-        decay = max(0.0, 1 - 1 / (config.decay_window_epochs * steps_per_epoch))
-    updates = (config.epochs - config.freeze_epochs) * steps_per_epoch - config.decay_start
+        decay = max(0.0, 1 - config.accumulate / (config.decay_window_epochs * steps_per_epoch))
+    updates = anchor_updates(config, steps_per_epoch) - config.decay_start
     return SelectiveEMACallback(
         decay,
         warmup=schedule if schedule in WARMUPS else None,
@@ -115,38 +143,63 @@ def anchor_callback(config: TrainConfig, steps_per_epoch: int) -> SelectiveEMACa
     )
 
 
-def fit(model, config: TrainConfig, training: Stream, validation: Stream, run_dir) -> dict:
-    """Runs the phases and returns the summary of `train`."""
-    files = SaveModels(run_dir)
-    common = [StopOnBadLoss(), ValidationAUROC(validation, model.findings), files]
-    if config.anchor:
-        ema = anchor_callback(config, training.batches)
-        window = f" (about {config.decay_window_epochs:g} epochs)" if config.decay == "auto" else ""
-        print(
-            f"anchor: decay {ema.decay:.6g}{window}, {config.decay_schedule} schedule, from update {ema.start} of "
-            f"{training.batches * (config.epochs - config.freeze_epochs)}, {training.batches} an epoch"
-        )
+def fit(config: TrainConfig, training: Stream, validation: Stream, findings, images, run_dir) -> dict:
+    """Runs the phases that are not done yet and returns the summary of `train`."""
+    counts = class_counts(training.labels)
+    history, arrays = read_checkpoint(run_dir / "checkpoints")
+    keras.utils.set_random_seed(config.seed)
+    weights = None if config.weights == "none" or arrays else config.weights
+    model = build_model(config, findings, weights, config.precision)
+    print(cost_text(model))
+    if config.loss not in BALANCED:
+        model.classifier.bias.assign(log_odds(*counts))
+    files = RunFiles(
+        run_dir, lambda: build_model(config, findings, None, activation="sigmoid"), history, config.patience
+    )
+    common = [StopOnBadLoss(training, images, run_dir), ValidationAUROC(validation, findings), files]
+    ema = anchor_callback(config, training.batches) if config.anchor else None
+    if ema:
+        print(anchor_text(ema, config, training.batches))
+    if history:
+        print(f"going on after epoch {len(history)} of {config.epochs}")
+        files.write_history()
     print("The first step builds the graph; that can take a minute.", flush=True)
-    start = time.perf_counter()
+    start, done = time.perf_counter(), len(history)
     for phase in phases(config):
-        begin(model, phase, config, training.batches)
-        callbacks = [*common, keras.callbacks.CSVLogger(Path(run_dir) / "history.csv", append=phase.first > 0)]
-        if config.anchor and not phase.frozen:  # a frozen block is its own average
-            callbacks.insert(0, ema)
+        if phase.end < done:
+            continue
+        begin(model, phase, config, training.batches, counts)
+        if phase.first < done:
+            assign_state(model, arrays)
+        first = max(phase.first, done)
+        if first == phase.end or files.exhausted:
+            continue
+        callbacks = common if phase.frozen or not ema else [ema, *common]  # a frozen block is its own average
         with named_errors(training, validation):
             model.fit(
-                training_batches(training, phase.end * training.batches, phase.first * training.batches),
-                initial_epoch=phase.first,
+                training_batches(training, phase.end * training.batches, first * training.batches),
+                initial_epoch=first,
                 epochs=phase.end,
                 steps_per_epoch=training.batches,
                 callbacks=callbacks,
                 shuffle=False,  # the stream has shuffled
             )
     seconds = time.perf_counter() - start
-    images = training.batches * training.batch_size * config.epochs
+    files.write_model("last.keras", model)
     return {
-        "best_epoch": files.best_epoch,
-        "val_auroc": files.best,
+        "best_epoch": files.best["epoch"] + 1,
+        "val_auroc": files.best["val_auroc"],
+        "epochs": len(history),
         "seconds": seconds,
-        "images_per_second": images / seconds,
+        "images_per_second": training.batches * training.batch_size * (len(history) - done) / seconds,
     }
+
+
+def anchor_text(ema: SelectiveEMACallback, config: TrainConfig, steps_per_epoch: int) -> str:
+    """Says how slowly the anchor moves."""
+    window = f" (about {config.decay_window_epochs:g} epochs)" if config.decay == "auto" else ""
+    updates = anchor_updates(config, steps_per_epoch)
+    return (
+        f"anchor: decay {ema.decay:.6g}{window}, {config.decay_schedule} schedule, from update {ema.start} of "
+        f"{updates}, {updates / (config.epochs - config.freeze_epochs):g} an epoch"
+    )

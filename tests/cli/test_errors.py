@@ -1,6 +1,7 @@
 """Bad input through the command line: one `Error:` line, the right exit code, no traceback, nothing left behind."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -8,6 +9,9 @@ import pytest
 from click.testing import CliRunner
 from mamsf_keras.cli import main
 
+from mamsf_keras.config import DataConfig
+from mamsf_keras.data.folder import read_split
+from mamsf_keras.data.stream import Stream, subset
 from tests.conftest import BACKEND, rewrite_table
 
 TRAIN = ["train", "--weights", "none", "--backbone", "efficientnetv2-b0", "--image-size", "32", "--batch-size", "8"]
@@ -76,9 +80,19 @@ def test_truncated_image_is_named_and_no_run_is_left(small_nih, tmp_path, toy_tr
     check_fails(tmp_path, train, 1, path, "cannot be read as an image")
 
 
-def test_loss_that_is_not_finite(small_nih, tmp_path, toy_training):
-    train = [*TRAIN, "--data-dir", small_nih, "--run-dir", tmp_path / "run", "--learning-rate", "1e30", "--epochs", "9"]
-    check_fails(tmp_path, train, 1, "The loss became", "epoch")
+def test_loss_that_is_not_finite_names_its_images(small_nih, tmp_path, toy_training):
+    run = tmp_path / "run"
+    train = [*TRAIN, "--data-dir", small_nih, "--run-dir", run, "--learning-rate", "1e30", "--epochs", "9"]
+    result = CliRunner().invoke(main, [str(argument) for argument in train])
+    error = next(line for line in result.stderr.splitlines() if line.startswith("Error:"))
+    assert result.exit_code == 1
+    assert "learning rate" in error and "use a lower one" in error and str(run / "bad-batch.csv") in error
+    epoch, step = (int(number) for number in re.search(r"epoch (\d+), step (\d+)", error).groups())
+    studies = read_split(DataConfig(small_nih))
+    rows = subset(studies.table, "train")
+    stream = Stream(rows, studies.findings, 32, 8)
+    names = rows["image"][stream.rows((epoch - 1) * stream.batches + step - 1)].tolist()
+    assert (run / "bad-batch.csv").read_text().split() == ["image", *names]
 
 
 def test_outputs_that_the_last_step_made_infinite(small_nih, tmp_path, toy_training):

@@ -44,7 +44,9 @@ def test_phantoms_to_evaluation_and_export(tmp_path, toy_training):
     )
     assert "patient overlap: train/validation 0, train/test 0, validation/test 0" in text
     assert sorted(path.name for path in folder.iterdir()) == [
+        ".lock",
         "best.keras",
+        "checkpoints",
         "config.json",
         "environment.json",
         "history.csv",

@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -208,15 +209,28 @@ def test_equal_pixels_in_two_parts_are_reported(small_nih, tmp_path):
     assert "in more than one part: 1 (first: 00000001_000.png = 00000040_000.png)" in notes[-1]
 
 
-def test_disk_full_leaves_no_damaged_shard(small_nih, tmp_path, monkeypatch):
-    def full(path, pixels):
-        path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "save", full)
-    with pytest.raises(OSError, match="No space left"):
-        prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+def test_disk_full_leaves_no_damaged_shard(small_nih, tmp_path):
+    """A limit on the size of a file fails a write in its middle, as a full disk does."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list((tmp_path / "cache" / "shards").iterdir()) == []
+    prepare(DataConfig(small_nih), tmp_path / "undisturbed", image_size=12, workers=1)
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+    assert contents(tmp_path / "cache") == contents(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize("damage", [lambda shard: shard.unlink(), lambda shard: shard.write_bytes(b"short")])
+def test_lost_shard_is_made_again(small_nih, tmp_path, damage):
+    for cache in ("cache", "undisturbed"):
+        prepare(DataConfig(small_nih), tmp_path / cache, image_size=12, workers=1)
+    damage(tmp_path / "cache" / "shards" / "00000.npy")
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+    assert contents(tmp_path / "cache") == contents(tmp_path / "undisturbed")
 
 
 def test_too_small_a_disk_is_said_beforehand(small_nih, tmp_path, monkeypatch):

@@ -4,8 +4,9 @@ import pytest
 from PIL import Image
 
 from mamsf_keras.config import DataConfig
-from mamsf_keras.data.chestxray14 import read_boxes, read_studies, read_tables
+from mamsf_keras.data.chestxray14 import read_boxes, read_tables
 from mamsf_keras.data.folder import read_split
+from mamsf_keras.data.source import read_studies
 from mamsf_keras.data.splits import overlap, split
 from mamsf_keras.findings import FINDINGS, IMAGES, NO_FINDING, POSITIVES
 from tests.conftest import HEADER, rewrite_table, simple_rows, write_nih

@@ -49,12 +49,14 @@ def test_sizes_damage_and_copies_in_an_original_folder(small_nih):
     assert table(description, "Image sizes")["images"].to_dict() == {"16 x 16": len(images) - 2, "not known": 2}
     assert table(description, "Duplicates").loc["groups of equal images", "count"] == 1
     text = as_text(description)
-    assert f"images found: {len(images) - 1} of {len(images)}; with a damaged header: 1" in text
+    assert f"images found: {len(images) - 1} of {len(images)}; that cannot be read, by their header: 1" in text
     assert str(images[2]) in text and f"{images[0].name} = {images[1].name}" in text
 
 
 def test_a_cache_says_the_same(small_nih, tmp_path):
-    prepare(DataConfig(small_nih), tmp_path / "cache", 32, workers=1)
+    for path in sorted(small_nih.rglob("*.png"))[:5]:
+        path.unlink()
+    prepare(DataConfig(small_nih, allow_missing=True), tmp_path / "cache", 32, workers=1)
     original, cached = (describe(DataConfig(folder)) for folder in (small_nih, tmp_path / "cache"))
     for title, frame in original.tables.items():
         pd.testing.assert_frame_equal(frame, cached.tables[title], check_dtype=False)
@@ -76,6 +78,8 @@ def test_labels_of_ones_own_with_blanks(tmp_path):
 
 def test_page_is_whole_and_not_overwritten(small_nih, tmp_path):
     out = tmp_path / "page.html"
+    result = CliRunner().invoke(main, ["describe", "--data-dir", str(small_nih), "--out", str(tmp_path / "no" / "p")])
+    assert result.exit_code == 1 and "The folder of" in result.stderr and result.stdout == ""
     arguments = ["describe", "--data-dir", str(small_nih), "--out", str(out)]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
@@ -95,3 +99,11 @@ def test_disease_only_says_what_it_leaves_out(small_nih):
     assert left_out > 0 and counts["No Finding"] == 0
     whole = table(describe(DataConfig(small_nih)), "Images, patients")["all"]
     assert left_out == whole["No Finding"] and counts["images"] + left_out == whole["images"]
+
+
+def test_empty_files_are_damaged_and_no_copies(small_nih):
+    for path in sorted(small_nih.rglob("*.png"))[:30]:
+        path.write_bytes(b"")
+    description = describe(DataConfig(small_nih))
+    assert table(description, "Duplicates")["count"][["images compared", "groups of equal images"]].tolist() == [50, 0]
+    assert "that cannot be read, by their header: 30" in as_text(description)

@@ -62,6 +62,9 @@ def test_columns_by_name_and_equal_base_names(table):
         ("path,patient,X\n../a,1,1\n", {}, "leave the data folder"),
         ("path,patient,X,X\na,1,1,1\n", {"label_columns": ("X",)}, "X are there, or asked for, more than once"),
         ("path,patient,row\na,1,1\n", {}, "cannot be called row"),
+        ("path,patient,patient,X\na,1,1,1\n", {}, "patient are there, or asked for, more than once"),
+        ("path,patient,Age,Age,X\na,1,1,1,1\n", {}, "Age are there, or asked for, more than once"),
+        ("path,patient,Sex,Sex,X\na,1,M,M,1\n", {}, "Sex are there, or asked for, more than once"),
     ],
 )
 def test_tables_that_are_refused(table, text, options, words):

@@ -13,12 +13,12 @@ from click.testing import CliRunner
 from mamsf_keras.cli import main
 from PIL import Image
 
-from mamsf_keras.data.chestxray14 import read_studies
 from mamsf_keras.data.phantom import Study, draw, phantom_table, write_phantoms
 from mamsf_keras.data.phantom.dataset import MARKER
 from mamsf_keras.data.phantom.labels import label_sets
 from mamsf_keras.data.phantom.png import png
 from mamsf_keras.data.phantom.shapes import bounds, stripes
+from mamsf_keras.data.source import read_studies
 from mamsf_keras.findings import BOX_FINDINGS, FINDINGS, IMAGES, NO_FINDING, POSITIVES
 
 pytestmark = pytest.mark.no_keras

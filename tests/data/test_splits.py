@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from mamsf_keras.data.chestxray14 import read_tables
-from mamsf_keras.data.splits import official_split, overlap, random_patient_split, split, split_table
+from mamsf_keras.data.splits import official_split, overlap, random_patient_split, split, split_counts, split_table
 from mamsf_keras.data.tables import patient_key
-from mamsf_keras.findings import FINDINGS
+from mamsf_keras.findings import FINDINGS, NO_FINDING
 
 pytestmark = pytest.mark.no_keras
 
@@ -131,10 +131,20 @@ def test_random_patients_depend_neither_on_row_order_nor_on_how_ids_are_written(
     assert (random_patient_split(shuffled) == random_patient_split(table)[order]).all()
 
 
+def test_an_image_without_labels_is_not_counted_as_without_finding():
+    table = studies([(1, ["Mass"], ""), (2, [], ""), (3, [], "")]).astype({name: float for name in FINDINGS})
+    table.loc[2, list(FINDINGS)] = np.nan
+    part = np.array(["train", "validation", "test"], dtype=object)
+    assert split_counts(table, part)["all"][["images", NO_FINDING]].tolist() == [3, 1]
+
+
 def test_disease_only_leaves_out_what_has_no_finding():
     table = random_studies()
     part = split(table, protocol="disease-only")
     assert ((part == "") == (table[list(FINDINGS)].sum(axis=1) == 0)).all()
+    healthy = table[list(FINDINGS)].sum(axis=1).eq(0).astype("int8")
+    labelled = split(table.assign(**{NO_FINDING: healthy}), (*FINDINGS, NO_FINDING), protocol="disease-only")
+    assert ((labelled == "") == (healthy == 1)).all()
 
 
 def test_lists_of_ones_own(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 
 from mamsf_keras import MAMSFNet, SelectiveEMACallback
 from mamsf_keras.model.momentum_anchor import decay_at
-from mamsf_keras.training.checkpoint import load_state, save_state
+from mamsf_keras.training.checkpoint import assign_state, checkpoints, read_checkpoint, save_checkpoint
 from mamsf_keras.training.losses import CellwiseBCE
 from tests.conftest import toy_backbone
 
@@ -43,7 +43,7 @@ class KilledInTheSecondEpoch(keras.callbacks.Callback):
         self.path = path
 
     def on_epoch_end(self, epoch, logs=None):
-        save_state(self.model, self.path)
+        save_checkpoint(self.model, [{"epoch": epoch}], self.path)
 
     def on_train_batch_end(self, batch, logs=None):
         if self.path.exists() and batch == 7:
@@ -51,7 +51,7 @@ class KilledInTheSecondEpoch(keras.callbacks.Callback):
 
 
 def test_killed_in_the_middle_of_the_warmup_and_resumed(tmp_path):
-    path = tmp_path / "state.npz"
+    path = tmp_path / "checkpoints"
     command = [sys.executable, "-m", "tests.training.test_checkpoint", path]
     killed = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
@@ -59,7 +59,9 @@ def test_killed_in_the_middle_of_the_warmup_and_resumed(tmp_path):
     undisturbed = toy_model()
     fit(undisturbed, 0, 2)
     resumed = toy_model()
-    load_state(resumed, path)
+    history, arrays = read_checkpoint(path)
+    assert history == [{"epoch": 0}]
+    assign_state(resumed, arrays)
     clock = keras.ops.convert_to_numpy(resumed.anchor.clock)
     assert clock.tolist() == [0, 20] and float(resumed.anchor.armed) == 0
     assert float(decay_at(keras.ops.convert_to_tensor(resumed.anchor.policy), clock[1])) == pytest.approx(21 / 30)
@@ -69,13 +71,28 @@ def test_killed_in_the_middle_of_the_warmup_and_resumed(tmp_path):
 
 
 def test_state_of_another_model_is_refused(tmp_path):
-    save_state(toy_model(), tmp_path / "state.npz")
+    save_checkpoint(toy_model(), [{}], tmp_path)
     other = MAMSFNet(toy_backbone(), ("A",), fusion=False, classifier_activation=None)
     other.compile("adam", CellwiseBCE())
     other.optimizer.build(other.trainable_variables)
-    with pytest.raises(ValueError, match="state.npz is the state of another model"):
-        load_state(other, tmp_path / "state.npz")
-    assert [path.name for path in tmp_path.iterdir()] == ["state.npz"]
+    with pytest.raises(ValueError, match="state of another model"):
+        assign_state(other, read_checkpoint(tmp_path)[1])
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-0001.npz"]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-50], lambda data: b"", lambda data: data[:500] + b"x" + data[501:]]
+)
+def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, capsys, damage):
+    model = toy_model()
+    for epochs in (1, 2, 3):
+        save_checkpoint(model, [{"loss": 0.1}] * epochs, tmp_path)
+    newest, before = checkpoints(tmp_path)
+    assert (newest.name, before.name) == ("epoch-0003.npz", "epoch-0002.npz")
+    newest.write_bytes(damage(newest.read_bytes()))
+    history, arrays = read_checkpoint(tmp_path)
+    assert history == [{"loss": 0.1}] * 2 and len(arrays) == len(model.variables) + len(model.optimizer.variables)
+    assert f"{newest} is damaged and passed over" in capsys.readouterr().out
 
 
 if __name__ == "__main__":

@@ -1,0 +1,174 @@
+"""Runs that are killed, stopped or changed, and gone on with, through the command line."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import filelock
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from mamsf_keras.cli import main
+
+from mamsf_keras import load_model
+from mamsf_keras.training import train as training
+from tests.conftest import BACKEND, toy_backbone
+
+OPTIONS = "--image-size 32 --batch-size 8 --weights none --epochs 6 --freeze-epochs 1 --final-loss focal"
+OPTIONS += " --final-epochs 2"
+
+
+def arguments(data, run, *more):
+    return ["train", "--data-dir", str(data), "--run-dir", str(run), *OPTIONS.split(), *more]
+
+
+def invoke(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def succeeded(*words):
+    result = invoke(*words)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def same_files(one, two):
+    """The weights of both models, shadow included, and the history, bit for bit; on PyTorch the weights to 1e-6."""
+    assert (one / "history.csv").read_bytes() == (two / "history.csv").read_bytes()
+    for name in ("best.keras", "last.keras"):
+        for a, b in zip(load_model(one / name).get_weights(), load_model(two / name).get_weights(), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 if BACKEND == "torch" else 0)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("epoch", [0, 2, 3])
+def test_stopped_by_an_error_and_resumed(small_nih, tmp_path, toy_training, monkeypatch, epoch):
+    """In the frozen phase, at the end of the main one, and in the middle of it."""
+    succeeded(*arguments(small_nih, tmp_path / "undisturbed"))
+    run = tmp_path / "run"
+    write = training.RunFiles.on_epoch_end
+
+    def fail(self, number, logs=None):
+        write(self, number, logs)
+        if number == epoch:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.RunFiles, "on_epoch_end", fail)
+        assert invoke(*arguments(small_nih, run)).exit_code == 1
+    assert not (run / "last.keras").exists()
+    text = succeeded("train", "--run-dir", run, "--resume")
+    assert f"going on after epoch {epoch + 1} of 6" in text
+    same_files(tmp_path / "undisturbed", run)
+    text = succeeded("train", "--run-dir", run, "--resume")  # nothing is left to do
+    assert "of 6; 0 s" in text
+    same_files(tmp_path / "undisturbed", run)
+
+
+def test_early_stopping_ends_where_an_undisturbed_run_does(small_nih, tmp_path, toy_training):
+    more = ("--epochs", "9", "--patience", "2")
+    succeeded(*arguments(small_nih, tmp_path / "run", *more))
+    history = pd.read_csv(tmp_path / "run" / "history.csv")
+    best = int(history["val_auroc"].to_numpy().argmax())
+    assert len(history) == min(best + 3, 9)
+    last = (tmp_path / "run" / "last.keras").read_bytes()
+    succeeded("train", "--run-dir", tmp_path / "run", "--resume")
+    assert len(pd.read_csv(tmp_path / "run" / "history.csv")) == len(history)
+    assert len(last) == len((tmp_path / "run" / "last.keras").read_bytes())
+
+
+def test_another_configuration_or_other_data_are_refused(small_nih, tmp_path, toy_training):
+    run = tmp_path / "run"
+    succeeded(*arguments(small_nih, run, "--epochs", 4))
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    result = invoke("train", "--run-dir", run, "--resume", "--batch-size", 4, "--seed", 3)
+    assert result.exit_code == 1
+    assert "another configuration: batch_size was 8, now 4; seed was 0, now 3" in result.stderr
+    table = small_nih / "Data_Entry_2017.csv"
+    table.write_text(table.read_text().replace("No Finding", "Mass", 1))
+    result = invoke("train", "--run-dir", run, "--resume", "--cache-dir", tmp_path / "other")
+    assert result.exit_code == 1 and "cannot go on with other data" in result.stderr
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    result = invoke("train", "--run-dir", tmp_path / "none", "--resume")
+    assert result.exit_code == 1 and "is no run folder" in result.stderr
+    result = invoke("train", "--resume")
+    assert result.exit_code == 2 and "--resume needs --run-dir" in result.stderr
+
+
+def test_a_second_process_says_so(small_nih, tmp_path, toy_training):
+    run = tmp_path / "run"
+    succeeded(*arguments(small_nih, run, "--epochs", 4))
+    with filelock.FileLock(run / ".lock"):
+        result = invoke("train", "--run-dir", run, "--resume", "--epochs", 5)
+    assert result.exit_code == 1 and f"Another process is working on {run}" in result.stderr
+    result = invoke(*arguments(small_nih, run))
+    assert result.exit_code == 1 and "exists" in result.stderr and "--resume" in result.stderr
+
+
+def test_config_file_repeats_a_run(small_nih, tmp_path, toy_training):
+    succeeded(*arguments(small_nih, tmp_path / "one"))
+    succeeded("train", "--config", tmp_path / "one" / "config.json", "--run-dir", tmp_path / "two")
+    same_files(tmp_path / "one", tmp_path / "two")
+    succeeded("train", "--config", tmp_path / "one" / "config.json", "--run-dir", tmp_path / "three", "--seed", 1)
+    assert json.loads((tmp_path / "three" / "config.json").read_text())["seed"] == 1
+    result = invoke("train", "--config", tmp_path / "none.json", "--run-dir", tmp_path / "four")
+    assert result.exit_code == 1 and "none.json is no configuration" in result.stderr
+
+
+@pytest.mark.slow
+def test_killed_at_eight_random_moments_and_resumed(small_nih, tmp_path):
+    """SIGKILL, light augmentation and drop-path on: everything that is left equals an undisturbed run's."""
+
+    def run_process(run, *more):
+        command = [sys.executable, "-m", "tests.training.test_resume", *arguments(small_nih, run, *more)]
+        return subprocess.Popen(
+            [str(word) for word in command],
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    start = time.perf_counter()
+    undisturbed, run = tmp_path / "undisturbed", tmp_path / "run"
+    process = run_process(undisturbed, "--epochs", 30)
+    first_epoch = None
+    while process.poll() is None:
+        if first_epoch is None and (undisturbed / "history.csv").exists():
+            first_epoch = time.perf_counter() - start
+        time.sleep(0.05)
+    assert process.returncode == 0, process.communicate()
+    rest = time.perf_counter() - start - first_epoch
+    random.seed(0)
+    kills = 0
+    while kills < 8:
+        process = run_process(run, "--epochs", 30, *(["--resume"] if (run / "config.json").exists() else []))
+        time.sleep(first_epoch + random.uniform(-0.3, 1) * rest / 8)
+        kills += process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        output = process.communicate()[0]
+        assert process.returncode in (0, -signal.SIGKILL), output
+        if process.returncode == 0:
+            break
+    print(f"{BACKEND}: {kills} kills")
+    process = run_process(run, "--epochs", 30, "--resume")
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+    same_files(undisturbed, run)
+    assert pd.read_csv(run / "history.csv")["epoch"].tolist() == list(range(30))
+    assert kills >= 5
+
+
+if __name__ == "__main__":
+    training.efficientnetv2 = lambda name, cut, weights, image_size: toy_backbone(image_size)
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    main(sys.argv[1:])
