@@ -18,7 +18,7 @@ from mamsf_keras.cli import main
 
 from mamsf_keras import load_model
 from mamsf_keras.training import train as training
-from tests.conftest import BACKEND, toy_backbone
+from tests.conftest import BACKEND, simple_rows, toy_backbone, write_nih
 
 OPTIONS = "--image-size 32 --batch-size 8 --weights none --epochs 6 --freeze-epochs 1 --final-loss focal"
 OPTIONS += " --final-epochs 2"
@@ -50,10 +50,20 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("epoch", [0, 2, 3])
-def test_stopped_by_an_error_and_resumed(small_nih, tmp_path, toy_training, monkeypatch, epoch):
-    """In the frozen phase, at the end of the main one, and in the middle of it."""
-    succeeded(*arguments(small_nih, tmp_path / "undisturbed"))
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A folder with data and an undisturbed run on them."""
+    folder = tmp_path_factory.mktemp("resume")
+    write_nih(folder / "nih", simple_rows(), test_from=29)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "efficientnetv2", lambda name, cut, weights, image_size: toy_backbone(image_size))
+        succeeded(*arguments(folder / "nih", folder / "run"))
+    return folder
+
+
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_stopped_by_an_error_and_resumed(undisturbed, tmp_path, toy_training, monkeypatch, epoch):
+    """At the end of the frozen phase, and in the middle of the next."""
     run = tmp_path / "run"
     write = training.RunFiles.on_epoch_end
 
@@ -64,14 +74,15 @@ def test_stopped_by_an_error_and_resumed(small_nih, tmp_path, toy_training, monk
 
     with monkeypatch.context() as patch:
         patch.setattr(training.RunFiles, "on_epoch_end", fail)
-        assert invoke(*arguments(small_nih, run)).exit_code == 1
+        assert invoke(*arguments(undisturbed / "nih", run)).exit_code == 1
     assert not (run / "last.keras").exists()
     text = succeeded("train", "--run-dir", run, "--resume")
     assert f"going on after epoch {epoch + 1} of 6" in text
-    same_files(tmp_path / "undisturbed", run)
-    text = succeeded("train", "--run-dir", run, "--resume")  # nothing is left to do
-    assert "of 6; 0 s" in text
-    same_files(tmp_path / "undisturbed", run)
+    same_files(undisturbed / "run", run)
+    if epoch == 3:
+        text = succeeded("train", "--run-dir", run, "--resume")  # nothing is left to do
+        assert "of 6; 0 s" in text
+        same_files(undisturbed / "run", run)
 
 
 def test_early_stopping_ends_where_an_undisturbed_run_does(small_nih, tmp_path, toy_training):
@@ -88,7 +99,7 @@ def test_early_stopping_ends_where_an_undisturbed_run_does(small_nih, tmp_path, 
 
 def test_another_configuration_or_other_data_are_refused(small_nih, tmp_path, toy_training):
     run = tmp_path / "run"
-    succeeded(*arguments(small_nih, run, "--epochs", 4))
+    succeeded(*arguments(small_nih, run, "--epochs", 2, "--freeze-epochs", 0, "--final-epochs", 1))
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     result = invoke("train", "--run-dir", run, "--resume", "--batch-size", 4, "--seed", 3)
     assert result.exit_code == 1
@@ -106,19 +117,20 @@ def test_another_configuration_or_other_data_are_refused(small_nih, tmp_path, to
 
 def test_a_second_process_says_so(small_nih, tmp_path, toy_training):
     run = tmp_path / "run"
-    succeeded(*arguments(small_nih, run, "--epochs", 4))
+    succeeded(*arguments(small_nih, run, "--epochs", 2, "--freeze-epochs", 0, "--final-epochs", 1))
     with filelock.FileLock(run / ".lock"):
-        result = invoke("train", "--run-dir", run, "--resume", "--epochs", 5)
+        result = invoke("train", "--run-dir", run, "--resume", "--epochs", 3)
     assert result.exit_code == 1 and f"Another process is working on {run}" in result.stderr
     result = invoke(*arguments(small_nih, run))
     assert result.exit_code == 1 and "exists" in result.stderr and "--resume" in result.stderr
 
 
-def test_config_file_repeats_a_run(small_nih, tmp_path, toy_training):
-    succeeded(*arguments(small_nih, tmp_path / "one"))
-    succeeded("train", "--config", tmp_path / "one" / "config.json", "--run-dir", tmp_path / "two")
-    same_files(tmp_path / "one", tmp_path / "two")
-    succeeded("train", "--config", tmp_path / "one" / "config.json", "--run-dir", tmp_path / "three", "--seed", 1)
+def test_config_file_repeats_a_run(undisturbed, tmp_path, toy_training):
+    config = undisturbed / "run" / "config.json"
+    succeeded("train", "--config", config, "--run-dir", tmp_path / "two")
+    same_files(undisturbed / "run", tmp_path / "two")
+    more = ("--seed", 1, "--epochs", 2, "--freeze-epochs", 0, "--final-epochs", 1)
+    succeeded("train", "--config", config, "--run-dir", tmp_path / "three", *more)
     assert json.loads((tmp_path / "three" / "config.json").read_text())["seed"] == 1
     result = invoke("train", "--config", tmp_path / "none.json", "--run-dir", tmp_path / "four")
     assert result.exit_code == 1 and "none.json is no configuration" in result.stderr
