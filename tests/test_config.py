@@ -29,6 +29,14 @@ def test_round_trip(tmp_path):
         ({"decay": "fast"}, "`decay` must be auto or in"),
         ({"learning_rate": float("nan")}, "`learning_rate` must be finite and above 0"),
         ({"weight_decay": float("inf")}, "`weight_decay` must be finite"),
+        ({"warmup": 1}, r"`warmup` must be in \[0, 1\)"),
+        ({"loss": "hinge"}, "`loss` must be one of bce"),
+        ({"precision": "float16"}, "`precision` must be one of float32, mixed_bfloat16"),
+        ({"final_loss": "hinge", "final_epochs": 1}, "`final_loss` must be one of bce"),
+        ({"final_loss": "focal"}, "`final_loss` must come with `final_epochs`"),
+        ({"final_epochs": 10}, "`final_epochs` must be 0 to 9"),
+        ({"accumulate": 0}, "`accumulate` must be a whole number of at least 1"),
+        ({"deterministic": True, "augment": "strong"}, "whose draws cannot be repeated"),
     ],
 )
 def test_bad_values(values, message):

@@ -18,7 +18,7 @@ from mamsf_keras.model.cost import cost_text
 from mamsf_keras.model.mamsf import MAMSFNet
 from mamsf_keras.training.callbacks import RunFiles, StopOnBadLoss, ValidationAUROC
 from mamsf_keras.training.checkpoint import assign_state, checkpoints, read_checkpoint
-from mamsf_keras.training.environment import environment
+from mamsf_keras.training.environment import environment, make_deterministic
 from mamsf_keras.training.losses import BALANCED
 from mamsf_keras.training.phases import begin, phases
 from mamsf_keras.training.resume import check_resumable, check_same_data
@@ -55,6 +55,8 @@ def train(config: TrainConfig, run_dir, resume: bool = False) -> dict:
     elif run_dir.exists():
         raise FileExistsError(f"The run folder {run_dir} exists. Choose another --run-dir, or go on with --resume.")
     check_backend(config)
+    if config.deterministic:
+        make_deterministic()
     studies = read_run_data(config)
     print(*studies.notes, split_table(studies.table, studies.table["part"], studies.findings), sep="\n", flush=True)
     rows = subset(studies.table, "train")

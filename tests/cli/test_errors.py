@@ -41,7 +41,12 @@ def check_fails(tmp_path, arguments, code, *words):
         ("--learning-rate", "0", ["x>0"]),
         ("--learning-rate", "nan", ["finite"]),
         ("--backend", "theano", ["tensorflow", "jax", "torch"]),
-        ("--preset", "none", ["demo"]),
+        ("--preset", "none", ["demo", "paper", "server"]),
+        ("--loss", "hinge", ["bce", "focal", "ldam"]),
+        ("--final-loss", "focal", ["final_epochs"]),
+        ("--precision", "float8", ["mixed_float16"]),
+        ("--accumulate", "0", ["x>=1"]),
+        ("--warmup", "1", ["0<=x<1"]),
     ],
 )
 def test_bad_option_values_exit_2(tmp_path, option, value, words):

@@ -152,7 +152,7 @@ def test_killed_at_eight_random_moments_and_resumed(small_nih, tmp_path):
 
     start = time.perf_counter()
     undisturbed, run = tmp_path / "undisturbed", tmp_path / "run"
-    process = run_process(undisturbed, "--epochs", 30)
+    process = run_process(undisturbed, "--epochs", 30, "--deterministic")
     first_epoch = None
     while process.poll() is None:
         if first_epoch is None and (undisturbed / "history.csv").exists():
@@ -163,7 +163,9 @@ def test_killed_at_eight_random_moments_and_resumed(small_nih, tmp_path):
     random.seed(0)
     kills = 0
     while kills < 8:
-        process = run_process(run, "--epochs", 30, *(["--resume"] if (run / "config.json").exists() else []))
+        process = run_process(
+            run, "--epochs", 30, "--deterministic", *(["--resume"] if (run / "config.json").exists() else [])
+        )
         time.sleep(first_epoch + random.uniform(-0.3, 1) * rest / 8)
         kills += process.poll() is None
         process.send_signal(signal.SIGKILL)
