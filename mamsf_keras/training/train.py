@@ -29,7 +29,8 @@ def train(config: TrainConfig, run_dir, resume: bool = False) -> dict:
     """Trains a MAMSFNet and writes only under `run_dir`, and the cache of the images; see `read_run_data`.
 
     It writes `config.json`, `environment.json`, `history.csv`, `best.keras` (best validation AUROC), `last.keras` and
-    the last two `checkpoints`. A run that fails before its first step leaves no folder behind.
+    the last two `checkpoints`. A run that fails in its first epoch leaves no folder behind, unless by a loss
+    that is not finite.
 
     A run that was stopped, by whatever, is resumed at its last finished epoch and ends as if nobody had disturbed it.
 
@@ -75,9 +76,12 @@ def train(config: TrainConfig, run_dir, resume: bool = False) -> dict:
                 write_json(run_dir / "environment.json", surroundings)
             config.save(run_dir / "config.json")
             return fit(config, training, validation, studies.findings, rows["image"], run_dir)
-        except BaseException:
-            if not resume and not checkpoints(run_dir / "checkpoints") and not (run_dir / "bad-batch.csv").exists():
+        except BaseException as error:
+            begun = resume or checkpoints(run_dir / "checkpoints") or (run_dir / "bad-batch.csv").exists()
+            if not begun:
                 shutil.rmtree(run_dir)
+            elif isinstance(error, KeyboardInterrupt):
+                print(f"\nstopped; to go on: mamsf-keras train --run-dir {run_dir} --resume", flush=True)
             raise
 
 
