@@ -14,6 +14,7 @@ from mamsf_keras.evaluation.metrics import mean_over_findings, per_finding
 from mamsf_keras.evaluation.predictions import predict
 from mamsf_keras.files import whole_file
 from mamsf_keras.training.checkpoint import save_checkpoint
+from mamsf_keras.training.history import write_history
 
 
 class StopOnBadLoss(keras.callbacks.Callback):
@@ -87,7 +88,7 @@ class ValidationAUROC(keras.callbacks.Callback):
 
 
 class RunFiles(keras.callbacks.Callback):
-    """Writes what a run leaves after each epoch: `best.keras` at a new best, a checkpoint, `history.csv`.
+    """Writes what a run leaves after each epoch: `best.keras` at a new best, a checkpoint, the history.
 
     A `.keras` file holds a twin of the model in float32 with sigmoid output and a disarmed shadow, without the
     optimizer.
@@ -122,13 +123,8 @@ class RunFiles(keras.callbacks.Callback):
         if self.best["epoch"] == epoch:
             self.write_model("best.keras", self.model)
         save_checkpoint(self.model, self.history, self.run_dir / "checkpoints")
-        self.write_history()
+        write_history(self.history, self.run_dir)
         self.model.stop_training = self.exhausted
-
-    def write_history(self):
-        """Writes `history.csv`."""
-        with whole_file(self.run_dir / "history.csv") as temporary:
-            pd.DataFrame(self.history).to_csv(temporary, index=False, lineterminator="\n")
 
     def write_model(self, name, model):
         """Writes a model for use."""

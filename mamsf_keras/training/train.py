@@ -19,6 +19,7 @@ from mamsf_keras.model.mamsf import MAMSFNet
 from mamsf_keras.training.callbacks import RunFiles, StopOnBadLoss, ValidationAUROC
 from mamsf_keras.training.checkpoint import assign_state, checkpoints, read_checkpoint
 from mamsf_keras.training.environment import environment, make_deterministic
+from mamsf_keras.training.history import write_history
 from mamsf_keras.training.losses import BALANCED
 from mamsf_keras.training.phases import begin, phases
 from mamsf_keras.training.resume import check_resumable, check_same_data
@@ -28,9 +29,9 @@ from mamsf_keras.training.selective_ema import WARMUPS, SelectiveEMACallback
 def train(config: TrainConfig, run_dir, resume: bool = False) -> dict:
     """Trains a MAMSFNet and writes only under `run_dir`, and the cache of the images; see `read_run_data`.
 
-    It writes `config.json`, `environment.json`, `history.csv`, `best.keras` (best validation AUROC), `last.keras` and
-    the last two `checkpoints`. A run that fails in its first epoch leaves no folder behind, unless by a loss
-    that is not finite.
+    It writes `config.json`, `environment.json`, `history.csv`, `history.png`, `best.keras` (best validation AUROC),
+    `last.keras` and the last two `checkpoints`. A run that fails in its first epoch leaves no folder behind, unless by a
+    loss that is not finite.
 
     A run that was stopped, by whatever, is resumed at its last finished epoch and ends as if nobody had disturbed it.
 
@@ -168,7 +169,7 @@ def fit(config: TrainConfig, training: Stream, validation: Stream, findings, ima
         print(anchor_text(ema, config, training.batches))
     if history:
         print(f"going on after epoch {len(history)} of {config.epochs}")
-        files.write_history()
+        write_history(history, run_dir)
     print("The first step builds the graph; that can take a minute.", flush=True)
     start, done = time.perf_counter(), len(history)
     for phase in phases(config):

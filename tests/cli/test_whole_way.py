@@ -50,6 +50,7 @@ def test_phantoms_to_evaluation_and_export(tmp_path, toy_training):
         "config.json",
         "environment.json",
         "history.csv",
+        "history.png",
         "last.keras",
     ]
     history = pd.read_csv(folder / "history.csv")

@@ -40,7 +40,8 @@ def succeeded(*words):
 
 def same_files(one, two):
     """The weights of both models, shadow included, and the history, bit for bit; on PyTorch the weights to 1e-6."""
-    assert (one / "history.csv").read_bytes() == (two / "history.csv").read_bytes()
+    for name in ("history.csv", "history.png"):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
     for name in ("best.keras", "last.keras"):
         for a, b in zip(load_model(one / name).get_weights(), load_model(two / name).get_weights(), strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 if BACKEND == "torch" else 0)
