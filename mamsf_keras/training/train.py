@@ -30,8 +30,8 @@ def train(config: TrainConfig, run_dir, resume: bool = False) -> dict:
     """Trains a MAMSFNet and writes only under `run_dir`, and the cache of the images; see `read_run_data`.
 
     It writes `config.json`, `environment.json`, `history.csv`, `history.png`, `best.keras` (best validation AUROC),
-    `last.keras` and the last two `checkpoints`. A run that fails in its first epoch leaves no folder behind, unless by a
-    loss that is not finite.
+    `last.keras` and the last two `checkpoints`. A run that fails in its first epoch leaves no folder behind, unless
+    by a loss that is not finite.
 
     A run that was stopped, by whatever, is resumed at its last finished epoch and ends as if nobody had disturbed it.
 
