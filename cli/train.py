@@ -76,7 +76,7 @@ def option(flag, **kwargs):
 @option("--fusion/--no-fusion", help="The multi-scale fusion.")
 @option("--jit", type=click.Choice(CHOICES["jit"]), help="XLA: auto is on for JAX, and for TensorFlow on a GPU.")
 @option("--seed", type=click.IntRange(0), help="Of weights, order and augmentation.")
-@option("--deterministic/--no-deterministic", help="The same bits each time, at some cost in speed.")
+@option("--deterministic/--no-deterministic", help="Ask the backend for deterministic operations.")
 @backend_option
 def command(run_dir, resume, config_file, preset, **options):
     """Train a model on a folder in the NIH layout.

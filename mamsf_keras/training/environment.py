@@ -45,7 +45,7 @@ def devices() -> list[str]:
 
 
 def make_deterministic():
-    """Has the backend give the same bits for the same operation, before its first one. JAX on a CPU always does."""
+    """Asks the backend for deterministic operations, before its first one. JAX on a CPU has no others."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
