@@ -32,7 +32,7 @@ class LazyGroup(click.Group):
             raise click.ClickException(text) from error
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, commands=dict.fromkeys(COMMANDS), context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mamsf-keras")
 @click.option("--traceback", is_flag=True, help="Show the whole Python traceback of an error.")
 def main(traceback):

@@ -17,7 +17,7 @@ def use_backend(name: str | None):
     if name not in BACKENDS:
         raise click.UsageError(f"The backend must be one of {', '.join(BACKENDS)}. Received: {name}.")
     if importlib.util.find_spec(name) is None:
-        raise click.ClickException(f"The backend {name} is not installed: pip install 'mamsf-keras[{name}]'.")
+        raise click.ClickException(f"The backend {name} is not installed: pip install {name}.")
     if "keras" in sys.modules and (loaded := sys.modules["keras"].backend.backend()) != name:
         raise click.ClickException(f"Keras runs on {loaded} already; {name} needs a new process.")
     os.environ["KERAS_BACKEND"] = name

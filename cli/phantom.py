@@ -1,7 +1,5 @@
 """`mamsf-keras phantom`."""
 
-import sys
-
 import click
 
 
@@ -29,9 +27,11 @@ def command(out, images, **options):
     Example:
       mamsf-keras phantom --out phantoms --images 2600 --tail 3
     """
+    from tqdm import tqdm
+
     from mamsf_keras.data.phantom import write_phantoms
 
-    with click.progressbar(length=images, label="Drawing", file=sys.stderr) as bar:
+    with tqdm(total=images, desc="drawing", unit=" images", delay=1) as bar:
         table = write_phantoms(out, images, **options, progress=bar.update)
     click.echo(
         f"phantoms, not medical data: {out}\n"

@@ -1,5 +1,7 @@
 """`mamsf-keras prepare`."""
 
+import shlex
+
 import click
 from mamsf_keras.cli.data_options import allow_missing_option, config_of, data_options
 
@@ -33,7 +35,8 @@ def command(cache_dir, image_size, workers, allow_rejected, **options):
     meta = prepare(config_of(DataConfig, **options), cache_dir, image_size, workers, allow_rejected)
     for note in meta["notes"]:
         click.echo(note)
+    protocol = " --protocol random-patient" if options["labels_csv"] else ""  # without official lists
     click.echo(
         f"{meta['images']} images, {meta['rejected']} rejected, {meta['images'] * image_size**2 / 2**20:.0f} MiB: "
-        f"{cache_dir}\nnext: mamsf-keras train --data-dir {cache_dir} --image-size {image_size}"
+        f"{cache_dir}\nnext: mamsf-keras train --data-dir {shlex.quote(cache_dir)} --image-size {image_size}{protocol}"
     )

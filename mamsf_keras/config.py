@@ -235,11 +235,14 @@ class TrainConfig(DataConfig):
         """Reads what `save` wrote.
 
         Raises:
-            ValueError: if the file is no configuration.
+            FileNotFoundError: if the file is missing.
+            ValueError: if it is no configuration.
         """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"The configuration {path} does not exist: a run's is its config.json.")
         try:
             return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
-        except (TypeError, ValueError, OSError) as error:
+        except (TypeError, ValueError) as error:
             raise ValueError(f"{path} is no configuration of a run: {error}") from error
 
 
@@ -250,8 +253,10 @@ def run_config(run_dir) -> TrainConfig:
         FileNotFoundError: if the folder is missing or no run folder.
     """
     path = Path(run_dir) / "config.json"
+    if not Path(run_dir).is_dir():
+        raise FileNotFoundError(f"The run folder {run_dir} does not exist: --run-dir names what `train` wrote.")
     if not path.is_file():
-        raise FileNotFoundError(f"{run_dir} is no run folder: it has no config.json.")
+        raise FileNotFoundError(f"{run_dir} is no run folder, as `train` writes: it has no config.json.")
     return TrainConfig.load(path)
 
 

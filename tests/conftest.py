@@ -65,7 +65,7 @@ def toy_backbone(size=32, dropout=0.1):
 def toy_training(monkeypatch):
     """Lets `train` build the toy in place of an EfficientNetV2."""
     monkeypatch.setattr(
-        "mamsf_keras.training.train.efficientnetv2", lambda name, cut, weights, image_size: toy_backbone(image_size)
+        "mamsf_keras.training.build.efficientnetv2", lambda name, cut, weights, image_size: toy_backbone(image_size)
     )
 
 

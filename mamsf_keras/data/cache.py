@@ -90,6 +90,15 @@ def read_index(cache_dir, findings) -> pd.DataFrame:
     return table
 
 
+def check_size(cache_dir, size: int, image_size: int):
+    """Refuses a cache whose images have another size than is asked for."""
+    if size != image_size:
+        raise ValueError(
+            f"The cache {cache_dir} has images of {size} pixels, not {image_size}: use --image-size {size}, or prepare "
+            "another."
+        )
+
+
 def open_shard(path, image_size: int) -> np.ndarray:
     """Maps a shard into memory: uint8 `(images, size, size)`, read only.
 
@@ -97,11 +106,7 @@ def open_shard(path, image_size: int) -> np.ndarray:
         ValueError: if its images have another size.
     """
     pixels = np.load(path, mmap_mode="r")
-    if pixels.shape[1:] != (image_size, image_size):
-        raise ValueError(
-            f"The cache of {path} has images of {pixels.shape[1]} pixels, not {image_size}: use --image-size "
-            f"{pixels.shape[1]}, or prepare another."
-        )
+    check_size(Path(path).parents[1], pixels.shape[1], image_size)
     return pixels.view(np.ndarray)  # a plain array is much quicker to index than a memory map
 
 

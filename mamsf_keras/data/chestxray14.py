@@ -32,7 +32,10 @@ def read_tables(data_dir) -> Studies:
     data_dir = existing_folder(data_dir)
     path = next((data_dir / name for name in TABLES if (data_dir / name).is_file()), None)
     if path is None:
-        raise FileNotFoundError(f"{data_dir} has no table {TABLES[1]} (or {TABLES[0]}).")
+        raise FileNotFoundError(
+            f"{data_dir} has no table {TABLES[1]} (or {TABLES[0]}): --data-dir names the folder that has it, or "
+            "--labels-csv another table."
+        )
     raw = read_csv(path, required=("Image Index", "Finding Labels", "Patient ID"))
     table = pd.DataFrame(
         {

@@ -139,7 +139,7 @@ def people(table) -> pd.DataFrame:
         return counts
 
     levels = {name: sorted(table[name].fillna("").replace("", "blank").unique()) for name in ("sex", "view")}
-    return _by_part(table, summary).round(1)
+    return _by_part(table, summary).round(1).dropna(how="all")
 
 
 def _by_part(table, summary) -> pd.DataFrame:

@@ -79,7 +79,7 @@ def _named(path):
     try:
         import pydicom
     except ImportError:
-        raise ImportError(f"{path} is DICOM: reading it needs `pip install 'mamsf-keras[dicom]'`.") from None
+        raise ImportError(f"{path} is DICOM: reading it needs `pip install pydicom python-gdcm`.") from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

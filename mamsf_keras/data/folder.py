@@ -3,7 +3,7 @@
 import dataclasses
 
 from mamsf_keras.config import DataConfig, TrainConfig
-from mamsf_keras.data.cache import default_cache_dir, is_cache, is_finished, read_cache, read_meta
+from mamsf_keras.data.cache import check_size, default_cache_dir, is_cache, is_finished, read_cache, read_meta
 from mamsf_keras.data.prepare import prepare
 from mamsf_keras.data.source import find_images, read_tables
 from mamsf_keras.data.splits import split
@@ -34,6 +34,8 @@ def read_split(data: DataConfig) -> Studies:
 
 def read_run_data(config: TrainConfig) -> Studies:
     """Reads the data of a run by way of a cache, which it makes or finds, unless `config.cache` is off."""
+    if is_cache(config.data_dir):
+        check_size(config.data_dir, read_meta(config.data_dir)["image_size"], config.image_size)
     if not config.cache or is_cache(config.data_dir):
         return read_split(config)
     tables = read_tables(config)

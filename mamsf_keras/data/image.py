@@ -9,7 +9,7 @@ The rules, by what the file holds:
 | 16-bit grey | v * 255 / (2^b - 1), b the smallest of 8, 10, 12, 14, 16 whose range holds the image's maximum |
 | RGB, palette, CMYK, YCbCr | ITU-R 601 luma, (299 R + 587 G + 114 B) / 1000 |
 | with alpha | the same; alpha is ignored |
-| DICOM | the rules of `dicom.py`; needs the extra `mamsf-keras[dicom]` |
+| DICOM | the rules of `dicom.py`; needs pydicom |
 | 16-bit colour, floating point, negative or above 16 bit | refused, the depth named |
 
 An orientation tag is ignored. Resizing is antialiased (a triangle filter as wide as the reduction) and does not keep

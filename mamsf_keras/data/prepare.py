@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+import shlex
 import shutil
 from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
 
-from mamsf_keras.config import DataConfig, write_json
+from mamsf_keras.config import LABEL_OPTIONS, DataConfig, write_json
 from mamsf_keras.data.cache import FORMAT, is_cache, is_finished, read_index, read_meta
 from mamsf_keras.data.processes import in_processes
 from mamsf_keras.data.shard import PIXEL_COLUMNS, is_done, make_shard, record_path
@@ -64,7 +65,27 @@ def prepare(data: DataConfig, cache_dir, image_size=224, workers=None, allow_rej
         (cache_dir / "meta.json").unlink(missing_ok=True)
         _work(tasks, workers)
         sources = {file.name: _checksum(file) for file in source_files(data)}
-        return _finish(cache_dir, tables, found.table["image"], {**plan, "sources": sources}, allow_rejected)
+        meta = _finish(cache_dir, tables, found.table["image"], {**plan, "sources": sources}, allow_rejected)
+    if meta is None:
+        rejected = pd.read_csv(cache_dir / "rejected.csv")
+        raise ValueError(
+            f"{len(rejected)} of {len(found.table)} images cannot be read (first: {rejected['error'][0]}); {cache_dir}/"
+            "rejected.csv has them all. Mend them and run again, or leave them out, which every command then does: "
+            f"{_command(data, cache_dir, image_size, len(rejected))}"
+        )
+    return meta
+
+
+def _command(data, cache_dir, image_size, allow_rejected) -> str:
+    """Writes the command line of a call of `prepare`."""
+    options = {name: getattr(data, name) for name in ("data_dir", "labels_csv")}
+    options |= {name: value for name, default in LABEL_OPTIONS.items() if (value := getattr(data, name)) != default}
+    options |= {"cache_dir": cache_dir, "image_size": image_size, "allow_rejected": allow_rejected}
+    words = ["mamsf-keras", "prepare", *(["--allow-missing"] if data.allow_missing else [])]
+    for name, value in options.items():
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", ",".join(value) if isinstance(value, tuple) else str(value)]
+    return shlex.join(words)
 
 
 def _plan(found, image_size) -> dict:
@@ -134,8 +155,8 @@ def _work(tasks, workers):
         in_processes(make_shard, todo, workers, done=bar.update)
 
 
-def _finish(cache_dir, tables, images, plan, allow_rejected) -> dict:
-    """Writes the index, the rejected images and `meta.json`."""
+def _finish(cache_dir, tables, images, plan, allow_rejected) -> dict | None:
+    """Writes the index, the rejected images and, unless these are too many, `meta.json`."""
     shards = sorted((cache_dir / "shards").glob("*.npy"))
     records = pd.concat([pd.read_csv(record_path(shard), dtype=str) for shard in shards], ignore_index=True)
     places = records.index.to_numpy()
@@ -152,11 +173,7 @@ def _finish(cache_dir, tables, images, plan, allow_rejected) -> dict:
     if len(rejected):
         _write_csv(cache_dir / "rejected.csv", rejected[["image", "error"]])
     if len(rejected) > allow_rejected:
-        raise ValueError(
-            f"{len(rejected)} of {len(images)} images cannot be read (first: {rejected['error'].iloc[0]}); "
-            f"{cache_dir}/rejected.csv has them all. Mend them and run again, or leave them out with "
-            f"`mamsf-keras prepare ... --cache-dir {cache_dir} --allow-rejected {len(rejected)}`."
-        )
+        return None
     checksums = {shard.name: _checksum(shard) for shard in shards}
     notes = [*tables.notes, *(f"{count} {text}" for text, count in kept["note"].value_counts().items())]
     meta = {**plan, "images": len(kept), "rejected": len(rejected), "notes": notes, "shards": checksums}

@@ -2,9 +2,10 @@
 
 import os
 import signal
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 
 
 def in_processes(function, tasks, workers=None, start=None, done=None) -> list:
@@ -51,5 +52,12 @@ def _gather(results, done):
 
 def _start(start):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if start:
         start()
+
+
+def _end_with_parent():
+    """Ends this process when its parent is gone, even a killed one, whose workers would wait for tasks for good."""
+    parent_process().join()
+    os._exit(1)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from mamsf_keras.config import DataConfig
 from mamsf_keras.data import chestxray14, labels_csv
-from mamsf_keras.data.tables import Studies, keep_found
+from mamsf_keras.data.tables import Studies, existing_folder, keep_found
 
 
 def read_studies(data_dir, allow_missing: bool = False) -> Studies:
@@ -37,6 +37,7 @@ def read_tables(data: DataConfig) -> Studies:
     """
     if data.labels_csv is None:
         return chestxray14.read_tables(data.data_dir)
+    existing_folder(data.data_dir)
     return labels_csv.read_labels_csv(
         data.labels_csv, data.label_columns, data.image_column, data.patient_column, data.blank, data.uncertain
     )

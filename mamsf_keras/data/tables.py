@@ -40,8 +40,11 @@ def read_csv(path, required) -> pd.DataFrame:
         A frame of strings, one row a record.
 
     Raises:
+        FileNotFoundError: names the file.
         ValueError: names the file and the line whose number of fields is not the header's, or the missing columns.
     """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"The table {path} does not exist.")
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)

@@ -43,8 +43,9 @@ def export_run(
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(f"Export needs Keras on TensorFlow. Received: {keras.backend.backend()}.")
+    config = run_config(run_dir)
     model = load_model(Path(run_dir) / "best.keras")
-    stream, _ = evaluation_stream(model, run_config(run_dir), data_dir, "validation", allow_missing)
+    stream, _ = evaluation_stream(model, config, data_dir, "validation", allow_missing)
     rows = range(min(PARITY_IMAGES, len(stream.paths)))
     images = np.stack([stream.read(row) for row in rows])[..., None].astype(np.float32)
     return export_model(model, images, out, formats)

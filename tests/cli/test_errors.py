@@ -11,6 +11,7 @@ from mamsf_keras.cli import main
 
 from mamsf_keras.config import DataConfig
 from mamsf_keras.data.folder import read_split
+from mamsf_keras.data.prepare import prepare
 from mamsf_keras.data.stream import Stream, subset
 from tests.conftest import BACKEND, rewrite_table
 
@@ -57,7 +58,34 @@ def test_missing_folder_and_tables(tmp_path):
     run = tmp_path / "run"
     check_fails(tmp_path, [*TRAIN, "--data-dir", tmp_path / "none", "--run-dir", run], 1, "none does not exist")
     check_fails(tmp_path, [*TRAIN, "--data-dir", tmp_path, "--run-dir", run], 1, "has no table Data_Entry_2017.csv")
+    check_fails(tmp_path, ["describe", "--data-dir", tmp_path], 1, "--labels-csv")
     check_fails(tmp_path, ["evaluate", "--run-dir", tmp_path], 1, "is no run folder")
+    for command in ("evaluate", "export"):
+        check_fails(tmp_path, [command, "--run-dir", tmp_path / "none"], 1, "none does not exist", "--run-dir")
+    check_fails(tmp_path, ["train", "--run-dir", tmp_path / "none", "--resume"], 1, "none does not exist", "--run-dir")
+    check_fails(tmp_path, ["train", "--config", tmp_path / "none.json"], 1, "none.json does not exist", "config.json")
+
+
+def test_files_that_an_option_names(small_nih, tmp_path):
+    describe = ["describe", "--data-dir", small_nih]
+    check_fails(tmp_path, [*describe, "--protocol", "file:none.csv"], 1, "none.csv does not exist")
+    check_fails(tmp_path, [*describe, "--labels-csv", "none.csv"], 1, "none.csv does not exist")
+
+
+def test_misspelt_command(tmp_path):
+    check_fails(tmp_path, ["trian"], 2, "trian", "train")
+
+
+def test_what_cannot_work_is_said_before_the_long_work(small_nih, tmp_path):
+    weights = [*TRAIN, "--data-dir", small_nih, "--weights", tmp_path / "none.h5"]
+    cache = [*TRAIN, "--data-dir", tmp_path / "cache", "--image-size", "64", "--run-dir", tmp_path / "run"]
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=32, workers=1)
+    for arguments, words in (
+        ([*weights, "--run-dir", tmp_path / "run"], ["none.h5 does not exist"]),
+        (cache, [f"{tmp_path / 'cache'} has images of 32 pixels, not 64"]),
+    ):
+        check_fails(tmp_path, arguments, 1, *words)
+        assert not CliRunner().invoke(main, [str(argument) for argument in arguments]).stdout
 
 
 def test_absent_image_unknown_finding_and_way_out_of_the_folder(small_nih, tmp_path):
@@ -109,7 +137,7 @@ def test_error_that_nobody_foresaw(small_nih, tmp_path, monkeypatch):
     def out_of_memory(*arguments, **options):
         raise MemoryError("no 40 GiB\nleft")
 
-    monkeypatch.setattr("mamsf_keras.training.train.efficientnetv2", out_of_memory)
+    monkeypatch.setattr("mamsf_keras.training.build.efficientnetv2", out_of_memory)
     train = [*TRAIN, "--data-dir", small_nih, "--run-dir", tmp_path / "run"]
     check_fails(tmp_path, train, 1, "MemoryError: no 40 GiB left", "--traceback")
 

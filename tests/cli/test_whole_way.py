@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import shutil
 import subprocess
 import sys
@@ -148,6 +149,9 @@ def test_a_table_of_other_findings_goes_the_whole_way(small_nih, tmp_path, toy_t
     train = ("train", "--data-dir", small_nih, "--labels-csv", tmp_path / "labels.csv", "--weights", "none")
     train += ("--image-size", 32, "--batch-size", 8, "--epochs", 1, "--run-dir", tmp_path / "run")
     text = run(*train, "--protocol", "random-patient")
+    labels = ("--labels-csv", tmp_path / "labels.csv", "--cache-dir", tmp_path / "the cache", "--image-size", 32)
+    words = shlex.split(run("prepare", "--data-dir", small_nih, *labels).partition("next: mamsf-keras ")[2])
+    run(*words, "--weights", "none", "--batch-size", 8, "--epochs", 1, "--run-dir", tmp_path / "next")
     assert "20 of 40" in text and "patient overlap: train/validation 0, train/test 0, validation/test 0" in text
     run("evaluate", "--run-dir", tmp_path / "run")
     metrics = strict_json(tmp_path / "run" / "metrics-test.json")

@@ -3,6 +3,7 @@ import json
 import os
 import random
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -133,10 +134,15 @@ def test_rejected_images_that_are_allowed_are_not_tried_at_each_run(small_nih, t
 
 def test_a_run_says_how_to_leave_an_unreadable_image_out(small_nih, tmp_path):
     next(small_nih.rglob("00000003_001.png")).write_bytes(b"no image")
-    with pytest.raises(ValueError, match=f"prepare ... --cache-dir {tmp_path / 'cache'} --allow-rejected 1"):
-        read_run_data(TrainConfig(small_nih, image_size=32, cache_dir=tmp_path / "cache"))
+    config = TrainConfig(small_nih, image_size=32, cache_dir=tmp_path / "cache")
+    with pytest.raises(ValueError, match="1 of 80 images cannot be read") as error:
+        read_run_data(config)
     with pytest.raises(ValueError, match="cache is not finished: run the same `mamsf-keras prepare` again"):
         read_split(DataConfig(tmp_path / "cache"))
+    _, _, command = str(error.value).partition("which every command then does: mamsf-keras ")
+    result = CliRunner().invoke(main, shlex.split(command))
+    assert result.exit_code == 0, result.output
+    assert len(read_run_data(config).table) == 79
 
 
 def test_cache_made_anew_in_one_process_gives_its_own_pixels(small_nih, tmp_path):
@@ -154,6 +160,7 @@ def test_more_shards_than_files_may_be_open(small_nih, tmp_path, monkeypatch):
     prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
     code = f"""
 import resource
+import shlex
 from mamsf_keras import DataConfig
 from mamsf_keras.data.folder import read_run_data, read_split
 from mamsf_keras.data.stream import Stream
@@ -269,6 +276,33 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(tmp_path):
     assert hits >= 3
     subprocess.run(command, check=True, capture_output=True)
     assert contents(out) == contents(tmp_path / "undisturbed")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+def test_workers_end_with_a_parent_that_is_killed_alone(tmp_path):
+    data = write_nih(tmp_path / "nih", simple_rows(patients=1100), size=100, test_from=800)
+    command = [sys.executable, "-c", "import sys; from mamsf_keras.cli import main; main(sys.argv[1:])", "prepare"]
+    command += ["--data-dir", data, "--cache-dir", tmp_path / "cache", "--image-size", "32", "--workers", "2"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    assert wait_for(lambda: any((tmp_path / "cache").rglob("*.npy")))
+    workers = children(process.pid, "spawn_main")
+    process.kill()
+    process.wait()
+    assert len(workers) == 2
+    assert wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+
+
+def children(parent, word):
+    """Lists the child processes whose command line has a word."""
+    pids = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [pid for pid in pids if word in Path(f"/proc/{pid}/cmdline").read_text()]
+
+
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not (answer := condition()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return answer
 
 
 def test_command(small_nih, tmp_path):

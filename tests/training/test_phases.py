@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from mamsf_keras import MAMSFNet, SelectiveEMACallback, TrainConfig
+from mamsf_keras.training.build import anchor_callback
 from mamsf_keras.training.phases import Phase, begin, phases
-from mamsf_keras.training.train import anchor_callback
 from tests.conftest import toy_backbone
 
 RNG = np.random.default_rng(0)

@@ -4,17 +4,14 @@ import pandas as pd
 import pytest
 
 from mamsf_keras import MAMSFNet, TrainConfig, load_model, train
-from mamsf_keras.training.train import build_model
+from mamsf_keras.training.build import dtype_policy
 from tests.conftest import BACKEND, toy_backbone
 
 
-def test_probabilities_near_one_stay_apart_in_float16(monkeypatch):
+def test_probabilities_near_one_stay_apart_in_float16():
     """Logits 8, 9, 10 from the model's own head; a float16 sigmoid gives 1.0 for each."""
-    monkeypatch.setattr(
-        "mamsf_keras.training.train.efficientnetv2", lambda name, cut, weights, image_size: toy_backbone(image_size)
-    )
-    config = TrainConfig("data", image_size=32)
-    model = build_model(config, ("A", "B", "C"), None, "mixed_float16", activation="sigmoid")
+    with dtype_policy("mixed_float16"):
+        model = MAMSFNet(toy_backbone(32), ("A", "B", "C"))
     assert model.final_block.layers[1].compute_dtype == "float16"
     kernel, bias = model.classifier.weights
     kernel.assign(np.zeros(kernel.shape))

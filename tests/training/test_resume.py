@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from mamsf_keras.cli import main
 
 from mamsf_keras import load_model
+from mamsf_keras.training import build
 from mamsf_keras.training import train as training
 from tests.conftest import BACKEND, simple_rows, toy_backbone, write_nih
 
@@ -57,7 +58,7 @@ def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("resume")
     write_nih(folder / "nih", simple_rows(), test_from=29)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "efficientnetv2", lambda name, cut, weights, image_size: toy_backbone(image_size))
+        patch.setattr(build, "efficientnetv2", lambda name, cut, weights, image_size: toy_backbone(image_size))
         succeeded(*arguments(folder / "nih", folder / "run"))
     return folder
 
@@ -113,7 +114,7 @@ def test_another_configuration_or_other_data_are_refused(small_nih, tmp_path, to
     assert result.exit_code == 1 and "cannot go on with other data" in result.stderr
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     result = invoke("train", "--run-dir", tmp_path / "none", "--resume")
-    assert result.exit_code == 1 and "is no run folder" in result.stderr
+    assert result.exit_code == 1 and "none does not exist" in result.stderr
     result = invoke("train", "--resume")
     assert result.exit_code == 2 and "--resume needs --run-dir" in result.stderr
 
@@ -136,7 +137,7 @@ def test_config_file_repeats_a_run(undisturbed, tmp_path, toy_training):
     succeeded("train", "--config", config, "--run-dir", tmp_path / "three", *more)
     assert json.loads((tmp_path / "three" / "config.json").read_text())["seed"] == 1
     result = invoke("train", "--config", tmp_path / "none.json", "--run-dir", tmp_path / "four")
-    assert result.exit_code == 1 and "none.json is no configuration" in result.stderr
+    assert result.exit_code == 1 and "none.json does not exist" in result.stderr
 
 
 @pytest.mark.slow
@@ -182,6 +183,6 @@ def read_history(run):
 
 
 if __name__ == "__main__":
-    training.efficientnetv2 = lambda name, cut, weights, image_size: toy_backbone(image_size)
+    build.efficientnetv2 = lambda name, cut, weights, image_size: toy_backbone(image_size)
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     main(sys.argv[1:])
