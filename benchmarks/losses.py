@@ -1,0 +1,55 @@
+"""Trains the same network with each loss and prints what it scores on the test part, by frequency of the findings.
+
+    mamsf-keras phantom --out phantoms --images 2600 --size 96 --tail 5
+    KERAS_BACKEND=jax python -m benchmarks.losses --data-dir phantoms --out runs/losses
+
+One run for each loss and seed, with the options of the preset demo. A run that is there is not repeated.
+"""
+
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+
+from mamsf_keras.config import LOSSES, PRESETS, TrainConfig
+from mamsf_keras.findings import HEAD, MEDIUM, TAIL
+
+GROUPS = {"mean": (*HEAD, *MEDIUM, *TAIL), "head": HEAD, "medium": MEDIUM, "tail": TAIL}
+
+
+def scores(metrics: dict) -> list[float]:
+    """Returns mean AUROC of all, head, medium and tail findings, and their mean average precisions."""
+    return [
+        np.mean([metrics["findings"][name][score] for name in names])
+        for score in ("auroc", "average_precision")
+        for names in GROUPS.values()
+    ]
+
+
+@click.command()
+@click.option("--data-dir", required=True, type=click.Path(), help="Folder in the NIH layout.")
+@click.option("--out", required=True, type=click.Path(), help="Folder of the runs.")
+@click.option("--seeds", default=3, show_default=True, help="Runs for each loss.")
+@click.option("--epochs", default=PRESETS["demo"]["epochs"], show_default=True, help="Of each run.")
+def main(data_dir, out, seeds, epochs):
+    from mamsf_keras.evaluation.evaluate import evaluate
+    from mamsf_keras.training.train import train
+
+    columns = [f"{score} {group}" for score in ("AUROC", "AP") for group in GROUPS]
+    print("loss", *columns, sep=" | ")
+    for loss in LOSSES:
+        found = []
+        for seed in range(seeds):
+            run = Path(out) / f"{loss}-{seed}"
+            if not (run / "metrics-test.json").exists():
+                config = TrainConfig(data_dir, **{**PRESETS["demo"], "epochs": epochs, "loss": loss, "seed": seed})
+                train(config, run, resume=(run / "config.json").exists())
+                evaluate(run)
+            found.append(scores(json.loads((run / "metrics-test.json").read_text())))
+        cells = zip(np.mean(found, axis=0), np.std(found, axis=0, ddof=1), strict=True)
+        print(loss, *(f"{mean:.3f} ± {spread:.3f}" for mean, spread in cells), sep=" | ", flush=True)
+
+
+if __name__ == "__main__":
+    main()
