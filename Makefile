@@ -42,7 +42,7 @@ test-slow: .venv/installed-dev
 	touch $@
 
 .venv/installed-dev: .venv/installed
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev,dicom,jax,torch]"
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev,dicom,jax,mlflow,torch]"
 	touch $@
 
 clean:

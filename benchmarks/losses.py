@@ -33,6 +33,7 @@ def scores(metrics: dict) -> list[float]:
 @click.option("--seeds", default=3, show_default=True, help="Runs for each loss.")
 @click.option("--epochs", default=PRESETS["demo"]["epochs"], show_default=True, help="Of each run.")
 def main(data_dir, out, seeds, epochs):
+    """Trains with each loss and prints the scores, mean and standard deviation over the seeds."""
     from mamsf_keras.evaluation.evaluate import evaluate
     from mamsf_keras.training.train import train
 

@@ -77,6 +77,8 @@ def option(flag, **kwargs):
 @option("--jit", type=click.Choice(CHOICES["jit"]), help="XLA: auto is on for JAX, and for TensorFlow on a GPU.")
 @option("--seed", type=click.IntRange(0), help="Of weights, order and augmentation.")
 @option("--deterministic/--no-deterministic", help="Ask the backend for deterministic operations.")
+@option("--distribute", type=click.Choice(CHOICES["distribute"]), help="Over all GPUs of a host, or of many on JAX.")
+@click.option("--mlflow", metavar="URI", help="MLflow server that the run is logged to.")
 @backend_option
 def command(run_dir, resume, config_file, preset, **options):
     """Train a model on a folder in the NIH layout.
@@ -104,6 +106,7 @@ def command(run_dir, resume, config_file, preset, **options):
     click.echo(
         f"best validation AUROC {summary['val_auroc']:.4f} at epoch {summary['best_epoch']} of {summary['epochs']}; "
         f"{summary['seconds']:.0f} s, {summary['images_per_second']:.1f} images/s\n"
-        f"run folder: {run_dir}\n"
+        f"run folder: {run_dir} (best.keras, last.keras, history.csv, history.png)\n"
+        f"curves: tensorboard --logdir {run_dir}/tensorboard\n"
         f"next: mamsf-keras evaluate --run-dir {run_dir}"
     )

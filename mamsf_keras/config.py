@@ -19,6 +19,7 @@ CHOICES = {
     "augment": ("none", "light", "strong"),
     "jit": ("auto", "on", "off"),
     "loss": LOSSES,
+    "distribute": ("none", "mirrored", "data-parallel"),
     "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
     "cut": CUTS,
     "decay_schedule": ("constant", "ratio", "power", "cosine"),
@@ -156,6 +157,9 @@ class TrainConfig(DataConfig):
         seed: of weights, order and augmentation.
         deterministic: whether the backend is asked for deterministic operations, at some cost in speed. On TensorFlow
             two runs of an EfficientNetV2 still part after a few steps on a busy CPU.
+        distribute: over which devices: "none" uses one, "mirrored" all of a host on TensorFlow, "data-parallel" all of
+            one or many hosts on JAX; `batch_size` is that of all together.
+        mlflow: tracking URI of an MLflow server that the run is logged to.
     """
 
     cache: bool = True
@@ -188,6 +192,8 @@ class TrainConfig(DataConfig):
     jit: str = "auto"
     seed: int = 0
     deterministic: bool = False
+    distribute: str = "none"
+    mlflow: str | None = None
 
     def __post_init__(self):
         """Checks every value.
@@ -212,6 +218,8 @@ class TrainConfig(DataConfig):
         _check(0 <= self.warmup < 1, "warmup", "be in [0, 1)", self.warmup)
         strong = self.deterministic and self.augment == "strong"
         _check(not strong, "deterministic", "not be with `augment` strong, whose draws cannot be repeated", True)
+        mirrored_jit = self.distribute == "mirrored" and self.jit == "on"
+        _check(not mirrored_jit, "jit", "not be on with `distribute` mirrored, which does not run with XLA", self.jit)
         rule = f"be below `epochs` ({self.epochs})"
         _check(self.freeze_epochs < self.epochs, "freeze_epochs", rule, self.freeze_epochs)
         self._check_final()

@@ -46,7 +46,7 @@ def dataset(stream: Stream, steps: int, start: int = 0, workers: int | None = No
     `workers` batches are read at once; None leaves it to `tf.data`.
     """
     tf = tensorflow()
-    batch, size, findings = stream.batch_size, stream.image_size, stream.labels.shape[1]
+    batch, size, findings = stream.share_size, stream.image_size, stream.labels.shape[1]
     shapes = ((batch, size, size, 1), (batch, findings), (batch, findings))
 
     def read(step):
@@ -63,7 +63,7 @@ def dataset(stream: Stream, steps: int, start: int = 0, workers: int | None = No
 def images_dataset(stream: Stream):
     """Returns what `evaluation_batches` says as a `tf.data.Dataset`."""
     tf = tensorflow()
-    shape = (stream.batch_size, stream.image_size, stream.image_size, 1)
+    shape = (stream.share_size, stream.image_size, stream.image_size, 1)
 
     def load(step):
         return tf.ensure_shape(tf.numpy_function(stream.images_in_order, [step], tf.uint8), shape)

@@ -26,23 +26,28 @@ class Stream:
     """Reads the images of one split, by row or by step.
 
     Args:
-        table: rows of `read_split`: the finding columns, `path`, and with a cache the `row` in that file.
+        table: rows of `read_split`: the finding columns, `image`, `path`, and with a cache the `row` in that file.
         findings: names of the finding columns, in output order.
         image_size: height and width in pixels.
         batch_size: images a batch.
         augment: "none", "light" or "strong".
         seed: of order and augmentation.
+        share: `(process, processes)`: which part of each batch this process gives, where several train together.
 
     Raises:
         ValueError: on an unknown augmentation, or a cache of another image size.
     """
 
-    def __init__(self, table, findings, image_size, batch_size, augment="none", seed=0):
+    def __init__(self, table, findings, image_size, batch_size, augment="none", seed=0, share=(0, 1)):
+        self.images = table["image"].to_numpy()
         self.paths = table["path"].tolist()
         self.shard_rows = table["row"].tolist() if "row" in table else None
         self.labels = table[list(findings)].to_numpy(np.float32)
         self.image_size = image_size
         self.batch_size = batch_size
+        process, processes = share
+        self.share_size = batch_size // processes
+        self.share = slice(process * self.share_size, (process + 1) * self.share_size)
         if augment not in CHOICES["augment"]:
             raise ValueError(f"`augment` must be one of {', '.join(CHOICES['augment'])}. Received: {augment}.")
         self.augment = augment
@@ -69,15 +74,16 @@ class Stream:
         return np.random.default_rng([self.seed, number]).permutation(len(self.paths))
 
     def batch(self, step: int):
-        """Returns the batch at a step.
+        """Returns the batch at a step, or this process' share of it.
 
         Returns:
             images uint8 `(batch, height, width, 1)`, labels float32 `(batch, findings)` with 0 where missing, and
-            weights float32 `(batch, findings)`: observed x cells / observed cells of the batch.
+            weights float32 `(batch, findings)`: observed x cells / observed cells of the whole batch.
         """
         rows, number = self.rows(int(step)), int(step) // self.batches
-        images = np.stack([self.augmented(row, number) for row in rows])[..., None]
-        return images, *labels_and_weights(self.labels[rows])
+        images = np.stack([self.augmented(row, number) for row in rows[self.share]])[..., None]
+        labels, weights = labels_and_weights(self.labels[rows])
+        return images, labels[self.share], weights[self.share]
 
     def augmented(self, row: int, number: int) -> np.ndarray:
         """Returns the pixels of a row in a pass, uint8 `(height, width)`, with what `light` adds to them."""
@@ -97,11 +103,11 @@ class Stream:
             raise
 
     def images_in_order(self, number: int) -> np.ndarray:
-        """Returns the images of a batch in row order, not augmented: uint8 `(batch, height, width, 1)`.
+        """Returns the images of a batch in row order, not augmented: uint8 `(batch, height, width, 1)`, or the share.
 
         The last batch is filled up with the last image.
         """
-        rows = np.arange(number * self.batch_size, (number + 1) * self.batch_size)
+        rows = np.arange(number * self.batch_size, (number + 1) * self.batch_size)[self.share]
         return np.stack([self.read(row) for row in np.minimum(rows, len(self.paths) - 1)])[..., None]
 
 

@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 from keras import ops
 
+from mamsf_keras.config import TrainConfig
 from mamsf_keras.data.stream import Stream
 from mamsf_keras.evaluation.metrics import mean_over_findings, per_finding
 from mamsf_keras.evaluation.predictions import predict
 from mamsf_keras.files import whole_file
+from mamsf_keras.training.build import build_twin
 from mamsf_keras.training.checkpoint import save_checkpoint
+from mamsf_keras.training.distribute import this_process_alone
 from mamsf_keras.training.history import write_history
 
 
@@ -24,15 +27,15 @@ class StopOnBadLoss(keras.callbacks.Callback):
 
     Args:
         stream: the training images and labels.
-        images: `(rows,)`, their names.
         run_dir: folder that the file goes to.
+        writes: whether this process writes it.
     """
 
-    def __init__(self, stream: Stream, images, run_dir):
+    def __init__(self, stream: Stream, run_dir, writes=True):
         super().__init__()
         self.stream = stream
-        self.images = np.asarray(images)
-        self.run_dir = Path(run_dir)
+        self.file = Path(run_dir) / "bad-batch.csv"
+        self.writes = writes
         self.seen = 0
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -52,17 +55,19 @@ class StopOnBadLoss(keras.callbacks.Callback):
             return
         first = self.epoch * self.stream.batches
         rows = np.concatenate([self.stream.rows(first + step) for step in range(before + 1, batch + 1)])
-        with whole_file(self.run_dir / "bad-batch.csv") as temporary:
-            pd.DataFrame({"image": self.images[rows]}).to_csv(temporary, index=False, lineterminator="\n")
+        if self.writes:
+            with whole_file(self.file) as temporary:
+                pd.DataFrame({"image": self.stream.images[rows]}).to_csv(temporary, index=False, lineterminator="\n")
         rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
         raise ValueError(
             f"The loss became {loss} at epoch {self.epoch + 1}, step {batch + 1}, learning rate {rate:.3g}: use a "
-            f"lower one. The images of that step: {self.run_dir / 'bad-batch.csv'}."
+            f"lower one. The images of that step: {self.file}."
         )
 
 
 class ValidationAUROC(keras.callbacks.Callback):
-    """Adds `val_auroc`, the exact mean AUROC over the findings of the validation part, to each epoch's logs.
+    """Adds the exact AUROC on the validation part to each epoch's logs: `val_auroc NAME` of each finding where it is
+    defined, and their mean `val_auroc`.
 
     Args:
         stream: the validation images and labels.
@@ -75,7 +80,7 @@ class ValidationAUROC(keras.callbacks.Callback):
         self.findings = findings
 
     def on_epoch_end(self, epoch, logs=None):
-        """Predicts the validation images; averaged are the findings that have both kinds of images.
+        """Predicts the validation images.
 
         Raises:
             ValueError: if the model has come to answer NaN or infinity; names the epoch.
@@ -85,6 +90,7 @@ class ValidationAUROC(keras.callbacks.Callback):
             raise ValueError(f"The outputs are not finite after epoch {epoch + 1}: use a lower rate.")
         metrics = per_finding(self.stream.labels, outputs, self.findings)
         logs["val_auroc"] = mean_over_findings(metrics, "auroc")
+        logs.update({f"val_auroc {name}": row["auroc"] for name, row in metrics.items() if row["auroc"] is not None})
 
 
 class RunFiles(keras.callbacks.Callback):
@@ -95,17 +101,21 @@ class RunFiles(keras.callbacks.Callback):
 
     Args:
         run_dir: folder that the files go to.
-        build_twin: function that builds the twin, with any weights.
+        config: of the run; stops it after `config.patience` epochs without a better `val_auroc`.
+        findings: names of the outputs.
         history: the logs of the epochs that are done, one dictionary each; grows.
-        patience: epochs without a better `val_auroc` after which training stops; 0 never stops it.
+        writes: whether this process writes the files.
     """
 
-    def __init__(self, run_dir, build_twin, history, patience=0):
+    def __init__(self, run_dir, config: TrainConfig, findings, history, writes=True):
         super().__init__()
         self.run_dir = Path(run_dir)
-        self.build_twin = functools.cache(build_twin)
+        self.config = config
+        self.findings = findings
         self.history = history
-        self.patience = patience
+        self.writes = writes
+        if writes and history:
+            write_history(history, self.run_dir)
 
     @property
     def best(self) -> dict:
@@ -115,22 +125,31 @@ class RunFiles(keras.callbacks.Callback):
     @property
     def exhausted(self) -> bool:
         """Whether the last `patience` epochs brought nothing better."""
-        return bool(self.patience and self.history and len(self.history) - 1 - self.best["epoch"] >= self.patience)
+        patience = self.config.patience
+        return bool(patience and self.history and len(self.history) - 1 - self.best["epoch"] >= patience)
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes the files; the checkpoint after the model, so that a resumed run lacks none."""
         self.history.append({"epoch": epoch, **{name: float(value) for name, value in logs.items()}})
         if self.best["epoch"] == epoch:
             self.write_model("best.keras", self.model)
-        save_checkpoint(self.model, self.history, self.run_dir / "checkpoints")
-        write_history(self.history, self.run_dir)
+        if self.writes:
+            save_checkpoint(self.model, self.history, self.run_dir / "checkpoints")
+            write_history(self.history, self.run_dir)
         self.model.stop_training = self.exhausted
 
     def write_model(self, name, model):
         """Writes a model for use."""
-        twin = self.build_twin()
-        twin.set_weights(model.get_weights())
-        if twin.anchor:
-            twin.anchor.disarm()
-        with whole_file(self.run_dir / name) as temporary:
-            twin.save(temporary)
+        if not self.writes:
+            return
+        with this_process_alone():
+            self.twin.set_weights(model.get_weights())
+            if self.twin.anchor:
+                self.twin.anchor.disarm()
+            with whole_file(self.run_dir / name) as temporary:
+                self.twin.save(temporary)
+
+    @functools.cached_property
+    def twin(self):
+        """A model for use, to be given the weights of the one that is trained."""
+        return build_twin(self.config, self.findings)

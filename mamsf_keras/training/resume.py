@@ -6,8 +6,18 @@ from pathlib import Path
 
 from mamsf_keras.config import TrainConfig
 
-MAY_DIFFER = {"data_dir", "labels_csv", "cache", "cache_dir", "allow_missing", "weights", "epochs"}
-"""Fields of the configuration that a resumed run may have otherwise: paths, and where it ends."""
+MAY_DIFFER = {
+    "data_dir",
+    "labels_csv",
+    "cache",
+    "cache_dir",
+    "allow_missing",
+    "weights",
+    "epochs",
+    "distribute",
+    "mlflow",
+}
+"""Fields of the configuration that a resumed run may have otherwise: paths, devices, and where it ends."""
 
 
 def check_resumable(old: TrainConfig, new: TrainConfig):

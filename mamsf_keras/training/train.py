@@ -11,6 +11,7 @@ from mamsf_keras.data.folder import read_run_data
 from mamsf_keras.data.pipeline import training_batches
 from mamsf_keras.data.splits import split_table
 from mamsf_keras.data.stream import Stream, check_fills_a_batch, named_errors, subset
+from mamsf_keras.data.tables import Studies
 from mamsf_keras.files import one_process
 from mamsf_keras.model.cost import cost_text
 from mamsf_keras.training.build import (
@@ -18,13 +19,13 @@ from mamsf_keras.training.build import (
     anchor_text,
     build_backbone,
     build_model,
-    build_twin,
     class_counts,
 )
 from mamsf_keras.training.callbacks import RunFiles, StopOnBadLoss, ValidationAUROC
 from mamsf_keras.training.checkpoint import assign_state, checkpoints, read_checkpoint
+from mamsf_keras.training.distribute import Devices, devices_for
 from mamsf_keras.training.environment import environment, make_deterministic
-from mamsf_keras.training.history import write_history
+from mamsf_keras.training.monitor import Gauges, loggers
 from mamsf_keras.training.phases import begin, phases
 from mamsf_keras.training.resume import check_resumable, check_same_data
 
@@ -57,15 +58,24 @@ def train(config: TrainConfig, run_dir, resume: bool = False) -> dict:
     run_dir = Path(run_dir)
     if resume:
         check_resumable(run_config(run_dir), config)
-    elif run_dir.exists():
-        raise FileExistsError(f"The run folder {run_dir} exists. Choose another --run-dir, or go on with --resume.")
     check_backend(config)
+    if config.deterministic:
+        make_deterministic()
+    keras.utils.set_random_seed(config.seed)
+    devices = devices_for(config.distribute)
+    devices.check_batch(config.batch_size)
+    if devices.process:  # the first process makes the folder and writes into it
+        devices.wait("run folder")
+        return _train(config, run_dir, devices)
+    if not resume and run_dir.exists():
+        raise FileExistsError(f"The run folder {run_dir} exists. Choose another --run-dir, or go on with --resume.")
     run_dir.mkdir(parents=True, exist_ok=resume)
     with one_process(run_dir):
         try:
             if not resume:
                 config.save(run_dir / "config.json")
-            return _train(config, run_dir)
+            devices.wait("run folder")
+            return _train(config, run_dir, devices)
         except BaseException as error:
             begun = resume or checkpoints(run_dir / "checkpoints") or (run_dir / "bad-batch.csv").exists()
             if not begun:
@@ -75,48 +85,59 @@ def train(config: TrainConfig, run_dir, resume: bool = False) -> dict:
             raise
 
 
-def _train(config: TrainConfig, run_dir) -> dict:
-    if config.deterministic:
-        make_deterministic()
-    keras.utils.set_random_seed(config.seed)
-    history, arrays = read_checkpoint(run_dir / "checkpoints")
-    weights = None if config.weights == "none" or arrays else config.weights
-    backbone = build_backbone(config, weights)  # weights that are not there are said before the long work
-    studies = read_run_data(config)
-    print(*studies.notes, split_table(studies.table, studies.table["part"], studies.findings), sep="\n", flush=True)
-    rows = subset(studies.table, "train")
-    options = (config.image_size, config.batch_size)
-    training = Stream(rows, studies.findings, *options, config.augment, config.seed)
-    validation = Stream(subset(studies.table, "validation"), studies.findings, *options)
-    check_validation(validation, studies.findings)
-    check_fills_a_batch(training)
-    surroundings = environment(studies.table)
-    if (run_dir / "environment.json").exists():
-        check_same_data(run_dir, surroundings["data"])
-    else:
-        write_json(run_dir / "environment.json", surroundings)
-    config.save(run_dir / "config.json")
-    counts = class_counts(training.labels)
-    model = build_model(config, backbone, studies.findings, counts)
-    print(cost_text(model))
-    done = len(history)
-    if done:
-        print(f"going on after epoch {done} of {config.epochs}")
-        write_history(history, run_dir)
-    files = RunFiles(run_dir, lambda: build_twin(config, studies.findings), history, config.patience)
-    watchers = [StopOnBadLoss(training, rows["image"], run_dir), ValidationAUROC(validation, studies.findings)]
-    start = time.perf_counter()
-    with named_errors(training, validation):
-        run_phases(model, config, training, counts, watchers, files, arrays)
-    seconds = time.perf_counter() - start
-    files.write_model("last.keras", model)
+def _train(config: TrainConfig, run_dir, devices: Devices) -> dict:
+    with devices.scope:
+        history, arrays = read_checkpoint(run_dir / "checkpoints")
+        weights = None if config.weights == "none" or arrays else config.weights
+        backbone = build_backbone(config, weights)  # weights that are not there are said before the long work
+        training, validation, studies = _data(config, run_dir, devices)
+        counts = class_counts(training.labels)
+        model = build_model(config, backbone, studies.findings, counts)
+        print(cost_text(model))
+        done = len(history)
+        if done:
+            print(f"going on after epoch {done} of {config.epochs}")
+        writes = devices.process == 0
+        files = RunFiles(run_dir, config, studies.findings, history, writes)
+        stop, scores = StopOnBadLoss(training, run_dir, writes), ValidationAUROC(validation, studies.findings)
+        start = time.perf_counter()
+        with named_errors(training, validation), loggers(config, run_dir, writes) as logging:
+            watchers = [stop, scores, Gauges(), files, *logging]
+            run_phases(model, config, training, counts, watchers, files, arrays)
+        seconds = time.perf_counter() - start
+        files.write_model("last.keras", model)
+    images = training.batches * training.batch_size * (len(history) - done)
     return {
         "best_epoch": files.best["epoch"] + 1,
         "val_auroc": files.best["val_auroc"],
         "epochs": len(history),
         "seconds": seconds,
-        "images_per_second": training.batches * training.batch_size * (len(history) - done) / seconds,
+        "images_per_second": images / seconds,
     }
+
+
+def _data(config: TrainConfig, run_dir, devices: Devices) -> tuple[Stream, Stream, Studies]:
+    """Reads the data of a run, says what they are, and checks that they can be trained on."""
+    if devices.process:
+        devices.wait("data")  # the first process makes the cache
+    studies = read_run_data(config)
+    if not devices.process:
+        devices.wait("data")
+    print(*studies.notes, split_table(studies.table, studies.table["part"], studies.findings), sep="\n", flush=True)
+    options = (studies.findings, config.image_size, config.batch_size)
+    share = (devices.process, devices.processes)
+    training = Stream(subset(studies.table, "train"), *options, config.augment, config.seed, share)
+    validation = Stream(subset(studies.table, "validation"), *options, share=share)
+    check_validation(validation, studies.findings)
+    check_fills_a_batch(training)
+    surroundings = environment(studies.table)
+    if (run_dir / "environment.json").exists():
+        check_same_data(run_dir, surroundings["data"])
+    elif not devices.process:
+        write_json(run_dir / "environment.json", surroundings)
+    if not devices.process:
+        config.save(run_dir / "config.json")
+    return training, validation, studies
 
 
 def check_backend(config: TrainConfig):
@@ -155,6 +176,6 @@ def run_phases(model, config: TrainConfig, training: Stream, counts, watchers, f
             initial_epoch=first,
             epochs=phase.end,
             steps_per_epoch=training.batches,
-            callbacks=[*([ema] if ema and not phase.frozen else []), *watchers, files],  # frozen: its own average
+            callbacks=[*([ema] if ema and not phase.frozen else []), *watchers],  # frozen: its own average
             shuffle=False,  # the stream has shuffled
         )

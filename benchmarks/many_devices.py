@@ -1,0 +1,180 @@
+"""How far training on several devices is from training on one: largest relative difference of losses and weights.
+
+    python -m benchmarks.many_devices
+    python -m benchmarks.many_devices --backbone efficientnetv2-b0 --losses bce
+
+Two logical CPUs under `tf.distribute`, two host devices and then two processes under `keras.distribution` on JAX, each
+against one device of the same backend: 8 steps with each loss, labels partly missing, and more on one device than on
+the other. The toy has no batch norm; what an EfficientNet adds to it is what its batch norm sees of a batch.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+import numpy as np
+import pandas as pd
+
+from mamsf_keras.config import LOSSES, TrainConfig
+
+STEPS, BATCH, SIZE, FINDINGS = 8, 8, 32, ("A", "B", "C")
+BASES = {"mirrored": "none-tensorflow", "data-parallel": "none-jax", "hosts": "none-jax"}
+"""Each way to distribute, and the single device that it is compared with."""
+
+
+def toy(size):
+    """Returns a pair (features, final_block) without batch norm."""
+    import keras
+    from keras import layers
+
+    rgb = keras.Input((size, size, 3))
+    x = layers.Conv2D(8, 3, strides=4, padding="same", activation="relu")(layers.Rescaling(1 / 128, -1.0)(rgb))
+    entry = keras.Input(x.shape[1:])
+    y = layers.Conv2D(12, 3, padding="same", activation="swish")(entry)
+    return keras.Model(rgb, x, name="features"), keras.Model(entry, y, name="block")
+
+
+def stream(share):
+    """Returns random images, whose labels are mostly missing in one half of each batch."""
+    from mamsf_keras.data.stream import Stream
+
+    rng = np.random.default_rng(0)
+    count = STEPS * BATCH
+    labels = rng.integers(0, 2, (count, len(FINDINGS))).astype(np.float32)
+    table = pd.DataFrame(labels, columns=list(FINDINGS)).assign(path="", image="")
+    made = Stream(table, FINDINGS, SIZE, BATCH, share=share)
+    made.labels = labels
+    late = np.concatenate([made.rows(step)[BATCH // 2 :] for step in range(STEPS)])
+    labels[late[rng.random(len(late)) < 0.9]] = np.nan
+    labels[rng.random(labels.shape) < 0.2] = np.nan
+    images = rng.integers(0, 256, (count, SIZE, SIZE), dtype=np.uint8)
+    made.read = images.__getitem__
+    return made
+
+
+def trained(distribute, loss, backbone):
+    """Trains and returns the losses of the steps, the weights, and the largest spread of a shadow over the devices."""
+    import keras
+
+    from mamsf_keras import MAMSFNet, SelectiveEMACallback, efficientnetv2
+    from mamsf_keras.data.pipeline import training_batches
+    from mamsf_keras.training.build import class_counts
+    from mamsf_keras.training.distribute import devices_for
+    from mamsf_keras.training.phases import Phase, begin
+
+    keras.utils.set_random_seed(0)
+    devices = devices_for(distribute)
+    config = TrainConfig(".", loss=loss, distribute=distribute, epochs=STEPS, warmup=0.2)
+    with devices.scope:
+        blocks = toy(SIZE) if backbone == "toy" else efficientnetv2(backbone, image_size=SIZE)
+        model = MAMSFNet(blocks, FINDINGS, fusion=backbone != "toy", classifier_activation=None)
+        images = stream((devices.process, devices.processes))
+        begin(model, Phase(0, STEPS, loss, 1e-2, reweighted=loss == "ldam"), config, 1, class_counts(images.labels))
+        history = model.fit(
+            training_batches(images, STEPS),
+            epochs=STEPS,
+            steps_per_epoch=1,
+            callbacks=[SelectiveEMACallback(0.9)],
+            shuffle=False,
+            verbose=0,
+        )
+        values = [np.array(history.history["loss"]), *map(keras.ops.convert_to_numpy, model.weights)]
+        spreads = [np.ptp(copies(weight), axis=0).max() for weight in model.anchor.shadow.weights]
+    return values, max(spreads), devices
+
+
+def copies(variable):
+    """Returns what each device of this process holds of a variable, one row a device."""
+    import keras
+
+    value = variable.value
+    if keras.backend.backend() == "jax":
+        return np.stack([np.asarray(shard.data) for shard in value.addressable_shards])
+    return np.stack([np.asarray(copy) for copy in getattr(value, "values", [value])])
+
+
+def write(way, losses, backbone, out):
+    """Trains one way with each loss, in this process, and writes what came out."""
+    if way == "mirrored":
+        import tensorflow as tf
+
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    distribute = {"mirrored": "mirrored", "data-parallel": "data-parallel", "hosts": "data-parallel"}.get(way, "none")
+    found = {}
+    for loss in losses:
+        values, spread, devices = trained(distribute, loss, backbone)
+        found |= {f"{loss} {number}": value for number, value in enumerate(values)} | {f"{loss} spread": spread}
+    if devices.process == 0:
+        np.savez(out, devices=devices.count, processes=devices.processes, **found)
+
+
+def run(way, losses, backbone, folder):
+    """Runs `write` in a process of its own, or in two, and returns what came out."""
+    out = Path(folder) / f"{way}.npz"
+    processes = 2 if way == "hosts" else 1
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    command = [sys.executable, "-m", "benchmarks.many_devices", "--way", way, "--out", str(out)]
+    command += ["--losses", ",".join(losses), "--backbone", backbone]
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow" if way in ("mirrored", BASES["mirrored"]) else "jax"}
+    if way == "data-parallel":
+        environment["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+    running = []
+    for number in range(processes):
+        if processes > 1:
+            environment["KERAS_DISTRIBUTION_JOB_ADDRESSES"] = f"{address},{address}"
+            environment["KERAS_DISTRIBUTION_NUM_PROCESSES"] = str(processes)
+            environment["KERAS_DISTRIBUTION_PROCESS_ID"] = str(number)
+        running.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
+    for process in running:
+        text = process.communicate()[0].decode(errors="replace")
+        if process.returncode:
+            raise ChildProcessError(f"{way} failed: {text}")
+    return dict(np.load(out))
+
+
+def largest_difference(one, many, loss) -> float:
+    """Returns the largest relative difference of the losses and of each weight: ||a - b|| / ||a||."""
+    names = [name for name in one if name.startswith(f"{loss} ") and not name.endswith("spread")]
+    pairs = [(one[name].astype(float), many[name].astype(float)) for name in names]
+    return max(np.linalg.norm(a - b) / max(np.linalg.norm(a), 1e-12) for a, b in pairs)
+
+
+def differences(losses, backbone="toy"):
+    """Compares every way to distribute with one device: yields (way, devices, processes, loss, difference, spread)."""
+    with tempfile.TemporaryDirectory() as folder:
+        bases = {base: run(base, losses, backbone, folder) for base in dict.fromkeys(BASES.values())}
+        for way, base in BASES.items():
+            many = run(way, losses, backbone, folder)
+            for loss in losses:
+                difference = largest_difference(bases[base], many, loss)
+                yield way, int(many["devices"]), int(many["processes"]), loss, difference, float(many[f"{loss} spread"])
+
+
+@click.command()
+@click.option("--backbone", default="toy", show_default=True, help="toy, or an EfficientNetV2.")
+@click.option("--losses", default=",".join(LOSSES), show_default=True)
+@click.option("--way", hidden=True)
+@click.option("--out", hidden=True)
+def main(backbone, losses, way, out):
+    """Prints the largest relative difference of each way with each loss."""
+    losses = losses.split(",")
+    if way:
+        write(way, losses, backbone, out)
+        return
+    for way, devices, processes, loss, difference, spread in differences(losses, backbone):
+        print(
+            f"{way:<14} {devices} devices, {processes} processes  {loss:<13} {difference:.1e}  "
+            f"spread of the shadow over the devices {spread:g}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
