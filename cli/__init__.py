@@ -26,7 +26,7 @@ class LazyGroup(click.Group):
         except Exception as error:
             if ctx.params["traceback"]:
                 raise
-            text = " ".join(str(error).split())
+            text = " ".join(line.strip() for line in str(error).splitlines())
             if not isinstance(error, (ValueError, OSError, ImportError)):  # not foreseen: memory, or a fault of ours
                 text = f"{type(error).__name__}: {text[:500]} (`mamsf-keras --traceback ...` shows where)"
             raise click.ClickException(text) from error

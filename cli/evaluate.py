@@ -1,5 +1,7 @@
 """`mamsf-keras evaluate`."""
 
+import shlex
+
 import click
 from mamsf_keras.cli.backend import backend_option
 
@@ -27,5 +29,5 @@ def command(run_dir, data_dir, split, allow_missing):
         f"{summary['protocol']} protocol, {split} split: {summary['images']} images of {summary['patients']} patients\n"
         f"{metrics_table(summary)}\n"
         f"written: {run_dir}/predictions-{split}.csv, {run_dir}/metrics-{split}.json\n"
-        f"next: mamsf-keras export --run-dir {run_dir}"
+        f"next: mamsf-keras export --run-dir {shlex.quote(run_dir)}"
     )

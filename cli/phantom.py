@@ -1,5 +1,7 @@
 """`mamsf-keras phantom`."""
 
+import shlex
+
 import click
 
 
@@ -36,5 +38,5 @@ def command(out, images, **options):
     click.echo(
         f"phantoms, not medical data: {out}\n"
         f"{len(table)} images of {table['patient'].nunique()} patients\n"
-        f"next: mamsf-keras train --data-dir {out} --preset demo"
+        f"next: mamsf-keras train --data-dir {shlex.quote(out)} --preset demo"
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import shlex
 
 import click
 from mamsf_keras.cli.backend import backend_option
@@ -107,6 +108,6 @@ def command(run_dir, resume, config_file, preset, **options):
         f"best validation AUROC {summary['val_auroc']:.4f} at epoch {summary['best_epoch']} of {summary['epochs']}; "
         f"{summary['seconds']:.0f} s, {summary['images_per_second']:.1f} images/s\n"
         f"run folder: {run_dir} (best.keras, last.keras, history.csv, history.png)\n"
-        f"curves: tensorboard --logdir {run_dir}/tensorboard\n"
-        f"next: mamsf-keras evaluate --run-dir {run_dir}"
+        f"curves: tensorboard --logdir {shlex.quote(run_dir)}\n"
+        f"next: mamsf-keras evaluate --run-dir {shlex.quote(run_dir)}"
     )

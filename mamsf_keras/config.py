@@ -204,6 +204,8 @@ class TrainConfig(DataConfig):
         super().__post_init__()
         if self.cache_dir is not None:
             object.__setattr__(self, "cache_dir", str(Path(self.cache_dir).resolve()))
+        if self.weights not in ("imagenet", "none"):
+            object.__setattr__(self, "weights", str(Path(self.weights).resolve()))
         least_values = {"image_size": 32, "batch_size": 1, "epochs": 1, "accumulate": 1, "steps_per_execution": 1}
         for name in ("seed", "decay_start", "freeze_epochs", "patience"):
             least_values[name] = 0
@@ -247,7 +249,7 @@ class TrainConfig(DataConfig):
             ValueError: if it is no configuration.
         """
         if not Path(path).is_file():
-            raise FileNotFoundError(f"The configuration {path} does not exist: a run's is its config.json.")
+            raise FileNotFoundError(f"The configuration {path} is no file: a run's is its config.json.")
         try:
             return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
         except (TypeError, ValueError) as error:
@@ -262,7 +264,7 @@ def run_config(run_dir) -> TrainConfig:
     """
     path = Path(run_dir) / "config.json"
     if not Path(run_dir).is_dir():
-        raise FileNotFoundError(f"The run folder {run_dir} does not exist: --run-dir names what `train` wrote.")
+        raise FileNotFoundError(f"There is no run folder {run_dir}: --run-dir names what `train` wrote.")
     if not path.is_file():
         raise FileNotFoundError(f"{run_dir} is no run folder, as `train` writes: it has no config.json.")
     return TrainConfig.load(path)

@@ -94,8 +94,8 @@ def check_size(cache_dir, size: int, image_size: int):
     """Refuses a cache whose images have another size than is asked for."""
     if size != image_size:
         raise ValueError(
-            f"The cache {cache_dir} has images of {size} pixels, not {image_size}: use --image-size {size}, or prepare "
-            "another."
+            f"The cache {cache_dir} has images of {size} pixels, not {image_size}: train with --image-size {size}, or "
+            f"prepare another with --image-size {image_size}."
         )
 
 

@@ -32,14 +32,24 @@ def read_split(data: DataConfig) -> Studies:
     return dataclasses.replace(studies, table=table, notes=studies.notes + same_pixels(table))
 
 
-def read_run_data(config: TrainConfig) -> Studies:
-    """Reads the data of a run by way of a cache, which it makes or finds, unless `config.cache` is off."""
+def read_run_tables(config: TrainConfig) -> Studies:
+    """Reads the tables of a run and refuses what cannot be trained on, before any long work."""
     if is_cache(config.data_dir):
         check_size(config.data_dir, read_meta(config.data_dir)["image_size"], config.image_size)
+        return read_cache(config.data_dir)
+    tables = read_tables(config)
+    split(tables.table, tables.findings, config.protocol)
+    return tables
+
+
+def read_run_data(config: TrainConfig, tables: Studies | None = None) -> Studies:
+    """Reads the data of a run by way of a cache, which it makes or finds, unless `config.cache` is off.
+
+    `tables` are what `read_run_tables` gave, if they are at hand.
+    """
+    tables = tables or read_run_tables(config)
     if not config.cache or is_cache(config.data_dir):
         return read_split(config)
-    tables = read_tables(config)
-    split(tables.table, tables.findings, config.protocol)  # a bad one is refused before the long work
     cache_dir = config.cache_dir or default_cache_dir(config, config.image_size)
     if is_finished(cache_dir):
         allowed = read_meta(cache_dir)["rejected"]  # as `prepare --allow-rejected` left it

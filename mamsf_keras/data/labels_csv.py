@@ -51,8 +51,6 @@ def read_labels_csv(
         ValueError: says what is wrong with the table, with counts and first names.
     """
     path = Path(labels_csv)
-    if not path.is_file():
-        raise FileNotFoundError(f"The table {path} does not exist: say where it is with --labels-csv.")
     raw = read_csv(path, required=[name for name in (image_column, patient_column, *label_columns) if name])
     image_column = image_column or _known(raw, "image")
     if image_column is None:

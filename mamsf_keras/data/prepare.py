@@ -65,22 +65,15 @@ def prepare(data: DataConfig, cache_dir, image_size=224, workers=None, allow_rej
         (cache_dir / "meta.json").unlink(missing_ok=True)
         _work(tasks, workers)
         sources = {file.name: _checksum(file) for file in source_files(data)}
-        meta = _finish(cache_dir, tables, found.table["image"], {**plan, "sources": sources}, allow_rejected)
-    if meta is None:
-        rejected = pd.read_csv(cache_dir / "rejected.csv")
-        raise ValueError(
-            f"{len(rejected)} of {len(found.table)} images cannot be read (first: {rejected['error'][0]}); {cache_dir}/"
-            "rejected.csv has them all. Mend them and run again, or leave them out, which every command then does: "
-            f"{_command(data, cache_dir, image_size, len(rejected))}"
-        )
-    return meta
+        way_out = _command(data, cache_dir, image_size)
+        return _finish(cache_dir, tables, found.table["image"], {**plan, "sources": sources}, allow_rejected, way_out)
 
 
-def _command(data, cache_dir, image_size, allow_rejected) -> str:
-    """Writes the command line of a call of `prepare`."""
+def _command(data, cache_dir, image_size) -> str:
+    """Writes the command line that prepares this cache."""
     options = {name: getattr(data, name) for name in ("data_dir", "labels_csv")}
     options |= {name: value for name, default in LABEL_OPTIONS.items() if (value := getattr(data, name)) != default}
-    options |= {"cache_dir": cache_dir, "image_size": image_size, "allow_rejected": allow_rejected}
+    options |= {"cache_dir": cache_dir, "image_size": image_size}
     words = ["mamsf-keras", "prepare", *(["--allow-missing"] if data.allow_missing else [])]
     for name, value in options.items():
         if value is not None:
@@ -155,8 +148,8 @@ def _work(tasks, workers):
         in_processes(make_shard, todo, workers, done=bar.update)
 
 
-def _finish(cache_dir, tables, images, plan, allow_rejected) -> dict | None:
-    """Writes the index, the rejected images and, unless these are too many, `meta.json`."""
+def _finish(cache_dir, tables, images, plan, allow_rejected, command) -> dict:
+    """Writes the index, the rejected images and `meta.json`; `command` prepares this cache."""
     shards = sorted((cache_dir / "shards").glob("*.npy"))
     records = pd.concat([pd.read_csv(record_path(shard), dtype=str) for shard in shards], ignore_index=True)
     places = records.index.to_numpy()
@@ -173,7 +166,11 @@ def _finish(cache_dir, tables, images, plan, allow_rejected) -> dict | None:
     if len(rejected):
         _write_csv(cache_dir / "rejected.csv", rejected[["image", "error"]])
     if len(rejected) > allow_rejected:
-        return None
+        raise ValueError(
+            f"{len(rejected)} of {len(images)} images cannot be read (first: {rejected['error'].iloc[0]}); "
+            f"{cache_dir}/rejected.csv has them all. Mend them and run again, or leave them out of this cache: "
+            f"{command} --allow-rejected {len(rejected)}"
+        )
     checksums = {shard.name: _checksum(shard) for shard in shards}
     notes = [*tables.notes, *(f"{count} {text}" for text, count in kept["note"].value_counts().items())]
     meta = {**plan, "images": len(kept), "rejected": len(rejected), "notes": notes, "shards": checksums}

@@ -14,6 +14,16 @@ from mamsf_keras.evaluation.predictions import predict, predictions_frame, write
 from mamsf_keras.model.mamsf import load_model
 
 
+def best_model(run_dir):
+    """Loads the best model of a run. Raises `FileNotFoundError` if the run has not finished an epoch yet."""
+    path = Path(run_dir) / "best.keras"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{run_dir} has no best.keras yet: finish an epoch with `mamsf-keras train --run-dir {run_dir} --resume`."
+        )
+    return load_model(path)
+
+
 def evaluation_stream(
     model, config: TrainConfig, data_dir, part: str, allow_missing=False
 ) -> tuple[Stream, pd.DataFrame]:
@@ -46,7 +56,7 @@ def evaluate(run_dir, data_dir=None, split="test", allow_missing=False) -> dict:
         images and patients.
     """
     config = run_config(run_dir)
-    model = load_model(Path(run_dir) / "best.keras")
+    model = best_model(run_dir)
     stream, table = evaluation_stream(model, config, data_dir, split, allow_missing)
     probabilities = predict(model, stream)
     summary = {

@@ -10,9 +10,8 @@ import keras
 import numpy as np
 
 from mamsf_keras.config import FORMATS, run_config
-from mamsf_keras.evaluation.evaluate import evaluation_stream
+from mamsf_keras.evaluation.evaluate import best_model, evaluation_stream
 from mamsf_keras.export.parity import LARGEST_DIFFERENCE, Parity, compare
-from mamsf_keras.model.mamsf import load_model
 
 PARITY_IMAGES = 64
 PARITY_BATCHES = (1, 7, 32)
@@ -44,7 +43,7 @@ def export_run(
     if keras.backend.backend() != "tensorflow":
         raise ValueError(f"Export needs Keras on TensorFlow. Received: {keras.backend.backend()}.")
     config = run_config(run_dir)
-    model = load_model(Path(run_dir) / "best.keras")
+    model = best_model(run_dir)
     stream, _ = evaluation_stream(model, config, data_dir, "validation", allow_missing)
     rows = range(min(PARITY_IMAGES, len(stream.paths)))
     images = np.stack([stream.read(row) for row in rows])[..., None].astype(np.float32)

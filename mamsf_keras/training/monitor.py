@@ -110,7 +110,7 @@ class MLflow(keras.callbacks.Callback):
             import mlflow
         except ImportError:
             raise ImportError("--mlflow needs `pip install mlflow-skinny`.") from None
-        self.errors = mlflow.exceptions.MlflowException
+        self.errors = (mlflow.exceptions.MlflowException, OSError)
         try:
             self.client = mlflow.MlflowClient(config.mlflow)
             self.run_id = self._run(config, Path(run_dir))
@@ -166,4 +166,4 @@ def loggers(config: TrainConfig, run_dir, writes: bool):
 
 def tag(name: str) -> str:
     """Names a log in a viewer: the scores of single findings in a group of their own."""
-    return name.replace("val_auroc ", "val_auroc/")
+    return name.replace("val_auroc ", "val_auroc_of/")

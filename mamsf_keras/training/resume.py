@@ -33,13 +33,23 @@ def check_resumable(old: TrainConfig, new: TrainConfig):
         raise ValueError(f"The run cannot go on with another configuration: {text}. Begin a new one.")
 
 
-def check_same_data(run_dir, data: dict):
-    """Refuses images or labels that are not those the run began with, by their fingerprint.
+def check_same_surroundings(run_dir, surroundings: dict):
+    """Refuses another backend, and images or labels that are not those the run began with, by their fingerprint.
+
+    Args:
+        run_dir: of the run; its `environment.json` says what it began with.
+        surroundings: what `environment` says now.
 
     Raises:
-        ValueError: says how many images there were and are.
+        ValueError: says what it was and is.
     """
-    old = json.loads((Path(run_dir) / "environment.json").read_text(encoding="utf-8"))["data"]
+    before = json.loads((Path(run_dir) / "environment.json").read_text(encoding="utf-8"))
+    if before["backend"] != surroundings["backend"]:
+        raise ValueError(
+            f"The run cannot go on with another backend: it began on {before['backend']}, now it is "
+            f"{surroundings['backend']}. Use --backend {before['backend']}."
+        )
+    old, data = before["data"], surroundings["data"]
     if old != data:
         raise ValueError(
             f"The run cannot go on with other data: it began with {old['images']} images, now there are "

@@ -1,5 +1,7 @@
 """One training run: from a data folder to a run folder."""
 
+import contextlib
+import shlex
 import shutil
 import time
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import keras
 
 from mamsf_keras.config import TrainConfig, run_config, write_json
-from mamsf_keras.data.folder import read_run_data
+from mamsf_keras.data.folder import read_run_data, read_run_tables
 from mamsf_keras.data.pipeline import training_batches
 from mamsf_keras.data.splits import split_table
 from mamsf_keras.data.stream import Stream, check_fills_a_batch, named_errors, subset
@@ -27,15 +29,15 @@ from mamsf_keras.training.distribute import Devices, devices_for
 from mamsf_keras.training.environment import environment, make_deterministic
 from mamsf_keras.training.monitor import Gauges, loggers
 from mamsf_keras.training.phases import begin, phases
-from mamsf_keras.training.resume import check_resumable, check_same_data
+from mamsf_keras.training.resume import check_resumable, check_same_surroundings
 
 
 def train(config: TrainConfig, run_dir, resume: bool = False) -> dict:
     """Trains a MAMSFNet and writes only under `run_dir`, and the cache of the images; see `read_run_data`.
 
     It writes `config.json`, `environment.json`, `history.csv`, `history.png`, `best.keras` (best validation AUROC),
-    `last.keras` and the last two `checkpoints`. A run that fails in its first epoch leaves no folder behind, unless
-    by a loss that is not finite.
+    `last.keras`, the last two `checkpoints` and curves for TensorBoard. A run that fails in its first epoch leaves no
+    folder behind, unless by a loss that is not finite or because it was stopped.
 
     A run that was stopped, by whatever, is resumed at its last finished epoch and ends as if nobody had disturbed it.
 
@@ -59,6 +61,8 @@ def train(config: TrainConfig, run_dir, resume: bool = False) -> dict:
     if resume:
         check_resumable(run_config(run_dir), config)
     check_backend(config)
+    if config.cache_dir and Path(config.cache_dir).is_relative_to(run_dir.resolve()):
+        raise ValueError(f"The cache must lie outside of the run folder. Received: --cache-dir {config.cache_dir}.")
     if config.deterministic:
         make_deterministic()
     keras.utils.set_random_seed(config.seed)
@@ -68,29 +72,42 @@ def train(config: TrainConfig, run_dir, resume: bool = False) -> dict:
         devices.wait("run folder")
         return _train(config, run_dir, devices)
     if not resume and run_dir.exists():
-        raise FileExistsError(f"The run folder {run_dir} exists. Choose another --run-dir, or go on with --resume.")
+        way_out = ", or go on with --resume" if (run_dir / "config.json").exists() else ""
+        raise FileExistsError(f"The run folder {run_dir} exists. Choose another --run-dir{way_out}.")
+    new_folders = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
     run_dir.mkdir(parents=True, exist_ok=resume)
-    with one_process(run_dir):
-        try:
+    try:
+        with one_process(run_dir):
             if not resume:
                 config.save(run_dir / "config.json")
             devices.wait("run folder")
             return _train(config, run_dir, devices)
-        except BaseException as error:
-            begun = resume or checkpoints(run_dir / "checkpoints") or (run_dir / "bad-batch.csv").exists()
-            if not begun:
-                shutil.rmtree(run_dir)
-            elif isinstance(error, KeyboardInterrupt):
-                print(f"\nstopped; to go on: mamsf-keras train --run-dir {run_dir} --resume", flush=True)
-            raise
+    except KeyboardInterrupt:
+        words = ["--run-dir", str(run_dir), "--resume", "--backend", keras.backend.backend()]
+        print(f"\nstopped; to go on: mamsf-keras train {shlex.join(words)}", flush=True)
+        raise
+    except BaseException:
+        if not (resume or checkpoints(run_dir / "checkpoints") or (run_dir / "bad-batch.csv").exists()):
+            _remove(run_dir, new_folders)
+        raise
+
+
+def _remove(run_dir, new_folders):
+    """Removes a run folder and those above it that were made for it."""
+    shutil.rmtree(run_dir, ignore_errors=True)
+    with contextlib.suppress(OSError):  # something else came to lie in one
+        for folder in new_folders[1:]:
+            folder.rmdir()
 
 
 def _train(config: TrainConfig, run_dir, devices: Devices) -> dict:
     with devices.scope:
+        tables = read_run_tables(config)  # all that cannot work is said before the long work
         history, arrays = read_checkpoint(run_dir / "checkpoints")
         weights = None if config.weights == "none" or arrays else config.weights
-        backbone = build_backbone(config, weights)  # weights that are not there are said before the long work
-        training, validation, studies = _data(config, run_dir, devices)
+        backbone = build_backbone(config, weights)
+        training, validation, studies = _data(config, tables, devices)
+        _check_surroundings(config, environment(studies.table), run_dir, bool(history), devices)
         counts = class_counts(training.labels)
         model = build_model(config, backbone, studies.findings, counts)
         print(cost_text(model))
@@ -116,11 +133,11 @@ def _train(config: TrainConfig, run_dir, devices: Devices) -> dict:
     }
 
 
-def _data(config: TrainConfig, run_dir, devices: Devices) -> tuple[Stream, Stream, Studies]:
+def _data(config: TrainConfig, tables: Studies, devices: Devices) -> tuple[Stream, Stream, Studies]:
     """Reads the data of a run, says what they are, and checks that they can be trained on."""
     if devices.process:
         devices.wait("data")  # the first process makes the cache
-    studies = read_run_data(config)
+    studies = read_run_data(config, tables)
     if not devices.process:
         devices.wait("data")
     print(*studies.notes, split_table(studies.table, studies.table["part"], studies.findings), sep="\n", flush=True)
@@ -130,14 +147,17 @@ def _data(config: TrainConfig, run_dir, devices: Devices) -> tuple[Stream, Strea
     validation = Stream(subset(studies.table, "validation"), *options, share=share)
     check_validation(validation, studies.findings)
     check_fills_a_batch(training)
-    surroundings = environment(studies.table)
-    if (run_dir / "environment.json").exists():
-        check_same_data(run_dir, surroundings["data"])
-    elif not devices.process:
-        write_json(run_dir / "environment.json", surroundings)
-    if not devices.process:
-        config.save(run_dir / "config.json")
     return training, validation, studies
+
+
+def _check_surroundings(config: TrainConfig, surroundings: dict, run_dir, resumed: bool, devices: Devices):
+    """Refuses other data or another backend than the finished epochs had, or writes down what a run begins with."""
+    if resumed:
+        check_same_surroundings(run_dir, surroundings)
+    if not devices.process:
+        if not resumed:
+            write_json(run_dir / "environment.json", surroundings)
+        config.save(run_dir / "config.json")
 
 
 def check_backend(config: TrainConfig):

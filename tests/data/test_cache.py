@@ -139,7 +139,7 @@ def test_a_run_says_how_to_leave_an_unreadable_image_out(small_nih, tmp_path):
         read_run_data(config)
     with pytest.raises(ValueError, match="cache is not finished: run the same `mamsf-keras prepare` again"):
         read_split(DataConfig(tmp_path / "cache"))
-    _, _, command = str(error.value).partition("which every command then does: mamsf-keras ")
+    _, _, command = str(error.value).partition("leave them out of this cache: mamsf-keras ")
     result = CliRunner().invoke(main, shlex.split(command))
     assert result.exit_code == 0, result.output
     assert len(read_run_data(config).table) == 79
@@ -160,7 +160,6 @@ def test_more_shards_than_files_may_be_open(small_nih, tmp_path, monkeypatch):
     prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
     code = f"""
 import resource
-import shlex
 from mamsf_keras import DataConfig
 from mamsf_keras.data.folder import read_run_data, read_split
 from mamsf_keras.data.stream import Stream
@@ -250,7 +249,7 @@ def test_too_small_a_disk_is_said_beforehand(small_nih, tmp_path, monkeypatch):
 def test_wrong_size_is_said(small_nih, tmp_path):
     prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
     table = subset(read_split(DataConfig(tmp_path / "cache")).table, "train")
-    with pytest.raises(ValueError, match="images of 12 pixels, not 16: use --image-size 12"):
+    with pytest.raises(ValueError, match="images of 12 pixels, not 16: train with --image-size 12"):
         Stream(table, FINDINGS, 16, 4)
 
 
@@ -289,13 +288,24 @@ def test_workers_end_with_a_parent_that_is_killed_alone(tmp_path):
     process.kill()
     process.wait()
     assert len(workers) == 2
-    assert wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+    assert wait_for(lambda: not any(command_line(worker) for worker in workers))
+    subprocess.run(command, check=True, capture_output=True)
+    prepare(DataConfig(data), tmp_path / "undisturbed", image_size=32)
+    assert contents(tmp_path / "cache") == contents(tmp_path / "undisturbed")
 
 
 def children(parent, word):
     """Lists the child processes whose command line has a word."""
     pids = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return [pid for pid in pids if word in Path(f"/proc/{pid}/cmdline").read_text()]
+    return [pid for pid in pids if word in command_line(pid)]
+
+
+def command_line(pid):
+    """Reads the command line of a process; that of an ended one is empty, also where nobody waits for it."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def wait_for(condition, seconds=30):

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 from mamsf_keras.cli import main
 
-from mamsf_keras import load_model
+from mamsf_keras import TrainConfig, load_model
 from mamsf_keras.training import build
 from mamsf_keras.training import train as training
 from tests.conftest import BACKEND, simple_rows, toy_backbone, write_nih
@@ -114,9 +115,61 @@ def test_another_configuration_or_other_data_are_refused(small_nih, tmp_path, to
     assert result.exit_code == 1 and "cannot go on with other data" in result.stderr
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     result = invoke("train", "--run-dir", tmp_path / "none", "--resume")
-    assert result.exit_code == 1 and "none does not exist" in result.stderr
+    assert result.exit_code == 1 and "no run folder" in result.stderr
     result = invoke("train", "--resume")
     assert result.exit_code == 2 and "--resume needs --run-dir" in result.stderr
+
+
+@pytest.mark.parametrize("work", ["read_run_data", "run_phases"])
+def test_killed_before_its_first_epoch(undisturbed, tmp_path, toy_training, monkeypatch, work):
+    """It resumes as a new run."""
+
+    class Power(BaseException):
+        """What ends a process without a word."""
+
+    def fail(*arguments):
+        raise Power
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(training, work, fail)
+        patch.setattr(training, "_remove", lambda *arguments: None)
+        with pytest.raises(Power):
+            training.train(TrainConfig.load(undisturbed / "run" / "config.json"), run)
+    assert (run / "config.json").exists() and not list(run.glob("*.keras"))
+    result = invoke("evaluate", "--run-dir", run)
+    assert result.exit_code == 1 and "has no best.keras yet" in result.stderr and "--resume" in result.stderr
+    succeeded("train", "--run-dir", run, "--resume")
+    same_files(undisturbed / "run", run)
+    assert (run / "environment.json").exists()
+
+
+def test_another_backend_is_refused(small_nih, tmp_path, toy_training):
+    run = tmp_path / "run"
+    succeeded(*arguments(small_nih, run, "--epochs", 2, "--freeze-epochs", 0, "--final-epochs", 1))
+    surroundings = json.loads((run / "environment.json").read_text())
+    (run / "environment.json").write_text(json.dumps({**surroundings, "backend": "theano"}))
+    result = invoke("train", "--run-dir", run, "--resume", "--epochs", 3)
+    assert result.exit_code == 1 and "it began on theano" in result.stderr and "--backend theano" in result.stderr
+
+
+def test_ctrl_c_keeps_the_run_and_says_how_to_go_on(small_nih, tmp_path, toy_training, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "run_phases", interrupt)
+        result = invoke(*arguments(small_nih, tmp_path / "my run"))
+    assert result.exit_code == 1
+    words = shlex.split(result.stdout.partition("to go on: mamsf-keras ")[2])
+    succeeded(*words)
+    assert (tmp_path / "my run" / "best.keras").exists()
+
+
+def test_cache_in_the_run_folder_is_refused(small_nih, tmp_path):
+    result = invoke(*arguments(small_nih, tmp_path / "run", "--cache-dir", tmp_path / "run" / "cache"))
+    assert result.exit_code == 1 and "outside of the run folder" in result.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_second_process_says_so(small_nih, tmp_path, toy_training):
@@ -137,7 +190,7 @@ def test_config_file_repeats_a_run(undisturbed, tmp_path, toy_training):
     succeeded("train", "--config", config, "--run-dir", tmp_path / "three", *more)
     assert json.loads((tmp_path / "three" / "config.json").read_text())["seed"] == 1
     result = invoke("train", "--config", tmp_path / "none.json", "--run-dir", tmp_path / "four")
-    assert result.exit_code == 1 and "none.json does not exist" in result.stderr
+    assert result.exit_code == 1 and "none.json is no file" in result.stderr
 
 
 @pytest.mark.slow
