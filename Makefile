@@ -11,8 +11,8 @@ BACKENDS := tensorflow jax torch
 
 # Phantoms (or DATA_DIR=...) -> train -> evaluate -> export. No download of weights or data.
 demo: .venv/installed
-	@test $(DATA_DIR) != phantoms -o -e phantoms || $(BIN)/mamsf-keras phantom --out $(DATA_DIR) --images 2600 --size 96 --tail 5
-	$(BIN)/mamsf-keras train --data-dir $(DATA_DIR) --preset demo --run-dir $(RUN_DIR)
+	@test "$(DATA_DIR)" != phantoms -o -e phantoms || $(BIN)/mamsf-keras phantom --out "$(DATA_DIR)" --images 2600 --size 96 --tail 5
+	$(BIN)/mamsf-keras train --data-dir "$(DATA_DIR)" --preset demo --run-dir $(RUN_DIR)
 	$(BIN)/mamsf-keras evaluate --run-dir $(RUN_DIR)
 	$(BIN)/mamsf-keras export --run-dir $(RUN_DIR) --out saved_models/demo
 	@echo "data: $(DATA_DIR)   run: $(RUN_DIR)   models: saved_models/demo"

@@ -17,7 +17,7 @@ class Names(click.ParamType):
 
 
 DATA_OPTIONS = (
-    click.option("--data-dir", type=click.Path(), help="NIH folder, or a cache of `prepare`.  [required]"),
+    click.option("--data-dir", type=click.Path(), help="NIH folder, that of --labels-csv, or a cache.  [required]"),
     click.option(
         "--labels-csv",
         type=click.Path(),
@@ -67,4 +67,4 @@ def check_new_file(out, overwrite):
     if Path(out).exists() and not overwrite:
         raise click.ClickException(f"{out} exists: use --overwrite, or another name.")
     if not Path(out).absolute().parent.is_dir():
-        raise click.ClickException(f"The folder of {out} does not exist.")
+        raise click.ClickException(f"The folder of {out} does not exist: make it first.")

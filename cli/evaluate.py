@@ -13,8 +13,9 @@ from mamsf_keras.config import PARTS
 @click.option("--data-dir", type=click.Path(), help="Data folder.  [default: the run's]")
 @click.option("--split", type=click.Choice(PARTS), default="test", show_default=True, help="Part.")
 @click.option("--allow-missing", is_flag=True, help="Go on without the images that are not there.")
+@click.option("--overwrite", is_flag=True, help="Replace results on another data folder.")
 @backend_option
-def command(run_dir, data_dir, split, allow_missing):
+def command(run_dir, data_dir, split, allow_missing, overwrite):
     """Evaluate the best model of a run: AUROC and average precision of each finding.
 
     \b
@@ -24,7 +25,7 @@ def command(run_dir, data_dir, split, allow_missing):
     from mamsf_keras.evaluation.evaluate import evaluate
     from mamsf_keras.evaluation.metrics import metrics_table
 
-    summary = evaluate(run_dir, data_dir, split, allow_missing)
+    summary = evaluate(run_dir, data_dir, split, allow_missing, overwrite)
     click.echo(
         f"{summary['protocol']} protocol, {split} split: {summary['images']} images of {summary['patients']} patients\n"
         f"{metrics_table(summary)}\n"

@@ -35,8 +35,9 @@ def command(out, images, **options):
 
     with tqdm(total=images, desc="drawing", unit=" images", delay=1) as bar:
         table = write_phantoms(out, images, **options, progress=bar.update)
+    few = " (so few may not suffice: --images 2600 --tail 3)" if images < 500 else ""
     click.echo(
         f"phantoms, not medical data: {out}\n"
         f"{len(table)} images of {table['patient'].nunique()} patients\n"
-        f"next: mamsf-keras train --data-dir {shlex.quote(out)} --preset demo"
+        f"next: mamsf-keras train --data-dir {shlex.quote(out)} --preset demo{few}"
     )

@@ -17,12 +17,18 @@ from mamsf_keras.config import DataConfig
 )
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a processor]")
 @click.option(
-    "--allow-rejected", metavar="N", type=click.IntRange(0), default=0, help="Unreadable images to leave out."
+    "--allow-rejected",
+    metavar="N",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Unreadable to leave out.",
 )
 def command(cache_dir, image_size, workers, allow_rejected, **options):
     """Decode every image once into a cache that trains at memory speed.
 
-    A run that was stopped, by whatever, goes on where it was. Afterwards the cache stands in for the data folder.
+    A run that was stopped, by whatever, goes on where it was; a finished cache is checked and mended. Afterwards the
+    cache stands in for the data folder.
 
     \b
     Examples:
@@ -32,7 +38,12 @@ def command(cache_dir, image_size, workers, allow_rejected, **options):
     """
     from mamsf_keras.data.prepare import prepare
 
-    meta = prepare(config_of(DataConfig, **options), cache_dir, image_size, workers, allow_rejected)
+    data = config_of(DataConfig, **options)
+    try:
+        meta = prepare(data, cache_dir, image_size, workers, allow_rejected, verify=True)
+    except KeyboardInterrupt:
+        click.echo("stopped; to go on: the same command", err=True)
+        raise
     for note in meta["notes"]:
         click.echo(note)
     protocol = " --protocol random-patient" if options["labels_csv"] else ""  # without official lists

@@ -101,7 +101,7 @@ class DataConfig:
         set_field(self, "label_columns", tuple(self.label_columns))
         if self.labels_csv is not None:
             set_field(self, "labels_csv", str(Path(self.labels_csv).resolve()))
-        if self.protocol.startswith("file:"):
+        if self.protocol.startswith("file:") and self.protocol != "file:":
             set_field(self, "protocol", f"file:{Path(self.protocol.removeprefix('file:')).resolve()}")
         else:
             rule = f"be one of {', '.join(PROTOCOLS)} or file:PATH"
@@ -155,8 +155,7 @@ class TrainConfig(DataConfig):
         fusion: whether the multi-scale fusion is there.
         jit: XLA compilation, "auto", "on" or "off".
         seed: of weights, order and augmentation.
-        deterministic: whether the backend is asked for deterministic operations, at some cost in speed. On TensorFlow
-            two runs of an EfficientNetV2 still part after a few steps on a busy CPU.
+        deterministic: whether the backend is asked for deterministic operations, at some cost in speed.
         distribute: over which devices: "none" uses one, "mirrored" all of a host on TensorFlow, "data-parallel" all of
             one or many hosts on JAX; `batch_size` is that of all together.
         mlflow: tracking URI of an MLflow server that the run is logged to.
@@ -251,7 +250,11 @@ class TrainConfig(DataConfig):
         if not Path(path).is_file():
             raise FileNotFoundError(f"The configuration {path} is no file: a run's is its config.json.")
         try:
-            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+            unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
+            if unknown:
+                raise ValueError(f"unknown: {', '.join(unknown)}")
+            return cls(**values)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path} is no configuration of a run: {error}") from error
 

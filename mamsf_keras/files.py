@@ -27,6 +27,10 @@ def whole_file(path):
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.filename is None:  # a full disk names no file
+            raise OSError(f"{path} cannot be written: {error}") from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -42,7 +46,7 @@ def one_process(folder):
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        raise BlockingIOError(f"Another process is working on {folder}.") from None
+        raise BlockingIOError(f"Another process is working on {folder}: wait for it, or stop it.") from None
     try:
         yield
     finally:

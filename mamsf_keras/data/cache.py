@@ -6,7 +6,7 @@
       index.csv          the studies table with `shard`, `row`, `sha256` of the pixels, `height` and `width` of
                          the original, blank where there is no image
       rejected.csv       the images that could not be read, with the reason; there only if there are such
-      meta.json          the plan, the counts, notes, and the checksum of each shard; written last
+      meta.json          the plan, the counts, notes, and the checksums of index and shards; written last
 
 A cache without `meta.json` is unfinished, and `prepare` goes on where it was. A shard is made again if its images
 changed, by their size in bytes, or if more of them were rejected than are allowed. No file holds a clock time, so equal
@@ -25,7 +25,7 @@ import pandas as pd
 from mamsf_keras.config import LABEL_OPTIONS, DataConfig
 from mamsf_keras.data.tables import Studies
 
-FORMAT = 3
+FORMAT = 4
 """Counts up when the layout changes."""
 
 
@@ -54,10 +54,37 @@ def read_meta(cache_dir) -> dict:
     """
     if not is_finished(cache_dir):
         raise ValueError(f"The cache {cache_dir} is not finished: run the same `mamsf-keras prepare` again.")
-    meta = json.loads((Path(cache_dir) / "meta.json").read_text(encoding="utf-8"))
+    meta = _read_json(Path(cache_dir) / "meta.json")
     if meta["format"] != FORMAT:
         raise ValueError(f"The cache {cache_dir} has format {meta['format']}, and {FORMAT} is read: prepare it anew.")
     return meta
+
+
+def read_plan(cache_dir) -> dict:
+    """Reads `plan.json`. Raises `ValueError` if it is damaged."""
+    return _read_json(Path(cache_dir) / "plan.json")
+
+
+def _read_json(path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        way_out = "remove it" if path.name == "meta.json" else f"remove {path.parent}"
+        raise ValueError(f"{path} is damaged: {way_out} and run `mamsf-keras prepare` again.") from None
+
+
+def is_whole(cache_dir) -> bool:
+    """Tells whether the index of a finished cache is as it was written."""
+    return checksum(Path(cache_dir) / "index.csv") == read_meta(cache_dir)["index"]
+
+
+def checksum(path) -> str | None:
+    """Returns the SHA-256 of a file, None if there is no such file."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None
 
 
 def read_cache(cache_dir) -> Studies:
@@ -69,6 +96,8 @@ def read_cache(cache_dir) -> Studies:
     """
     cache_dir = Path(cache_dir)
     meta = read_meta(cache_dir)
+    if not is_whole(cache_dir):
+        raise ValueError(f"{cache_dir / 'index.csv'} is lost or damaged: run `mamsf-keras prepare` again.")
     table = read_index(cache_dir, meta["findings"])
     table["path"] = str(cache_dir / "shards") + os.sep + table["shard"]
     size = meta["image_size"]
@@ -103,9 +132,12 @@ def open_shard(path, image_size: int) -> np.ndarray:
     """Maps a shard into memory: uint8 `(images, size, size)`, read only.
 
     Raises:
-        ValueError: if its images have another size.
+        ValueError: if it is damaged, or its images have another size.
     """
-    pixels = np.load(path, mmap_mode="r")
+    try:
+        pixels = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        raise ValueError(f"{path} is lost or damaged: run `mamsf-keras prepare` again.") from None
     check_size(Path(path).parents[1], pixels.shape[1], image_size)
     return pixels.view(np.ndarray)  # a plain array is much quicker to index than a memory map
 

@@ -105,7 +105,7 @@ def _official_parts(images, data_dir, path) -> pd.Series:
     listed = {}
     for part, name in LISTS.items():
         if not (data_dir / name).is_file():
-            raise FileNotFoundError(f"{data_dir} lacks the official list {name}.")
+            raise FileNotFoundError(f"{data_dir} lacks the official list {name}, which NIH gives with the tables.")
         names = _read_list(data_dir / name)
         twice = [image for image in names if listed.setdefault(image, part) != part]
         if twice:
@@ -133,16 +133,18 @@ def _read_list(path) -> list[str]:
 
 def _image_files(data_dir) -> list[Path]:
     roots = sorted(p for p in data_dir.glob("images*") if p.is_dir()) or [data_dir]
-    files, seen = [], set()
-    for root in roots:
-        for folder, folders, names in os.walk(root, followlinks=True):
-            real = os.path.realpath(folder)
-            if real in seen:  # a symbolic link back up the tree
-                folders.clear()
-                continue
-            seen.add(real)
-            folders.sort()
-            files += [Path(folder, name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES]
+    files, seen, folders = [], set(), [str(root) for root in reversed(roots)]
+    while folders:
+        folder = folders.pop()
+        real = os.path.realpath(folder)
+        if real in seen:  # a symbolic link back up the tree
+            continue
+        seen.add(real)
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        folders += [entry.path for entry in reversed(entries) if entry.is_dir()]
+        images = [entry for entry in entries if os.path.splitext(entry.name)[1].lower() in SUFFIXES]
+        files += [Path(entry.path) for entry in images if entry.is_file()]  # a link to nowhere is none
     return files
 
 

@@ -1,7 +1,6 @@
 """What a data folder holds, in tables: counts, parts, patients, findings together, image sizes, duplicates."""
 
 import dataclasses
-import hashlib
 import os
 
 import numpy as np
@@ -9,8 +8,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from mamsf_keras.config import PARTS, DataConfig
-from mamsf_keras.data.cache import is_cache, read_cache
-from mamsf_keras.data.folder import note_left_out
+from mamsf_keras.data.cache import checksum, is_cache
+from mamsf_keras.data.folder import note_left_out, read_cache_of
 from mamsf_keras.data.image import read_size
 from mamsf_keras.data.source import find_files, read_tables
 from mamsf_keras.data.splits import overlap_line, split, split_counts
@@ -46,7 +45,7 @@ def describe(data: DataConfig) -> Description:
     Raises:
         ValueError, FileNotFoundError: as `read_tables` and `split`.
     """
-    studies = read_cache(data.data_dir) if is_cache(data.data_dir) else _read_original(data)
+    studies = read_cache_of(data) if is_cache(data.data_dir) else _read_original(data)
     part = split(studies.table, studies.findings, data.protocol)
     kept = studies.table.assign(part=part)[part != ""].reset_index(drop=True)
     studies = dataclasses.replace(studies, table=kept, notes=studies.notes + note_left_out(part, data.protocol))
@@ -90,13 +89,8 @@ def _look_at(paths) -> tuple[pd.DataFrame, list[str]]:
     files = pd.DataFrame(shapes, index=paths.index, columns=["height", "width"], dtype=float)
     readable = files["height"].notna()
     alike = paths[readable & pd.Series(lengths, index=paths.index)[readable].duplicated(keep=False)]
-    checksums = [_checksum(path) for path in tqdm(alike, desc="comparing", unit=" files", delay=1)]
+    checksums = [checksum(path) for path in tqdm(alike, desc="comparing", unit=" files", delay=1)]
     return files.assign(sha256=pd.Series(checksums, index=alike.index, dtype=object)), damaged
-
-
-def _checksum(path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def prevalence(table, findings) -> pd.DataFrame:

@@ -20,9 +20,7 @@ def read_split(data: DataConfig) -> Studies:
         ValueError, FileNotFoundError: as `read_tables`, `split`, `find_images`; if a cache is to have other labels.
     """
     cached = is_cache(data.data_dir)
-    if cached and data.labels_csv is not None:
-        raise ValueError(f"{data.data_dir} is a cache and has its own labels: leave out --labels-csv.")
-    studies = read_cache(data.data_dir) if cached else read_tables(data)
+    studies = read_cache_of(data) if cached else read_tables(data)
     part = split(studies.table, studies.findings, data.protocol)
     table = studies.table.assign(part=part)[part != ""].reset_index(drop=True)
     studies = dataclasses.replace(studies, table=table, notes=studies.notes + note_left_out(part, data.protocol))
@@ -32,11 +30,18 @@ def read_split(data: DataConfig) -> Studies:
     return dataclasses.replace(studies, table=table, notes=studies.notes + same_pixels(table))
 
 
+def read_cache_of(data: DataConfig) -> Studies:
+    """Reads a cache in place of a data folder. Raises `ValueError` if it is to have other labels than its own."""
+    if data.labels_csv is not None:
+        raise ValueError(f"{data.data_dir} is a cache and has its own labels: leave out --labels-csv.")
+    return read_cache(data.data_dir)
+
+
 def read_run_tables(config: TrainConfig) -> Studies:
     """Reads the tables of a run and refuses what cannot be trained on, before any long work."""
     if is_cache(config.data_dir):
         check_size(config.data_dir, read_meta(config.data_dir)["image_size"], config.image_size)
-        return read_cache(config.data_dir)
+        return read_cache_of(config)
     tables = read_tables(config)
     split(tables.table, tables.findings, config.protocol)
     return tables

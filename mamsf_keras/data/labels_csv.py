@@ -57,7 +57,8 @@ def read_labels_csv(
         raise ValueError(f"{path} has none of the columns {', '.join(KNOWN['image'])}: name it with --image-column.")
     patient_column = patient_column or _known(raw, "patient")
     meta = {name: _known(raw, name) for name in ("age", "sex", "view")}
-    findings = tuple(label_columns) or _label_columns(raw, {image_column, patient_column, *meta.values()})
+    taken = {image_column, patient_column, *meta.values()}
+    findings, not_taken = (tuple(label_columns), ()) if label_columns else _label_columns(raw, taken)
     if not findings:
         raise ValueError(f"{path} has no column of 1, 0, -1 and blanks: name the label columns with --label-columns.")
     used = dict.fromkeys(name for name in (patient_column, *meta.values()) if name)
@@ -72,7 +73,7 @@ def read_labels_csv(
     table = pd.concat([table, pd.DataFrame(labels, dtype="float32")], axis=1)
     table, notes = _one_row_an_image(table, raw[list(findings)], path)
     check_names(table["image"], table["patient"], path)
-    return Studies(table, findings, notes)
+    return Studies(table, findings, not_taken + notes)
 
 
 def _one_row_an_image(table, written, path) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -101,13 +102,20 @@ def _known(raw, what):
     return next((name for name in KNOWN[what] if name in raw.columns), None)
 
 
-def _label_columns(raw, taken) -> tuple[str, ...]:
-    def is_label(column):
-        values = {VALUES.get(value.lower(), "other") for value in column.unique()}
-        return "other" not in values and 1 in values
-
-    unique = [name for name in raw.columns if name and name not in taken and (raw.columns == name).sum() == 1]
-    return tuple(name for name in unique if is_label(raw[name]))
+def _label_columns(raw, taken) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns the columns of labels, and notes of those that look like it but are not taken."""
+    names, notes = [], []
+    for name in raw.columns:
+        if not name or name in taken or (raw.columns == name).sum() > 1:
+            continue
+        cells = raw[name].str.lower()
+        other, positive = cells[~cells.isin(VALUES)], cells.map(VALUES).eq(1).any()
+        if positive and other.empty:
+            names.append(name)
+        elif len(other) < len(cells) / 2 and not cells.eq("").all():
+            why = f"cells such as {raw[name][other.index[0]]!r}" if len(other) else "without a positive"
+            notes.append(f"column not taken as a finding, {why}: {name} (--label-columns names the columns)")
+    return tuple(names), tuple(notes)
 
 
 def _check_columns(names, others, raw, path):

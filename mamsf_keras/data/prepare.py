@@ -1,7 +1,6 @@
 """Makes a cache; its layout and how it is read stand in `cache.py`."""
 
 import hashlib
-import json
 import shlex
 import shutil
 from pathlib import Path
@@ -10,7 +9,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from mamsf_keras.config import LABEL_OPTIONS, DataConfig, write_json
-from mamsf_keras.data.cache import FORMAT, is_cache, is_finished, read_index, read_meta
+from mamsf_keras.data.cache import FORMAT, checksum, is_cache, is_finished, is_whole, read_index, read_meta, read_plan
 from mamsf_keras.data.processes import in_processes
 from mamsf_keras.data.shard import PIXEL_COLUMNS, is_done, make_shard, record_path
 from mamsf_keras.data.source import find_images, read_tables, source_files
@@ -22,7 +21,9 @@ INTERPOLATION = "triangle, antialiased"
 WRITTEN = {"plan.json", "shards", "index.csv", "rejected.csv", "meta.json", ".lock"}
 
 
-def prepare(data: DataConfig, cache_dir, image_size=224, workers=None, allow_rejected=0, tables=None) -> dict:
+def prepare(
+    data: DataConfig, cache_dir, image_size=224, workers=None, allow_rejected=0, tables=None, verify=False
+) -> dict:
     """Makes a cache of a data folder, or goes on with one that was left unfinished.
 
     Args:
@@ -32,6 +33,7 @@ def prepare(data: DataConfig, cache_dir, image_size=224, workers=None, allow_rej
         workers: processes; None takes one a processor.
         allow_rejected: images that may be unreadable; they are left out.
         tables: what `read_tables` gives, if it is at hand.
+        verify: read every shard of a finished cache, and make those again whose checksum is wrong.
 
     Returns:
         What `meta.json` holds.
@@ -48,25 +50,35 @@ def prepare(data: DataConfig, cache_dir, image_size=224, workers=None, allow_rej
     found = find_images(tables, data)
     plan = _plan(found, image_size)
     cache_dir = Path(cache_dir)
+    if cache_dir.exists() and not cache_dir.is_dir():
+        raise NotADirectoryError(f"{cache_dir} is a file: name a new folder for the cache.")
     if cache_dir.exists() and {p.name for p in cache_dir.iterdir() if not p.name.startswith(PART)} - WRITTEN:
         raise ValueError(f"{cache_dir} holds other things than a cache: it is left alone. Name a new folder.")
     tasks = [
         (found.table["path"].iloc[first : first + SHARD_IMAGES].tolist(), _shard(cache_dir, number), image_size)
         for number, first in enumerate(range(0, len(found.table), SHARD_IMAGES))
     ]
+    command = _command(data, cache_dir, image_size)
+    damaged = []
     if is_finished(cache_dir):  # if all is well it is only read, so any number of runs may share it
         _check_plan(cache_dir, plan, tables)
         meta = read_meta(cache_dir)
-        if meta["rejected"] <= allow_rejected and all(is_done(task, rejected_too=True) for task in tasks):
+        if verify:
+            damaged = [shard for _, shard, _ in tasks if checksum(shard) not in (None, meta["shards"][shard.name])]
+        if is_whole(cache_dir) and not damaged and all(is_done(task, rejected_too=True) for task in tasks):
+            _check_rejected(cache_dir, len(found.table), allow_rejected, command)
             return meta
     (cache_dir / "shards").mkdir(parents=True, exist_ok=True)
     with one_process(cache_dir):
         _check_plan(cache_dir, plan, tables)
         (cache_dir / "meta.json").unlink(missing_ok=True)
+        for shard in damaged:
+            shard.unlink()
         _work(tasks, workers)
-        sources = {file.name: _checksum(file) for file in source_files(data)}
-        way_out = _command(data, cache_dir, image_size)
-        return _finish(cache_dir, tables, found.table["image"], {**plan, "sources": sources}, allow_rejected, way_out)
+        records = _write_tables(cache_dir, tables, found.table["image"])
+        _check_rejected(cache_dir, len(found.table), allow_rejected, command)
+        sources = {file.name: checksum(file) for file in source_files(data)}
+        return _finish(cache_dir, records, found.notes, {**plan, "sources": sources})
 
 
 def _command(data, cache_dir, image_size) -> str:
@@ -100,11 +112,12 @@ def _check_plan(cache_dir, plan, tables):
         _check_space(cache_dir, plan, tables)
         write_json(path, plan)
         return
-    made = json.loads(path.read_text(encoding="utf-8"))
+    made = read_plan(cache_dir)
     names = [name for name in plan if made.get(name) != plan[name]]
     if not names:
         return
-    different = [f"{name} ({made.get(name)} there, {plan[name]} asked)" for name in names]
+    shown = [name for name in names if name != "table_sha256"] or ["table_sha256"]
+    different = [f"{name} ({made.get(name)} there, {plan[name]} asked)" for name in shown]
     if is_finished(cache_dir) and "table_sha256" in names and "findings" not in names:
         different += changes(read_index(cache_dir, plan["findings"]), tables.table, plan["findings"])
     raise ValueError(
@@ -148,8 +161,8 @@ def _work(tasks, workers):
         in_processes(make_shard, todo, workers, done=bar.update)
 
 
-def _finish(cache_dir, tables, images, plan, allow_rejected, command) -> dict:
-    """Writes the index, the rejected images and `meta.json`; `command` prepares this cache."""
+def _write_tables(cache_dir, tables, images) -> pd.DataFrame:
+    """Writes the index and the rejected images, and returns what became of each image."""
     shards = sorted((cache_dir / "shards").glob("*.npy"))
     records = pd.concat([pd.read_csv(record_path(shard), dtype=str) for shard in shards], ignore_index=True)
     places = records.index.to_numpy()
@@ -165,15 +178,31 @@ def _finish(cache_dir, tables, images, plan, allow_rejected, command) -> dict:
     (cache_dir / "rejected.csv").unlink(missing_ok=True)
     if len(rejected):
         _write_csv(cache_dir / "rejected.csv", rejected[["image", "error"]])
-    if len(rejected) > allow_rejected:
+    return records
+
+
+def _check_rejected(cache_dir, images, allow_rejected, command):
+    """Refuses more unreadable images than are allowed; `command` prepares this cache."""
+    path = cache_dir / "rejected.csv"
+    errors = pd.read_csv(path)["error"] if path.exists() else []
+    if len(errors) > allow_rejected:
         raise ValueError(
-            f"{len(rejected)} of {len(images)} images cannot be read (first: {rejected['error'].iloc[0]}); "
-            f"{cache_dir}/rejected.csv has them all. Mend them and run again, or leave them out of this cache: "
-            f"{command} --allow-rejected {len(rejected)}"
+            f"{len(errors)} of {images} images cannot be read (first: {errors[0]}); {path} has them all. Mend them and "
+            f"run again, or leave them out of this cache: {command} --allow-rejected {len(errors)}"
         )
-    checksums = {shard.name: _checksum(shard) for shard in shards}
-    notes = [*tables.notes, *(f"{count} {text}" for text, count in kept["note"].value_counts().items())]
-    meta = {**plan, "images": len(kept), "rejected": len(rejected), "notes": notes, "shards": checksums}
+
+
+def _finish(cache_dir, records, notes, plan) -> dict:
+    """Writes `meta.json`."""
+    kept = records[records["error"].isna()]
+    meta = {
+        **plan,
+        "images": len(kept),
+        "rejected": len(records) - len(kept),
+        "notes": [*notes, *(f"{count} {text}" for text, count in kept["note"].value_counts().items())],
+        "index": checksum(cache_dir / "index.csv"),
+        "shards": {shard.name: checksum(shard) for shard in sorted((cache_dir / "shards").glob("*.npy"))},
+    }
     write_json(cache_dir / "meta.json", meta)
     return meta
 
@@ -181,8 +210,3 @@ def _finish(cache_dir, tables, images, plan, allow_rejected, command) -> dict:
 def _write_csv(path, frame):
     with whole_file(path) as temporary:
         frame.to_csv(temporary, index=False, lineterminator="\n")
-
-
-def _checksum(path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -35,7 +35,7 @@ def in_processes(function, tasks, workers=None, start=None, done=None) -> list:
         except BrokenProcessPool as error:
             raise ChildProcessError(
                 "A worker process died: out of memory, killed, or a script without `if __name__ == '__main__':`. "
-                "`workers=1` works in this process."
+                "One worker (--workers 1) works in this process."
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)

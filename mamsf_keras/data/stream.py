@@ -94,9 +94,9 @@ class Stream:
 
     def read(self, row: int) -> np.ndarray:
         """Returns the pixels of a row, uint8 `(height, width)`, not augmented."""
-        if self.shard_rows is not None:
-            return self._shard(self.paths[row])[self.shard_rows[row]]
         try:
+            if self.shard_rows is not None:
+                return self._shard(self.paths[row])[self.shard_rows[row]]
             return read_grey(self.paths[row], self.image_size)
         except (ValueError, ImportError) as error:
             self.error = error  # TensorFlow hides it in a long text of its own: see `named_errors`
@@ -126,7 +126,8 @@ def check_fills_a_batch(stream: Stream):
     """Refuses a stream of fewer images than one batch holds."""
     if not stream.batches:
         raise ValueError(
-            f"{len(stream.paths)} training images do not fill one batch of {stream.batch_size}: use a smaller batch."
+            f"{len(stream.paths)} training images do not fill one batch of {stream.batch_size}: use a smaller "
+            "--batch-size."
         )
 
 

@@ -44,7 +44,7 @@ def read_csv(path, required) -> pd.DataFrame:
         ValueError: names the file and the line whose number of fields is not the header's, or the missing columns.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"The table {path} does not exist.")
+        raise FileNotFoundError(f"The table {path} is no file.")
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
@@ -78,7 +78,8 @@ def patient_key(patient) -> str:
 def existing_folder(data_dir) -> Path:
     """Returns the folder as a path, or raises `FileNotFoundError`."""
     if not Path(data_dir).is_dir():
-        raise FileNotFoundError(f"The data folder {data_dir} does not exist: say where it is with --data-dir.")
+        what = "is no folder" if Path(data_dir).exists() else "does not exist"
+        raise FileNotFoundError(f"The data folder {data_dir} {what}: say where it is with --data-dir.")
     return Path(data_dir)
 
 
@@ -91,7 +92,10 @@ def check_names(images, patients, path):
     """Refuses images that leave the folder, have no patient, or stand in more than one row."""
     outside = images[images.str.contains(OUTSIDE)]
     if len(outside):
-        raise ValueError(f"{path} has image names that are empty or leave the data folder: {count_and_first(outside)}.")
+        raise ValueError(
+            f"{path} has image names that are empty or leave the data folder: {count_and_first(outside)}. They must be "
+            "relative to --data-dir."
+        )
     nameless = images[(patients == "").to_numpy()]
     if len(nameless):
         raise ValueError(f"{path} has rows without a patient: {count_and_first(nameless)}.")
@@ -110,10 +114,10 @@ def keep_found(studies: Studies, paths: pd.Series, data_dir, allow_missing: bool
     if absent.any():
         first = ", ".join(studies.table["image"][absent].head(5))
         text = f"{int(absent.sum())} of {len(paths)} images of the table are not in {data_dir} (first: {first})"
+        if absent.all():
+            raise ValueError(f"{text}: none is there. The paths of the table must begin at --data-dir.")
         if not allow_missing:
             raise ValueError(f"{text}. Use --allow-missing (allow_missing=True) to go on without them.")
-        if absent.all():
-            raise ValueError(f"{text}: none is left.")
         notes += (f"{text}: they are left out.",)
     table = studies.table.assign(path=paths)[~absent].reset_index(drop=True)
     return dataclasses.replace(studies, table=table, notes=notes)

@@ -1,6 +1,7 @@
 """Evaluates the best model of a run on one part of its data."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -41,7 +42,7 @@ def evaluation_stream(
     return Stream(table, model.findings, model.image_size, config.batch_size), table
 
 
-def evaluate(run_dir, data_dir=None, split="test", allow_missing=False) -> dict:
+def evaluate(run_dir, data_dir=None, split="test", allow_missing=False, overwrite=False) -> dict:
     """Predicts one part with `best.keras` and writes `predictions-SPLIT.csv` and `metrics-SPLIT.json` into the run.
 
     Args:
@@ -49,18 +50,26 @@ def evaluate(run_dir, data_dir=None, split="test", allow_missing=False) -> dict:
         data_dir: the data folder; None takes the one that the run was trained on.
         split: "train", "validation" or "test".
         allow_missing: go on without the images that are not there.
+        overwrite: replace results on another data folder.
 
     Returns:
         What `metrics-SPLIT.json` holds: `mean_auroc`, `mean_average_precision`, `undefined`,
         `findings.NAME.{auroc, average_precision, positives, images, masked}`, and the data folder, protocol, split,
         images and patients.
+
+    Raises:
+        FileExistsError: if the run has results of this part on another data folder.
     """
     config = run_config(run_dir)
+    folder = str(Path(data_dir or config.data_dir).resolve())
+    written = Path(run_dir) / f"metrics-{split}.json"
+    if not overwrite and written.exists() and (other := json.loads(written.read_text())["data_dir"]) != folder:
+        raise FileExistsError(f"{written} has the results on {other}: move it away, or use --overwrite.")
     model = best_model(run_dir)
     stream, table = evaluation_stream(model, config, data_dir, split, allow_missing)
     probabilities = predict(model, stream)
     summary = {
-        "data_dir": str(Path(data_dir or config.data_dir).resolve()),
+        "data_dir": folder,
         "protocol": config.protocol,
         "split": split,
         "images": len(table),
@@ -70,5 +79,5 @@ def evaluate(run_dir, data_dir=None, split="test", allow_missing=False) -> dict:
     write_predictions(
         Path(run_dir) / f"predictions-{split}.csv", predictions_frame(table, model.findings, probabilities)
     )
-    write_json(Path(run_dir) / f"metrics-{split}.json", summary)
+    write_json(written, summary)
     return summary

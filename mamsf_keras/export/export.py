@@ -42,6 +42,8 @@ def export_run(
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(f"Export needs Keras on TensorFlow. Received: {keras.backend.backend()}.")
+    if Path(out).exists() and not Path(out).is_dir():
+        raise NotADirectoryError(f"{out} is a file: name a folder with --out.")
     config = run_config(run_dir)
     model = best_model(run_dir)
     stream, _ = evaluation_stream(model, config, data_dir, "validation", allow_missing)

@@ -100,7 +100,9 @@ def _load(name, weights, image_size):
 
 def _read_weights(full, name, weights):
     if not Path(weights).is_file():
-        raise FileNotFoundError(f"The weights file {weights} does not exist.")
+        raise FileNotFoundError(
+            f"The weights file {weights} does not exist: --weights imagenet downloads some, and none goes without."
+        )
     try:
         with warnings.catch_warnings():  # Keras speaks of containers that hold no weights; a misfit raises
             warnings.filterwarnings("ignore", message="Skipping nested container")

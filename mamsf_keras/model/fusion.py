@@ -1,7 +1,7 @@
 """Multi-scale fusion: parallel convolutions of several sizes, brought together."""
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 
 @keras.saving.register_keras_serializable(package="mamsf_keras")
@@ -10,6 +10,8 @@ class MultiScaleFusion(layers.Layer):
 
     Each branch first reduces the channels with a 1x1 convolution, as Inception does (arXiv 1409.4842): a 5x5 kernel on
     1,280 channels alone would cost 8 million weights. Every convolution is followed by batch normalisation and swish.
+    The first convolutions of all branches are computed as one, whose output is split. That is the same function, and
+    the gradient on the feature map is then no sum of three, whose order TensorFlow's `AddN` leaves to chance.
 
     Args:
         filters: channels of each branch.
@@ -24,15 +26,14 @@ class MultiScaleFusion(layers.Layer):
         self.filters = filters
         self.output_filters = output_filters
         self.kernel_sizes = tuple(kernel_sizes)
+        self.reduce = self._convolution(filters * len(self.kernel_sizes), 1, "reduce")
         self.branches = [self._branch(size) for size in self.kernel_sizes]
         self.concatenate = layers.Concatenate(dtype=self.dtype_policy)
         self.join = self._convolution(output_filters, 1, "join")
 
     def _branch(self, size):
-        if size == 1:
-            return self._convolution(self.filters, 1, "branch_1x1")
-        steps = [self._convolution(self.filters, 1, "reduce"), self._convolution(self.filters, size, "convolution")]
-        return keras.Sequential(steps, name=f"branch_{size}x{size}")
+        name = f"branch_{size}x{size}"
+        return layers.Identity(name=name) if size == 1 else self._convolution(self.filters, size, name)
 
     def _convolution(self, filters, size, name):
         policy = self.dtype_policy
@@ -47,13 +48,15 @@ class MultiScaleFusion(layers.Layer):
 
     def build(self, input_shape):
         """Builds the branches for feature maps of `input_shape`."""
+        self.reduce.build(input_shape)
         for branch in self.branches:
-            branch.build(input_shape)
+            branch.build((*input_shape[:-1], self.filters))
         self.join.build((*input_shape[:-1], self.filters * len(self.kernel_sizes)))
 
     def call(self, inputs, training=False):
-        branches = [branch(inputs, training=training) for branch in self.branches]
-        return self.join(self.concatenate(branches), training=training)
+        parts = ops.split(self.reduce(inputs, training=training), len(self.branches), axis=-1)
+        outputs = [branch(part, training=training) for branch, part in zip(self.branches, parts, strict=True)]
+        return self.join(self.concatenate(outputs), training=training)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.output_filters)

@@ -136,6 +136,8 @@ def load_model(path) -> MAMSFNet:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"The model file {path} does not exist.")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} cannot be loaded as a .keras model: it is damaged, or another kind of file.")
     try:
         model = keras.saving.load_model(path, compile=False)
     except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:

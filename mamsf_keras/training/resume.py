@@ -53,5 +53,5 @@ def check_same_surroundings(run_dir, surroundings: dict):
     if old != data:
         raise ValueError(
             f"The run cannot go on with other data: it began with {old['images']} images, now there are "
-            f"{data['images']}, or labels, patients or parts changed."
+            f"{data['images']}, or labels, patients or parts changed. Begin a new run."
         )

@@ -171,7 +171,8 @@ def check_validation(stream: Stream, findings):
     if not ((stream.labels == 1).any(axis=0) & (stream.labels == 0).any(axis=0)).any():
         raise ValueError(
             f"None of the {len(findings)} findings has both positive and negative images in the validation part of "
-            f"{len(stream.labels)} images: no AUROC to choose the best model by."
+            f"{len(stream.labels)} images: no AUROC to choose the best model by. More images may have one, or another "
+            "--protocol."
         )
 
 

@@ -71,8 +71,8 @@ def test_missing_folder_and_tables(tmp_path):
 
 def test_files_that_an_option_names(small_nih, tmp_path):
     describe = ["describe", "--data-dir", small_nih]
-    check_fails(tmp_path, [*describe, "--protocol", "file:none.csv"], 1, "none.csv does not exist")
-    check_fails(tmp_path, [*describe, "--labels-csv", "none.csv"], 1, "none.csv does not exist")
+    check_fails(tmp_path, [*describe, "--protocol", "file:none.csv"], 1, "none.csv is no file")
+    check_fails(tmp_path, [*describe, "--labels-csv", "none.csv"], 1, "none.csv is no file")
 
 
 def test_misspelt_command(tmp_path):

@@ -22,6 +22,7 @@ from PIL import Image
 from mamsf_keras.config import DataConfig, TrainConfig
 from mamsf_keras.data import prepare as making
 from mamsf_keras.data.cache import read_cache
+from mamsf_keras.data.describe import as_text, describe
 from mamsf_keras.data.folder import read_run_data, read_split
 from mamsf_keras.data.image import read_grey
 from mamsf_keras.data.prepare import prepare
@@ -237,6 +238,71 @@ def test_lost_shard_is_made_again(small_nih, tmp_path, damage):
     damage(tmp_path / "cache" / "shards" / "00000.npy")
     prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
     assert contents(tmp_path / "cache") == contents(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:900])])
+def test_lost_or_cut_index_is_said_and_made_again(small_nih, tmp_path, damage):
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+    before = contents(tmp_path / "cache")
+    damage(tmp_path / "cache" / "index.csv")
+    with pytest.raises(ValueError, match=r"index.csv is lost or damaged: run `mamsf-keras prepare` again"):
+        read_split(DataConfig(tmp_path / "cache"))
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+    assert contents(tmp_path / "cache") == before
+
+
+def test_spoilt_pixels_are_made_again(small_nih, tmp_path):
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+    before = contents(tmp_path / "cache")
+    with open(tmp_path / "cache" / "shards" / "00000.npy", "r+b") as file:
+        file.seek(500)
+        file.write(b"\0" * 50)
+    assert contents(tmp_path / "cache") != before
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1, verify=True)
+    assert contents(tmp_path / "cache") == before
+
+
+@pytest.mark.parametrize("name", ["meta.json", "plan.json"])
+def test_cut_json_is_named_with_the_way_out(small_nih, tmp_path, name):
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+    path = tmp_path / "cache" / name
+    path.write_text(path.read_text()[:50])
+    with pytest.raises(ValueError, match=f"{name} is damaged: remove .* run `mamsf-keras prepare` again"):
+        prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+
+
+def test_a_cut_shard_is_named_in_training(small_nih, tmp_path):
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+    table = subset(read_split(DataConfig(tmp_path / "cache")).table, "train")
+    shard = tmp_path / "cache" / "shards" / "00000.npy"
+    shard.write_bytes(shard.read_bytes()[:300])
+    with pytest.raises(ValueError, match="00000.npy is lost or damaged"):
+        Stream(table, FINDINGS, 12, 4)
+
+
+def test_a_finished_cache_stays_finished_when_fewer_rejected_are_allowed(small_nih, tmp_path):
+    next(small_nih.rglob("00000003_001.png")).write_bytes(b"no image")
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1, allow_rejected=1)
+    before = contents(tmp_path / "cache")
+    with pytest.raises(ValueError, match="1 of 80 images cannot be read"):
+        prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+    assert contents(tmp_path / "cache") == before
+
+
+def test_labels_of_another_table_are_refused_for_a_cache(small_nih, tmp_path):
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+    for read in (read_split, describe):
+        with pytest.raises(ValueError, match="is a cache and has its own labels"):
+            read(DataConfig(tmp_path / "cache", labels_csv="none.csv"))
+
+
+def test_missing_images_are_counted_in_its_notes(small_nih, tmp_path):
+    path = next(small_nih.rglob("00000003_001.png"))
+    path.unlink()
+    path.symlink_to("nowhere.png")  # as git-annex leaves them
+    meta = prepare(DataConfig(small_nih, allow_missing=True), tmp_path / "cache", image_size=12, workers=1)
+    assert meta["images"] == 79 and any("1 of 80 images of the table are not in" in note for note in meta["notes"])
+    assert "images found: 79 of 80" in as_text(describe(DataConfig(small_nih)))
 
 
 def test_too_small_a_disk_is_said_beforehand(small_nih, tmp_path, monkeypatch):

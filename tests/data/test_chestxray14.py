@@ -148,7 +148,7 @@ def test_absent_images_are_counted_and_can_be_left_out(small_nih):
     assert len(studies.table) == 73 and "left out" in studies.notes[0]
     for path in files[7:]:
         path.unlink()
-    with pytest.raises(ValueError, match="80 of 80 images .* none is left"):
+    with pytest.raises(ValueError, match="80 of 80 images .* none is there"):
         read_studies(small_nih, allow_missing=True)
 
 

@@ -353,5 +353,5 @@ def test_missing_file_is_named(tmp_path):
 def test_without_pydicom_the_extra_is_named(tmp_path, monkeypatch):
     path = write(tmp_path / "x.dcm", RAMP)
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    with pytest.raises(ImportError, match=r"mamsf-keras\[dicom\]"):
+    with pytest.raises(ImportError, match=r"pip install pydicom python-gdcm"):
         read_grey(path)

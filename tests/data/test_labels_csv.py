@@ -49,6 +49,14 @@ def test_columns_by_name_and_equal_base_names(table):
     assert studies.findings == ("Y",) and studies.table["image"].tolist() == ["a/0.png", "b/0.png"]
 
 
+def test_columns_that_look_like_labels_and_are_not_taken_are_said(table):
+    path = table("path,patient,A,B,C,age\na,1,1,1?,-1,60\nb,2,0,0,,61\nc,3,1,1,-1,50\n")
+    studies = read_labels_csv(path)
+    assert studies.findings == ("A",)
+    assert "cells such as '1?': B" in studies.notes[0] and "without a positive: C" in studies.notes[1]
+    assert len(studies.notes) == 2 and read_labels_csv(path, ("A",)).notes == ()
+
+
 @pytest.mark.parametrize(
     ("text", "options", "words"),
     [

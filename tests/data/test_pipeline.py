@@ -19,7 +19,7 @@ def table(tmp_path):
     for row in range(11):
         paths.append(str(tmp_path / f"{row}.png"))
         Image.fromarray(rng.integers(0, 256, (16, 16), dtype=np.uint8)).save(paths[-1])
-    return pd.DataFrame({"path": paths, "A": np.arange(11) % 2, "B": np.arange(11) // 6})
+    return pd.DataFrame({"image": paths, "path": paths, "A": np.arange(11) % 2, "B": np.arange(11) // 6})
 
 
 def stream(table, **options):

@@ -22,7 +22,7 @@ def stream(tmp_path):
         paths.append(str(tmp_path / f"{row}.png"))
         pixels = np.random.default_rng(row).integers(0, 256, (16, 16), dtype=np.uint8)
         Image.fromarray(pixels).save(paths[-1])
-    table = pd.DataFrame({"path": paths, "A": np.arange(11) % 2})
+    table = pd.DataFrame({"image": paths, "path": paths, "A": np.arange(11) % 2})
     return Stream(table, ("A",), image_size=16, batch_size=3, augment="light", seed=5)
 
 
