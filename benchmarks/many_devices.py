@@ -139,22 +139,31 @@ def run(way, losses, backbone, folder):
     return dict(np.load(out))
 
 
-def largest_difference(one, many, loss) -> float:
-    """Returns the largest relative difference of the losses and of each weight: ||a - b|| / ||a||."""
+def relative_differences(one, many, loss) -> tuple[float, float]:
+    """Returns ||a - b|| / ||a||: the largest of the losses' and each weight's, and that of all weights together."""
     names = [name for name in one if name.startswith(f"{loss} ") and not name.endswith("spread")]
-    pairs = [(one[name].astype(float), many[name].astype(float)) for name in names]
-    return max(np.linalg.norm(a - b) / max(np.linalg.norm(a), 1e-12) for a, b in pairs)
+    pairs = [(one[name].astype(float).ravel(), many[name].astype(float).ravel()) for name in names]
+    together = [np.concatenate(weights) for weights in zip(*pairs[1:], strict=True)]  # the first are the losses
+
+    def difference(a, b):
+        return np.linalg.norm(a - b) / max(np.linalg.norm(a), 1e-12)
+
+    return max(difference(a, b) for a, b in pairs), difference(*together)
 
 
 def differences(losses, backbone="toy"):
-    """Compares every way to distribute with one device: yields (way, devices, processes, loss, difference, spread)."""
+    """Compares every way to distribute with one device.
+
+    Yields:
+        Way, devices, processes, loss, the two `relative_differences`, and the spread of the shadow over the devices.
+    """
     with tempfile.TemporaryDirectory() as folder:
         bases = {base: run(base, losses, backbone, folder) for base in dict.fromkeys(BASES.values())}
         for way, base in BASES.items():
             many = run(way, losses, backbone, folder)
             for loss in losses:
-                difference = largest_difference(bases[base], many, loss)
-                yield way, int(many["devices"]), int(many["processes"]), loss, difference, float(many[f"{loss} spread"])
+                found = relative_differences(bases[base], many, loss)
+                yield way, int(many["devices"]), int(many["processes"]), loss, *found, float(many[f"{loss} spread"])
 
 
 @click.command()
@@ -168,10 +177,10 @@ def main(backbone, losses, way, out):
     if way:
         write(way, losses, backbone, out)
         return
-    for way, devices, processes, loss, difference, spread in differences(losses, backbone):
+    for way, devices, processes, loss, largest, together, spread in differences(losses, backbone):
         print(
-            f"{way:<14} {devices} devices, {processes} processes  {loss:<13} {difference:.1e}  "
-            f"spread of the shadow over the devices {spread:g}",
+            f"{way:<14} {devices} devices, {processes} processes  {loss:<13} largest difference {largest:.1e}, "
+            f"all weights {together:.1e}, spread of the shadow over the devices {spread:g}",
             flush=True,
         )
 

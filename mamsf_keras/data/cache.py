@@ -31,7 +31,7 @@ FORMAT = 4
 
 def default_cache_dir(data: DataConfig, image_size: int) -> Path:
     """Names the cache of a data folder below the user's cache folder: `XDG_CACHE_HOME`, or else `~/.cache`."""
-    source = repr([data.data_dir, data.labels_csv, *(getattr(data, name) for name in LABEL_OPTIONS)])
+    source = repr([FORMAT, data.data_dir, data.labels_csv, *(getattr(data, name) for name in LABEL_OPTIONS)])
     name = f"{Path(data.data_dir).name}-{hashlib.sha256(source.encode()).hexdigest()[:8]}-{image_size}px"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mamsf-keras" / name
 

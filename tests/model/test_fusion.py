@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 
 from mamsf_keras.model.fusion import MultiScaleFusion
 
@@ -26,3 +27,23 @@ def test_it_sees_two_pixels_far_and_no_farther():
 def test_config_round_trip():
     fusion = MultiScaleFusion(filters=4, output_filters=10, kernel_sizes=(1, 7))
     assert MultiScaleFusion.from_config(fusion.get_config()).get_config() == fusion.get_config()
+
+
+@pytest.mark.tensorflow
+def test_gradient_on_the_map_is_no_sum_of_three():
+    """TensorFlow adds three in an order that depends on the threads."""
+    import tensorflow as tf
+
+    fusion = MultiScaleFusion(filters=4, output_filters=3)
+    fusion.build((2, 5, 5, 6))
+
+    @tf.function
+    def gradient(inputs):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = tf.reduce_sum(fusion(inputs, training=True) ** 2)
+        return tape.gradient(outputs, inputs)
+
+    graph = gradient.get_concrete_function(tf.TensorSpec((2, 5, 5, 6))).graph
+    sums = [op for op in graph.get_operations() if op.type == "AddN" and op.outputs[0].shape == (2, 5, 5, 6)]
+    assert all(len(op.inputs) < 3 for op in sums)

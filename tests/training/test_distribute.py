@@ -24,7 +24,7 @@ OPTIONS = "--image-size 32 --batch-size 4 --weights none --epochs 2 --augment no
 def test_two_devices_and_two_processes_train_as_one():
     found = list(differences(LOSSES))
     assert len(found) == 3 * len(LOSSES)
-    for way, devices, processes, loss, difference, spread in found:
+    for way, devices, processes, loss, difference, _, spread in found:
         assert devices == 2 and processes == (2 if way == "hosts" else 1)
         assert 0 < difference < 1e-5, (way, loss)
         assert spread == 0, (way, loss)
