@@ -34,7 +34,7 @@ def command(cache_dir, image_size, workers, allow_rejected, **options):
     Examples:
       mamsf-keras prepare --data-dir ChestX-ray14 --cache-dir nih224 --image-size 224
       mamsf-keras train --data-dir nih224 --image-size 224
-      mamsf-keras prepare --data-dir CheXpert --labels-csv train.csv --uncertain positive --cache-dir chexpert224
+      mamsf-keras prepare --data-dir . --labels-csv CheXpert/train.csv --cache-dir chexpert224
     """
     from mamsf_keras.data.prepare import prepare
 

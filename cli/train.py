@@ -91,7 +91,7 @@ def command(run_dir, resume, config_file, preset, **options):
       mamsf-keras train --data-dir phantoms --preset demo
       mamsf-keras train --data-dir ChestX-ray14 --run-dir runs/s224 --epochs 10
       mamsf-keras train --run-dir runs/s224 --resume
-      mamsf-keras train --data-dir CheXpert --labels-csv train.csv --uncertain positive --protocol random-patient
+      mamsf-keras train --data-dir . --labels-csv CheXpert/train.csv --protocol random-patient
     """
     if resume and run_dir is None:
         raise click.UsageError("--resume needs --run-dir.")
