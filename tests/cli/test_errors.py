@@ -63,7 +63,7 @@ def test_missing_folder_and_tables(tmp_path):
     check_fails(tmp_path, [*TRAIN, "--data-dir", tmp_path, "--run-dir", run], 1, "has no table Data_Entry_2017.csv")
     check_fails(tmp_path, ["describe", "--data-dir", tmp_path], 1, "--labels-csv")
     check_fails(tmp_path, ["evaluate", "--run-dir", tmp_path], 1, "is no run folder")
-    for command in ("evaluate", "export"):
+    for command in ("evaluate", "export") if BACKEND == "tensorflow" else ("evaluate",):
         check_fails(tmp_path, [command, "--run-dir", tmp_path / "none"], 1, "no run folder", "--run-dir")
     check_fails(tmp_path, ["train", "--run-dir", tmp_path / "none", "--resume"], 1, "no run folder", "--run-dir")
     check_fails(tmp_path, ["train", "--config", tmp_path / "none.json"], 1, "none.json is no file", "config.json")
