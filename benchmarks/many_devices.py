@@ -68,7 +68,8 @@ def trained(distribute, loss, backbone):
 
     keras.utils.set_random_seed(0)
     devices = devices_for(distribute)
-    config = TrainConfig(".", loss=loss, distribute=distribute, epochs=STEPS, warmup=0.2)
+    clip_norm = 1e-2 if keras.backend.backend() == "jax" else 1.0  # under MirroredStrategy each device clips its share
+    config = TrainConfig(".", loss=loss, distribute=distribute, epochs=STEPS, warmup=0.2, clip_norm=clip_norm)
     with devices.scope:
         blocks = toy(SIZE) if backbone == "toy" else efficientnetv2(backbone, image_size=SIZE)
         model = MAMSFNet(blocks, FINDINGS, fusion=backbone != "toy", classifier_activation=None)
@@ -131,11 +132,16 @@ def run(way, losses, backbone, folder):
             environment["KERAS_DISTRIBUTION_JOB_ADDRESSES"] = f"{address},{address}"
             environment["KERAS_DISTRIBUTION_NUM_PROCESSES"] = str(processes)
             environment["KERAS_DISTRIBUTION_PROCESS_ID"] = str(number)
-        running.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
-    for process in running:
-        text = process.communicate()[0].decode(errors="replace")
-        if process.returncode:
-            raise ChildProcessError(f"{way} failed: {text}")
+        log = open(Path(folder) / f"{way}-{number}.log", "w")
+        running.append((subprocess.Popen(command, env=environment, stdout=log, stderr=log), log))
+    try:
+        for process, log in running:
+            if process.wait(timeout=1800):
+                raise ChildProcessError(f"{way} failed: {Path(log.name).read_text(errors='replace')}")
+    finally:
+        for process, log in running:
+            process.kill()
+            log.close()
     return dict(np.load(out))
 
 

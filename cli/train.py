@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import os
 import shlex
 
 import click
@@ -100,6 +101,8 @@ def command(run_dir, resume, config_file, preset, **options):
         config = TrainConfig.load(config_file) if config_file else run_config(run_dir)
         base = {**dataclasses.asdict(config), **base}
     config = config_of(TrainConfig, **{**base, **given(options)})
+    if run_dir is None and int(os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES", 1)) > 1:
+        raise click.UsageError("Many processes need one --run-dir.")
     run_dir = run_dir or f"runs/{datetime.datetime.now():%Y%m%d-%H%M%S}"
     from mamsf_keras.training.train import train
 

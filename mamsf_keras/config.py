@@ -219,6 +219,9 @@ class TrainConfig(DataConfig):
         _check(0 <= self.warmup < 1, "warmup", "be in [0, 1)", self.warmup)
         strong = self.deterministic and self.augment == "strong"
         _check(not strong, "deterministic", "not be with `augment` strong, whose draws cannot be repeated", True)
+        mirrored_accumulation = self.distribute == "mirrored" and self.accumulate > 1
+        rule = "be 1 with `distribute` mirrored, where Keras cannot accumulate"
+        _check(not mirrored_accumulation, "accumulate", rule, self.accumulate)
         mirrored_jit = self.distribute == "mirrored" and self.jit == "on"
         _check(not mirrored_jit, "jit", "not be on with `distribute` mirrored, which does not run with XLA", self.jit)
         rule = f"be below `epochs` ({self.epochs})"

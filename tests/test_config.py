@@ -25,6 +25,8 @@ def test_round_trip(tmp_path):
         ({"decay": 1.5}, r"`decay` must be auto or in \[0, 1\]. Received: decay=1.5."),
         ({"batch_size": 0}, "`batch_size` must be a whole number of at least 1. Received: batch_size=0."),
         ({"image_size": -3}, "`image_size` must be a whole number of at least 32"),
+        ({"distribute": "mirrored", "accumulate": 2}, "`accumulate` must be 1 with `distribute` mirrored"),
+        ({"distribute": "mirrored", "jit": "on"}, "`jit` must not be on with `distribute` mirrored"),
         ({"backbone": "resnet50"}, "`backbone` must be one of efficientnetv2-b0"),
         ({"decay": "fast"}, "`decay` must be auto or in"),
         ({"learning_rate": float("nan")}, "`learning_rate` must be finite and above 0"),

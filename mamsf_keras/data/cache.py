@@ -136,7 +136,7 @@ def open_shard(path, image_size: int) -> np.ndarray:
     """
     try:
         pixels = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+    except (FileNotFoundError, ValueError, EOFError):
         raise ValueError(f"{path} is lost or damaged: run `mamsf-keras prepare` again.") from None
     check_size(Path(path).parents[1], pixels.shape[1], image_size)
     return pixels.view(np.ndarray)  # a plain array is much quicker to index than a memory map

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from mamsf_keras.config import LABEL_OPTIONS, DataConfig, write_json
 from mamsf_keras.data.cache import FORMAT, checksum, is_cache, is_finished, is_whole, read_index, read_meta, read_plan
+from mamsf_keras.data.image import read_with_note
 from mamsf_keras.data.processes import in_processes
 from mamsf_keras.data.shard import PIXEL_COLUMNS, is_done, make_shard, record_path
 from mamsf_keras.data.source import find_images, read_tables, source_files
@@ -66,8 +67,11 @@ def prepare(
         if verify:
             damaged = [shard for _, shard, _ in tasks if checksum(shard) not in (None, meta["shards"][shard.name])]
         if is_whole(cache_dir) and not damaged and all(is_done(task, rejected_too=True) for task in tasks):
-            _check_rejected(cache_dir, len(found.table), allow_rejected, command)
-            return meta
+            if meta["rejected"] <= allow_rejected:
+                return meta
+            names = pd.read_csv(cache_dir / "rejected.csv", dtype=str)["image"]
+            if not any(map(_can_be_read, found.table["path"][found.table["image"].isin(names)])):
+                _check_rejected(cache_dir, len(found.table), allow_rejected, command)
     (cache_dir / "shards").mkdir(parents=True, exist_ok=True)
     with one_process(cache_dir):
         _check_plan(cache_dir, plan, tables)
@@ -79,6 +83,14 @@ def prepare(
         _check_rejected(cache_dir, len(found.table), allow_rejected, command)
         sources = {file.name: checksum(file) for file in source_files(data)}
         return _finish(cache_dir, records, found.notes, {**plan, "sources": sources})
+
+
+def _can_be_read(path) -> bool:
+    try:
+        read_with_note(path)
+    except ValueError:
+        return False
+    return True
 
 
 def _command(data, cache_dir, image_size) -> str:

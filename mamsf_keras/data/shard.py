@@ -57,7 +57,7 @@ def is_done(task, rejected_too=False) -> bool:
     with open(record_path(shard), encoding="utf-8", newline="") as file:
         records = list(csv.DictReader(file))
     whole = rejected_too or not any(record["error"] for record in records)
-    return whole and [int(record["bytes"]) for record in records] == [os.path.getsize(path) for path in paths]
+    return whole and [record["bytes"] for record in records] == [str(os.path.getsize(path)) for path in paths]
 
 
 def record_path(shard):

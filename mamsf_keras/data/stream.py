@@ -98,7 +98,7 @@ class Stream:
             if self.shard_rows is not None:
                 return self._shard(self.paths[row])[self.shard_rows[row]]
             return read_grey(self.paths[row], self.image_size)
-        except (ValueError, ImportError) as error:
+        except (ValueError, ImportError, OSError) as error:
             self.error = error  # TensorFlow hides it in a long text of its own: see `named_errors`
             raise
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from mamsf_keras.config import TrainConfig
+from mamsf_keras.files import whole_file
 from mamsf_keras.model.momentum_anchor import decay_at
 from mamsf_keras.training.selective_ema import anchors_of
 
@@ -79,9 +81,14 @@ class TensorBoard(keras.callbacks.Callback):
 
     def __init__(self, folder):
         super().__init__()
+        self.folder = folder
+
+    @functools.cached_property
+    def writer(self):
+        """Writes the event file, which begins with the first epoch that ends."""
         from tensorboard.summary import Writer
 
-        self.writer = Writer(str(folder))
+        return Writer(str(self.folder))
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes at the step `epoch + 1`."""
@@ -111,6 +118,7 @@ class MLflow(keras.callbacks.Callback):
         except ImportError:
             raise ImportError("--mlflow needs `pip install mlflow-skinny`.") from None
         self.errors = (mlflow.exceptions.MlflowException, OSError)
+        self.lost = False
         try:
             self.client = mlflow.MlflowClient(config.mlflow)
             self.run_id = self._run(config, Path(run_dir))
@@ -118,29 +126,42 @@ class MLflow(keras.callbacks.Callback):
             raise ConnectionError(f"MLflow at {config.mlflow}: {error}") from error
 
     def _run(self, config, run_dir) -> str:
-        note = run_dir / "mlflow-run.txt"
-        if note.exists():
-            return note.read_text(encoding="utf-8")
+        """Takes up the run that was begun there, or begins one."""
+        from mlflow.entities import Param
+
         experiment = self.client.get_experiment_by_name("mamsf-keras")
         number = experiment.experiment_id if experiment else self.client.create_experiment("mamsf-keras")
+        note = run_dir / "mlflow-run.txt"
+        known = note.read_text(encoding="utf-8") if note.exists() else None
+        if known in [run.info.run_id for run in self.client.search_runs([number])]:
+            self.client.update_run(known, status="RUNNING")
+            return known
         run_id = self.client.create_run(number, run_name=run_dir.name).info.run_id
-        for name, value in dataclasses.asdict(config).items():
-            self.client.log_param(run_id, name, value)
-        note.write_text(run_id, encoding="utf-8")
+        with whole_file(note) as temporary:
+            temporary.write_text(run_id, encoding="utf-8")
+        params = [Param(name, str(value)) for name, value in dataclasses.asdict(config).items()]
+        self.client.log_batch(run_id, params=params)
         return run_id
 
     def on_epoch_end(self, epoch, logs=None):
         """Sends at the step `epoch + 1`."""
+        from mlflow.entities import Metric
+
+        if self.lost:  # each try takes minutes
+            return
+        now = int(1000 * time.time())
+        metrics = [Metric(tag(name), float(value), now, epoch + 1) for name, value in logs.items()]
         try:
-            for name, value in logs.items():
-                self.client.log_metric(self.run_id, tag(name), float(value), step=epoch + 1)
+            self.client.log_batch(self.run_id, metrics)
         except self.errors as error:
-            print(f"\nMLflow did not take epoch {epoch + 1}: {error}", flush=True)
+            self.lost = True
+            print(f"\nMLflow did not take epoch {epoch + 1} and is left alone from now on: {error}", flush=True)
 
     def finish(self, status):
         """Says there how the run has ended, "FINISHED" or "FAILED"."""
         try:
-            self.client.set_terminated(self.run_id, status)
+            if not self.lost:
+                self.client.set_terminated(self.run_id, status)
         except self.errors as error:
             print(f"MLflow did not take the end: {error}", flush=True)
 
@@ -159,7 +180,6 @@ def loggers(config: TrainConfig, run_dir, writes: bool):
         yield [board, *([server] if server else []), bar]
         status = "FINISHED"
     finally:
-        board.writer.close()
         if server:
             server.finish(status)
 

@@ -15,6 +15,7 @@ MAY_DIFFER = {
     "weights",
     "epochs",
     "distribute",
+    "jit",
     "mlflow",
 }
 """Fields of the configuration that a resumed run may have otherwise: paths, devices, and where it ends."""

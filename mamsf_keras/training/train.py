@@ -60,6 +60,9 @@ def train(config: TrainConfig, run_dir, resume: bool = False) -> dict:
     run_dir = Path(run_dir)
     if resume:
         check_resumable(run_config(run_dir), config)
+    elif run_dir.exists():  # no process can have made it now: they wait for each other to begin
+        way_out = ", or go on with --resume" if (run_dir / "config.json").exists() else ""
+        raise FileExistsError(f"The run folder {run_dir} exists. Choose another --run-dir{way_out}.")
     check_backend(config)
     if config.cache_dir and Path(config.cache_dir).is_relative_to(run_dir.resolve()):
         raise ValueError(f"The cache must lie outside of the run folder. Received: --cache-dir {config.cache_dir}.")
@@ -71,9 +74,6 @@ def train(config: TrainConfig, run_dir, resume: bool = False) -> dict:
     if devices.process:  # the first process makes the folder and writes into it
         devices.wait("run folder")
         return _train(config, run_dir, devices)
-    if not resume and run_dir.exists():
-        way_out = ", or go on with --resume" if (run_dir / "config.json").exists() else ""
-        raise FileExistsError(f"The run folder {run_dir} exists. Choose another --run-dir{way_out}.")
     new_folders = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
     run_dir.mkdir(parents=True, exist_ok=resume)
     try:
@@ -101,7 +101,8 @@ def _remove(run_dir, new_folders):
 
 
 def _train(config: TrainConfig, run_dir, devices: Devices) -> dict:
-    with devices.scope:
+    writes = devices.process == 0
+    with devices.scope, loggers(config, run_dir, writes) as logging:
         tables = read_run_tables(config)  # all that cannot work is said before the long work
         history, arrays = read_checkpoint(run_dir / "checkpoints")
         weights = None if config.weights == "none" or arrays else config.weights
@@ -114,12 +115,11 @@ def _train(config: TrainConfig, run_dir, devices: Devices) -> dict:
         done = len(history)
         if done:
             print(f"going on after epoch {done} of {config.epochs}")
-        writes = devices.process == 0
         files = RunFiles(run_dir, config, studies.findings, history, writes)
         stop, scores = StopOnBadLoss(training, run_dir, writes), ValidationAUROC(validation, studies.findings)
+        watchers = [*devices.callbacks, stop, scores, Gauges(), *logging, files]  # what is logged may be logged again
         start = time.perf_counter()
-        with named_errors(training, validation), loggers(config, run_dir, writes) as logging:
-            watchers = [stop, scores, Gauges(), files, *logging]
+        with named_errors(training, validation):
             run_phases(model, config, training, counts, watchers, files, arrays)
         seconds = time.perf_counter() - start
         files.write_model("last.keras", model)
@@ -137,9 +137,11 @@ def _data(config: TrainConfig, tables: Studies, devices: Devices) -> tuple[Strea
     """Reads the data of a run, says what they are, and checks that they can be trained on."""
     if devices.process:
         devices.wait("data")  # the first process makes the cache
-    studies = read_run_data(config, tables)
-    if not devices.process:
-        devices.wait("data")
+    try:
+        studies = read_run_data(config, tables)
+    finally:
+        if not devices.process:
+            devices.wait("data")  # what was wrong the others then see too
     print(*studies.notes, split_table(studies.table, studies.table["part"], studies.findings), sep="\n", flush=True)
     options = (studies.findings, config.image_size, config.batch_size)
     share = (devices.process, devices.processes)

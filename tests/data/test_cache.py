@@ -289,6 +289,24 @@ def test_a_finished_cache_stays_finished_when_fewer_rejected_are_allowed(small_n
     assert contents(tmp_path / "cache") == before
 
 
+def test_an_image_mended_to_the_same_length_is_tried_again(small_nih, tmp_path):
+    path = next(small_nih.rglob("00000003_001.png"))
+    good = path.read_bytes()
+    path.write_bytes(b"x" * len(good))
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1, allow_rejected=1)
+    path.write_bytes(good)
+    assert prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)["rejected"] == 0
+
+
+def test_a_cut_record_is_made_again(small_nih, tmp_path):
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+    before = contents(tmp_path / "cache")
+    record = tmp_path / "cache" / "shards" / "00000.csv"
+    record.write_bytes(record.read_bytes()[:-20])
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+    assert contents(tmp_path / "cache") == before
+
+
 def test_labels_of_another_table_are_refused_for_a_cache(small_nih, tmp_path):
     prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
     for read in (read_split, describe):

@@ -1,8 +1,11 @@
 """Several devices against one; `benchmarks/many_devices.py` prints the same as a table."""
 
+import json
 import os
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -39,20 +42,36 @@ def odd_nih(tmp_path):
 
 @pytest.mark.skipif(BACKEND == "torch", reason="PyTorch trains on one device")
 def test_odd_numbers_of_images_on_two_devices(odd_nih, tmp_path):
-    """Each test image is predicted once, and as one device does."""
+    """It trains, its file has 9 predictions, and what it was chosen by is the AUROC of its file on one device."""
+    run = tmp_path / "run"
     distribute = {"tensorflow": "mirrored", "jax": "data-parallel"}[BACKEND]
-    frames = {}
-    for way in ("none", distribute):
-        text = run_process("train", "--data-dir", odd_nih, "--run-dir", tmp_path / way, "--distribute", way)
-        assert "Epoch 2/2" in text
-        run_process("evaluate", "--run-dir", tmp_path / way)
-        frames[way] = pd.read_csv(tmp_path / way / "predictions-test.csv")
-        history = pd.read_csv(tmp_path / way / "history.csv")
-        assert len(history) == 2 and history["val_auroc"].notna().all()
-    one, two = frames["none"], frames[distribute]
-    assert len(two) == 9 and two["image"].tolist() == one["image"].tolist()
-    if BACKEND == "jax":  # its batch norm sees the whole batch, as on one device
-        np.testing.assert_allclose(two["Mass"], one["Mass"], rtol=1e-4)
+    text = run_process("train", "--data-dir", odd_nih, "--run-dir", run, "--distribute", distribute)
+    assert "Epoch 2/2" in text
+    text = run_process("evaluate", "--run-dir", run)
+    predictions = pd.read_csv(run / "predictions-test.csv")
+    assert len(predictions) == predictions["image"].nunique() == 9
+    run_process("evaluate", "--run-dir", run, "--split", "validation")
+    alone = json.loads((run / "metrics-validation.json").read_text())["mean_auroc"]
+    assert pd.read_csv(run / "history.csv")["val_auroc"].max() == pytest.approx(alone, abs=1e-9)
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="PyTorch trains on one device")
+def test_two_devices_predict_what_one_does():
+    """All images once, the last batch filled up, after the batch norms of the devices saw different images."""
+    assert "equal: True" in run_process("predict")
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="many processes are JAX's")
+def test_two_processes_train_one_run_and_resume_it(odd_nih, tmp_path):
+    for run, count in (("one", 1), ("two", 2)):
+        words = ("train", "--data-dir", odd_nih, "--run-dir", tmp_path / run, "--distribute", "data-parallel")
+        run_process(*words, processes=count)
+        run_process("train", "--run-dir", tmp_path / run, "--resume", "--epochs", 3, processes=count)
+    one, two = (pd.read_csv(tmp_path / run / "history.csv") for run in ("one", "two"))
+    assert len(one) == 3
+    pd.testing.assert_frame_equal(one, two, rtol=1e-3)
+    text = run_process(*words, processes=2, code=1)
+    assert text.count("Error: The run folder") == 2
 
 
 def test_what_cannot_be_distributed(small_nih, tmp_path):
@@ -68,20 +87,51 @@ def test_what_cannot_be_distributed(small_nih, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def run_process(*words, code=0):
-    """Runs a command with toys on two devices in a process of its own."""
-    options = OPTIONS.split() if words[0] == "train" else []
-    words = [words[0], *options, *map(str, words[1:])]
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.training.test_distribute", *words],
-        cwd=Path(__file__).parents[2],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
+def run_process(*words, code=0, processes=1):
+    """Runs a command with toys on two devices: of one process of its own, or of two with one each."""
+    options = OPTIONS.split() if words[0] == "train" and "--resume" not in words else []
+    command = [sys.executable, "-m", "tests.training.test_distribute", words[0], *options, *map(str, words[1:])]
+    environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={2 // processes}"}
+    if processes > 1:
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            address = f"localhost:{free.getsockname()[1]}"
+        environment["KERAS_DISTRIBUTION_JOB_ADDRESSES"] = f"{address},{address}"
+        environment["KERAS_DISTRIBUTION_NUM_PROCESSES"] = "2"
+    running = []
+    for number in range(processes):
+        environment["KERAS_DISTRIBUTION_PROCESS_ID"] = str(number)
+        options = {"cwd": Path(__file__).parents[2], "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        running.append(subprocess.Popen(command, env=environment, text=True, **options))
+    with ThreadPoolExecutor() as pool:
+        texts = list(pool.map(lambda process: process.communicate(timeout=300)[0], running))
+    assert [process.returncode for process in running] == [code] * processes, "\n".join(texts)
+    return "\n".join(texts)
+
+
+def predict_twice():
+    """Predicts with two devices and with one after a step that gave the devices different batch norms."""
+    from mamsf_keras import MAMSFNet
+    from mamsf_keras.data.stream import Stream
+    from mamsf_keras.evaluation.predictions import predict
+    from mamsf_keras.training.distribute import devices_for
+
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (9, 32, 32), dtype=np.uint8)
+    pixels[2:4] //= 9  # dark ones, for the second device
+    stream = Stream(pd.DataFrame({"image": "", "path": "", "A": [0, 1, 0, 1, 0, 1, 0, 1, 0]}), ("A",), 32, 4)
+    stream.read = pixels.__getitem__
+    devices = devices_for({"tensorflow": "mirrored", "jax": "data-parallel"}[BACKEND])
+    with devices.scope:
+        model = MAMSFNet(toy_backbone(), ("A",))
+        model.compile("sgd", "binary_crossentropy")
+        labels = stream.labels[:4]
+        model.fit(pixels[:4, ..., None], labels, batch_size=4, shuffle=False, callbacks=[*devices.callbacks])
+        many = predict(model, stream)
+    alone = MAMSFNet(toy_backbone(), ("A",))
+    alone.set_weights(model.get_weights())
+    one = predict(alone, stream)
+    print("equal:", many.shape == one.shape == (9, 1) and np.allclose(many, one, rtol=1e-5))
 
 
 if __name__ == "__main__":
@@ -91,4 +141,4 @@ if __name__ == "__main__":
 
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    main(sys.argv[1:])
+    predict_twice() if sys.argv[1] == "predict" else main(sys.argv[1:])
