@@ -53,6 +53,7 @@ def test_phantoms_to_evaluation_and_export(tmp_path, toy_training):
         "history.csv",
         "history.png",
         "last.keras",
+        "tensorboard",
     ]
     history = pd.read_csv(folder / "history.csv")
     assert history["epoch"].tolist() == [0, 1] and history["val_auroc"].between(0, 1).all()

@@ -61,8 +61,11 @@ def test_two_devices_predict_what_one_does():
     assert "equal: True" in run_process("predict")
 
 
-@pytest.mark.skipif(BACKEND != "jax", reason="many processes are JAX's")
-def test_two_processes_train_one_run_and_resume_it(odd_nih, tmp_path):
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_two_processes_train_one_run_and_resume_it(odd_nih, tmp_path, monkeypatch):
+    """On JAX; once, beside TensorFlow's tests."""
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
     for run, count in (("one", 1), ("two", 2)):
         words = ("train", "--data-dir", odd_nih, "--run-dir", tmp_path / run, "--distribute", "data-parallel")
         run_process(*words, processes=count)

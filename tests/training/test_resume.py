@@ -120,7 +120,7 @@ def test_another_configuration_or_other_data_are_refused(small_nih, tmp_path, to
     assert result.exit_code == 2 and "--resume needs --run-dir" in result.stderr
 
 
-@pytest.mark.parametrize("work", ["read_run_data", "run_phases"])
+@pytest.mark.parametrize("work", [pytest.param("read_run_data", marks=pytest.mark.slow), "run_phases"])
 def test_killed_before_its_first_epoch(undisturbed, tmp_path, toy_training, monkeypatch, work):
     """It resumes as a new run."""
 
