@@ -5,8 +5,9 @@
 
 Two logical CPUs under `tf.distribute`, two host devices and then two processes under `keras.distribution` on JAX, each
 against one device of the same backend: 8 steps with each loss, labels partly missing, and more on one device than on
-the other. The toy has no batch norm. An EfficientNet's sees less of a batch on each device under `MirroredStrategy`, and
-its first steps from random weights make rounding a hundred times larger each: its first loss is what to compare.
+the other. The toy has no batch norm. That of an EfficientNet sees a part of the batch on each device under
+`MirroredStrategy`; and its first steps from random weights make rounding errors a hundred times larger each, so its
+first loss is what to compare.
 """
 
 import os
