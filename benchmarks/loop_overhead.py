@@ -52,7 +52,7 @@ def main(data_dir, epochs, steps):
 
     ours, bare = [], []
     with tempfile.TemporaryDirectory() as folder, loggers(config, Path(folder), True) as logging:
-        watch = [StopOnBadLoss(training, folder), ValidationAUROC(validation, studies.findings), Gauges()]
+        watch = [StopOnBadLoss(training, steps, folder), ValidationAUROC(validation, studies.findings), Gauges()]
         watch += [RunFiles(folder, config, studies.findings, []), *logging]
         for number in range(0, config.epochs, 2):
             batches = [training_batches(training, (n + 1) * steps, n * steps) for n in (number, number + 1)]

@@ -44,7 +44,10 @@ def option(flag, **kwargs):
 @option("--weights", metavar="imagenet|none|FILE", help="Weights that the backbone starts from.")
 @option("--image-size", type=click.IntRange(32), help="Height and width in pixels.")
 @option("--batch-size", type=click.IntRange(1), help="Images a step.")
-@option("--epochs", type=click.IntRange(1), help="Passes over the training part.")
+@option("--epochs", type=click.IntRange(1), help="Epochs, each with validation and a checkpoint at its end.")
+@click.option(
+    "--steps-per-epoch", metavar="N", type=click.IntRange(1), help="Steps of an epoch.  [default: all training images]"
+)
 @option("--augment", type=click.Choice(CHOICES["augment"]), help="Augmentation of the training images.")
 @option("--cut", type=click.Choice(CHOICES["cut"]), help="Where the block that the momentum anchor doubles begins.")
 @option("--decay", type=Decay(), help="Decay of the momentum anchor, 0 to 1; auto follows --decay-window-epochs.")

@@ -129,7 +129,8 @@ class TrainConfig(DataConfig):
         weights: "imagenet", "none", or the path of a weights file of the backbone without its top.
         image_size: height and width in pixels, at least 32.
         batch_size: images a step.
-        epochs: passes over the training part.
+        epochs: epochs, each with validation and a checkpoint at its end.
+        steps_per_epoch: micro-steps of an epoch; None is a pass over the training part.
         augment: "none", "light" or "strong".
         cut: where the block that the momentum anchor doubles begins; see `efficientnetv2`.
         decay: of the momentum anchor, in [0, 1]; "auto" averages over about `decay_window_epochs`.
@@ -168,6 +169,7 @@ class TrainConfig(DataConfig):
     image_size: int = 224
     batch_size: int = 32
     epochs: int = 10
+    steps_per_epoch: int | None = None
     augment: str = "light"
     cut: str = "final_block"
     decay: float | str = "auto"
@@ -208,6 +210,8 @@ class TrainConfig(DataConfig):
         least_values = {"image_size": 32, "batch_size": 1, "epochs": 1, "accumulate": 1, "steps_per_execution": 1}
         for name in ("seed", "decay_start", "freeze_epochs", "patience"):
             least_values[name] = 0
+        if self.steps_per_epoch is not None:
+            least_values["steps_per_epoch"] = 1
         for name, least in least_values.items():
             value = getattr(self, name)
             _check(isinstance(value, int) and value >= least, name, f"be a whole number of at least {least}", value)

@@ -27,13 +27,15 @@ class StopOnBadLoss(keras.callbacks.Callback):
 
     Args:
         stream: the training images and labels.
+        steps: of an epoch.
         run_dir: folder that the file goes to.
         writes: whether this process writes it.
     """
 
-    def __init__(self, stream: Stream, run_dir, writes=True):
+    def __init__(self, stream: Stream, steps, run_dir, writes=True):
         super().__init__()
         self.stream = stream
+        self.steps = steps
         self.file = Path(run_dir) / "bad-batch.csv"
         self.writes = writes
         self.seen = 0
@@ -53,7 +55,7 @@ class StopOnBadLoss(keras.callbacks.Callback):
         loss = float(logs["loss"])
         if math.isfinite(loss):
             return
-        first = self.epoch * self.stream.batches
+        first = self.epoch * self.steps
         rows = np.concatenate([self.stream.rows(first + step) for step in range(before + 1, batch + 1)])
         if self.writes:
             with whole_file(self.file) as temporary:

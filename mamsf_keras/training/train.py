@@ -116,14 +116,15 @@ def _train(config: TrainConfig, run_dir, devices: Devices) -> dict:
         if done:
             print(f"going on after epoch {done} of {config.epochs}")
         files = RunFiles(run_dir, config, studies.findings, history, writes)
-        stop, scores = StopOnBadLoss(training, run_dir, writes), ValidationAUROC(validation, studies.findings)
+        steps = config.steps_per_epoch or training.batches
+        stop, scores = StopOnBadLoss(training, steps, run_dir, writes), ValidationAUROC(validation, studies.findings)
         watchers = [*devices.callbacks, stop, scores, Gauges(), *logging, files]  # what is logged may be logged again
         start = time.perf_counter()
         with named_errors(training, validation):
-            run_phases(model, config, training, counts, watchers, files, arrays)
+            run_phases(model, config, training, steps, counts, watchers, files, arrays)
         seconds = time.perf_counter() - start
         files.write_model("last.keras", model)
-    images = training.batches * training.batch_size * (len(history) - done)
+    images = steps * training.batch_size * (len(history) - done)
     return {
         "best_epoch": files.best["epoch"] + 1,
         "val_auroc": files.best["val_auroc"],
@@ -178,27 +179,27 @@ def check_validation(stream: Stream, findings):
         )
 
 
-def run_phases(model, config: TrainConfig, training: Stream, counts, watchers, files: RunFiles, arrays):
+def run_phases(model, config: TrainConfig, training: Stream, steps, counts, watchers, files: RunFiles, arrays):
     """Runs the phases after the epochs that `files` knows, whose last state is `arrays`."""
     done = len(files.history)
-    ema = anchor_callback(config, training.batches) if config.anchor else None
+    ema = anchor_callback(config, steps) if config.anchor else None
     if ema:
-        print(anchor_text(ema, config, training.batches))
+        print(anchor_text(ema, config, steps))
     print("The first step builds the graph; that can take a minute.", flush=True)
     for phase in phases(config):
         if phase.end < done:
             continue
-        begin(model, phase, config, training.batches, counts)
+        begin(model, phase, config, steps, counts)
         if phase.first < done:
             assign_state(model, arrays)
         first = max(phase.first, done)
         if first == phase.end or files.exhausted:
             continue
         model.fit(
-            training_batches(training, phase.end * training.batches, first * training.batches),
+            training_batches(training, phase.end * steps, first * steps),
             initial_epoch=first,
             epochs=phase.end,
-            steps_per_epoch=training.batches,
+            steps_per_epoch=steps,
             callbacks=[*([ema] if ema and not phase.frozen else []), *watchers],  # frozen: its own average
             shuffle=False,  # the stream has shuffled
         )

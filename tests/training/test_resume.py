@@ -90,6 +90,18 @@ def test_stopped_by_an_error_and_resumed(undisturbed, tmp_path, toy_training, mo
         same_files(undisturbed / "run", run)
 
 
+def test_short_epochs_train_as_long_ones(small_nih, tmp_path, toy_training):
+    """18 epochs of 2 steps are 6 of 6: the stream goes on where it was."""
+    one, two = tmp_path / "long", tmp_path / "short"
+    options = "--image-size 32 --batch-size 8 --weights none --decay 0.9".split()
+    for run, epochs in ((one, ("--epochs", 6)), (two, ("--epochs", 18, "--steps-per-epoch", 2))):
+        succeeded("train", "--data-dir", small_nih, "--run-dir", run, *options, *epochs)
+    assert [len(pd.read_csv(run / "history.csv")) for run in (one, two)] == [6, 18]
+    weights = (load_model(run / "last.keras").get_weights() for run in (one, two))
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 if BACKEND == "torch" else 0)
+
+
 def test_early_stopping_ends_where_an_undisturbed_run_does(small_nih, tmp_path, toy_training):
     more = ("--epochs", "9", "--patience", "2")
     succeeded(*arguments(small_nih, tmp_path / "run", *more))
