@@ -13,7 +13,10 @@ class Names(click.ParamType):
     name = "A,B,..."
 
     def convert(self, value, param, ctx):
-        return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        names = tuple(name.strip() for name in value.split(",") if name.strip())
+        return names or self.fail(f"{value!r} names nothing.", param, ctx)
 
 
 DATA_OPTIONS = (

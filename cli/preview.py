@@ -13,7 +13,7 @@ from mamsf_keras.config import CHOICES, PARTS, DataConfig
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="PNG file to write.")
 @click.option("--augment", type=click.Choice(CHOICES["augment"]), default="light", show_default=True)
 @click.option("--split", "part", type=click.Choice(PARTS), default="train", show_default=True, help="Part.")
-@click.option("--image-size", type=click.IntRange(32), default=224, show_default=True, help="Height and width, pixels.")
+@click.option("--image-size", type=click.IntRange(32), help="Height and width, pixels.  [default: a cache's, or 224]")
 @click.option("--images", type=click.IntRange(1, 50), default=6, show_default=True, help="Rows of the sheet.")
 @click.option(
     "--versions", type=click.IntRange(1, 20), default=4, show_default=True, help="Augmented versions of each."

@@ -111,7 +111,12 @@ class DataConfig:
                 _check(getattr(self, name) in choices, name, f"be one of {', '.join(choices)}", getattr(self, name))
         for name, default in LABEL_OPTIONS.items():
             value = getattr(self, name)
-            _check(self.labels_csv is not None or value == default, name, "come with `labels_csv`", value)
+            _check(
+                self.labels_csv is not None or value == default,
+                name,
+                "come with `labels_csv` (a cache has its labels)",
+                value,
+            )
 
     def at_cache(self, cache_dir):
         """Returns this configuration with a cache, which has its labels, in place of the original folder."""

@@ -38,7 +38,7 @@ def default_cache_dir(data: DataConfig, image_size: int) -> Path:
 
 def is_cache(folder) -> bool:
     """Tells whether a folder is a cache, finished or not."""
-    return (Path(folder) / "plan.json").is_file()
+    return (Path(folder) / "plan.json").is_file() or is_finished(folder)
 
 
 def is_finished(cache_dir) -> bool:
@@ -56,7 +56,10 @@ def read_meta(cache_dir) -> dict:
         raise ValueError(f"The cache {cache_dir} is not finished: run the same `mamsf-keras prepare` again.")
     meta = _read_json(Path(cache_dir) / "meta.json")
     if meta["format"] != FORMAT:
-        raise ValueError(f"The cache {cache_dir} has format {meta['format']}, and {FORMAT} is read: prepare it anew.")
+        raise ValueError(
+            f"The cache {cache_dir} has format {meta['format']}, and {FORMAT} is read: remove it, or name a new "
+            "folder, and prepare it anew."
+        )
     return meta
 
 
@@ -67,8 +70,10 @@ def read_plan(cache_dir) -> dict:
 
 def _read_json(path) -> dict:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content["format"]
+        return content
+    except (ValueError, KeyError, TypeError):
         way_out = "remove it" if path.name == "meta.json" else f"remove {path.parent}"
         raise ValueError(f"{path} is damaged: {way_out} and run `mamsf-keras prepare` again.") from None
 
@@ -123,8 +128,8 @@ def check_size(cache_dir, size: int, image_size: int):
     """Refuses a cache whose images have another size than is asked for."""
     if size != image_size:
         raise ValueError(
-            f"The cache {cache_dir} has images of {size} pixels, not {image_size}: train with --image-size {size}, or "
-            f"prepare another with --image-size {image_size}."
+            f"The cache {cache_dir} has images of {size} pixels, not {image_size}: use it with an image size of {size} "
+            f"(--image-size of train and preview), or prepare another with --image-size {image_size}."
         )
 
 

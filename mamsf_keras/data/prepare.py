@@ -66,7 +66,8 @@ def prepare(
         meta = read_meta(cache_dir)
         if verify:
             damaged = [shard for _, shard, _ in tasks if checksum(shard) not in (None, meta["shards"][shard.name])]
-        if is_whole(cache_dir) and not damaged and all(is_done(task, rejected_too=True) for task in tasks):
+        listed = checksum(cache_dir / "rejected.csv") == meta["rejected_csv"]
+        if is_whole(cache_dir) and listed and not damaged and all(is_done(task, rejected_too=True) for task in tasks):
             if meta["rejected"] <= allow_rejected:
                 return meta
             names = pd.read_csv(cache_dir / "rejected.csv", dtype=str)["image"]
@@ -120,13 +121,15 @@ def _plan(found, image_size) -> dict:
 def _check_plan(cache_dir, plan, tables):
     """Refuses a cache that was made for something else, and says what."""
     path = cache_dir / "plan.json"
-    if not path.exists():
+    if not path.exists() and not is_finished(cache_dir):
         _check_space(cache_dir, plan, tables)
         write_json(path, plan)
         return
-    made = read_plan(cache_dir)
+    made = read_plan(cache_dir) if path.exists() else read_meta(cache_dir)
     names = [name for name in plan if made.get(name) != plan[name]]
     if not names:
+        if not path.exists():
+            write_json(path, plan)
         return
     shown = [name for name in names if name != "table_sha256"] or ["table_sha256"]
     different = [f"{name} ({made.get(name)} there, {plan[name]} asked)" for name in shown]
@@ -213,6 +216,7 @@ def _finish(cache_dir, records, notes, plan) -> dict:
         "rejected": len(records) - len(kept),
         "notes": [*notes, *(f"{count} {text}" for text, count in kept["note"].value_counts().items())],
         "index": checksum(cache_dir / "index.csv"),
+        "rejected_csv": checksum(cache_dir / "rejected.csv"),
         "shards": {shard.name: checksum(shard) for shard in sorted((cache_dir / "shards").glob("*.npy"))},
     }
     write_json(cache_dir / "meta.json", meta)

@@ -4,13 +4,14 @@ import numpy as np
 
 from mamsf_keras.config import DataConfig
 from mamsf_keras.data.augment import strong
+from mamsf_keras.data.cache import is_cache, read_meta
 from mamsf_keras.data.folder import read_split
 from mamsf_keras.data.stream import Stream, subset
 from mamsf_keras.files import whole_file
 from mamsf_keras.findings import NO_FINDING
 
 
-def preview(data: DataConfig, out, image_size=224, augment="light", images=6, versions=4, part="train", seed=0):
+def preview(data: DataConfig, out, image_size=None, augment="light", images=6, versions=4, part="train", seed=0):
     """Writes a PNG with a row an image: as it is, then several augmented versions, its findings as the title.
 
     Images with findings come first, so that there is something to see.
@@ -18,7 +19,7 @@ def preview(data: DataConfig, out, image_size=224, augment="light", images=6, ve
     Args:
         data: the data folder and its labels.
         out: the file to write.
-        image_size: height and width in pixels.
+        image_size: height and width in pixels; None takes those of a cache, or else 224.
         augment: "none", "light" or "strong" ("strong" needs TensorFlow).
         images: rows.
         versions: augmented versions of each.
@@ -27,6 +28,8 @@ def preview(data: DataConfig, out, image_size=224, augment="light", images=6, ve
     """
     from matplotlib.figure import Figure
 
+    if image_size is None:
+        image_size = read_meta(data.data_dir)["image_size"] if is_cache(data.data_dir) else 224
     studies = read_split(data)
     table = subset(studies.table, part)
     stream = Stream(table, studies.findings, image_size, batch_size=1, augment=augment, seed=seed)

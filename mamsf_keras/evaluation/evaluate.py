@@ -35,11 +35,27 @@ def evaluation_stream(
     if data_dir is not None and str(Path(data_dir).resolve()) != config.data_dir:
         other = dataclasses.replace(config, data_dir=data_dir, cache_dir=None)  # the run's cache is of its own folder
         config = other.at_cache(data_dir) if is_cache(data_dir) else other
+    if config.labels_csv is not None and not Path(config.labels_csv).is_file():
+        raise FileNotFoundError(
+            f"The table {config.labels_csv} of the run is gone: prepare a cache where the data are now, and name "
+            "it with --data-dir."
+        )
     studies = read_run_data(config)
+    lacking = [name for name in model.findings if name not in studies.findings]
+    if lacking:
+        raise ValueError(f"{config.data_dir} has no labels of {', '.join(lacking)}, which the model was trained on.")
     if studies.notes:
         print(*studies.notes, sep="\n", flush=True)
     table = subset(studies.table, part)
     return Stream(table, model.findings, model.image_size, config.batch_size), table
+
+
+def _data_dir_of(metrics_file) -> str:
+    """Reads which data folder results are of."""
+    try:
+        return json.loads(metrics_file.read_text(encoding="utf-8"))["data_dir"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{metrics_file} is damaged: remove it, or use --overwrite.") from None
 
 
 def evaluate(run_dir, data_dir=None, split="test", allow_missing=False, overwrite=False) -> dict:
@@ -63,7 +79,7 @@ def evaluate(run_dir, data_dir=None, split="test", allow_missing=False, overwrit
     config = run_config(run_dir)
     folder = str(Path(data_dir or config.data_dir).resolve())
     written = Path(run_dir) / f"metrics-{split}.json"
-    if not overwrite and written.exists() and (other := json.loads(written.read_text())["data_dir"]) != folder:
+    if not overwrite and written.exists() and (other := _data_dir_of(written)) != folder:
         raise FileExistsError(f"{written} has the results on {other}: move it away, or use --overwrite.")
     model = best_model(run_dir)
     stream, table = evaluation_stream(model, config, data_dir, split, allow_missing)

@@ -180,3 +180,31 @@ def test_keras_backend_of_the_environment_is_honoured(tmp_path):
     result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "KERAS_BACKEND": "theano"})
     assert result.returncode == 2 and "must be one of tensorflow, jax, torch. Received: theano" in result.stderr
     assert BACKEND in ("tensorflow", "jax", "torch")
+
+
+def test_empty_names_of_label_columns(tmp_path):
+    describe = ["describe", "--data-dir", tmp_path, "--labels-csv", "t.csv", "--label-columns"]
+    check_fails(tmp_path, [*describe, ","], 2, "names nothing")
+    check_fails(tmp_path, [*describe, "Edema,"], 1, "t.csv is no file")  # a comma too many is none
+
+
+def test_evaluation_on_data_without_a_finding(small_nih, tmp_path, toy_training):
+    table = "".join(
+        f"{path.relative_to(small_nih)},{int(path.name[:8])},{i % 3 == 0:d}\n" for i, path in paths(small_nih)
+    )
+    (tmp_path / "labels.csv").write_text("path,subject_id,Fracture\n" + table)
+    labels = ["--labels-csv", tmp_path / "labels.csv", "--protocol", "random-patient", "--run-dir", tmp_path / "run"]
+    words = [*TRAIN, "--data-dir", small_nih, *labels, "--epochs", "1"]
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=32, workers=1)
+    evaluate = ["evaluate", "--run-dir", tmp_path / "run", "--data-dir"]
+    check_fails(tmp_path, [*evaluate, tmp_path / "cache"], 1, "has no labels of Fracture")
+    (tmp_path / "labels.csv").unlink()
+    check_fails(tmp_path, [*evaluate, small_nih], 1, "labels.csv of the run is gone: prepare a cache")
+    (tmp_path / "run" / "metrics-test.json").write_text("{")
+    check_fails(tmp_path, [*evaluate, tmp_path / "cache"], 1, "metrics-test.json is damaged: remove it")
+
+
+def paths(folder):
+    return enumerate(sorted(folder.rglob("*.png")))

@@ -181,7 +181,10 @@ def test_a_table_that_changed_in_nothing_that_matters_is_accepted(small_nih, tmp
 
 
 def test_label_options_without_a_table_are_refused(small_nih, tmp_path):
-    with pytest.raises(ValueError, match="`uncertain` must come with `labels_csv`. Received: uncertain=positive"):
+    with pytest.raises(
+        ValueError,
+        match=r"`uncertain` must come with `labels_csv` \(a cache has its labels\). Received: uncertain=positive",
+    ):
         DataConfig(small_nih, uncertain="positive")
     prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
     with pytest.raises(ValueError, match="is a cache and has its own labels"):
@@ -298,6 +301,31 @@ def test_an_image_mended_to_the_same_length_is_tried_again(small_nih, tmp_path):
     assert prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)["rejected"] == 0
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"")])
+def test_lost_list_of_rejected_images_is_made_again(small_nih, tmp_path, damage):
+    next(small_nih.rglob("00000003_001.png")).write_bytes(b"no image")
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1, allow_rejected=1)
+    before = contents(tmp_path / "cache")
+    damage(tmp_path / "cache" / "rejected.csv")
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1, allow_rejected=1)
+    assert contents(tmp_path / "cache") == before
+
+
+def test_lost_plan_does_not_let_other_labels_through(small_nih, tmp_path):
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+    before = contents(tmp_path / "cache")
+    (tmp_path / "cache" / "plan.json").unlink()
+    assert len(read_split(DataConfig(tmp_path / "cache")).table) == 80
+    table = small_nih / "Data_Entry_2017.csv"
+    text = table.read_text()
+    table.write_text(text.replace("No Finding", "Mass", 1))
+    with pytest.raises(ValueError, match="images whose labels changed: 1"):
+        prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+    table.write_text(text)
+    prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
+    assert contents(tmp_path / "cache") == before
+
+
 def test_a_cut_record_is_made_again(small_nih, tmp_path):
     prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
     before = contents(tmp_path / "cache")
@@ -333,7 +361,7 @@ def test_too_small_a_disk_is_said_beforehand(small_nih, tmp_path, monkeypatch):
 def test_wrong_size_is_said(small_nih, tmp_path):
     prepare(DataConfig(small_nih), tmp_path / "cache", image_size=12, workers=1)
     table = subset(read_split(DataConfig(tmp_path / "cache")).table, "train")
-    with pytest.raises(ValueError, match="images of 12 pixels, not 16: train with --image-size 12"):
+    with pytest.raises(ValueError, match="images of 12 pixels, not 16: use it with an image size of 12"):
         Stream(table, FINDINGS, 16, 4)
 
 
