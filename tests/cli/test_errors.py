@@ -189,9 +189,8 @@ def test_empty_names_of_label_columns(tmp_path):
 
 
 def test_evaluation_on_data_without_a_finding(small_nih, tmp_path, toy_training):
-    table = "".join(
-        f"{path.relative_to(small_nih)},{int(path.name[:8])},{i % 3 == 0:d}\n" for i, path in paths(small_nih)
-    )
+    names = [path.relative_to(small_nih) for path in sorted(small_nih.rglob("*.png"))]
+    table = "".join(f"{name},{int(name.name[:8])},{i % 3 == 0:d}\n" for i, name in enumerate(names))
     (tmp_path / "labels.csv").write_text("path,subject_id,Fracture\n" + table)
     labels = ["--labels-csv", tmp_path / "labels.csv", "--protocol", "random-patient", "--run-dir", tmp_path / "run"]
     words = [*TRAIN, "--data-dir", small_nih, *labels, "--epochs", "1"]
@@ -204,7 +203,3 @@ def test_evaluation_on_data_without_a_finding(small_nih, tmp_path, toy_training)
     check_fails(tmp_path, [*evaluate, small_nih], 1, "labels.csv of the run is gone: prepare a cache")
     (tmp_path / "run" / "metrics-test.json").write_text("{")
     check_fails(tmp_path, [*evaluate, tmp_path / "cache"], 1, "metrics-test.json is damaged: remove it")
-
-
-def paths(folder):
-    return enumerate(sorted(folder.rglob("*.png")))
