@@ -126,8 +126,7 @@ def run(way, losses, backbone, folder):
     command = [sys.executable, "-m", "benchmarks.many_devices", "--way", way, "--out", str(out)]
     command += ["--losses", ",".join(losses), "--backbone", backbone]
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow" if way in ("mirrored", BASES["mirrored"]) else "jax"}
-    if way == "data-parallel":
-        environment["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+    environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={2 if way == 'data-parallel' else 1}"
     running = []
     for number in range(processes):
         if processes > 1:
