@@ -66,7 +66,7 @@ def prepare(
         meta = read_meta(cache_dir)
         if verify:
             damaged = [shard for _, shard, _ in tasks if checksum(shard) not in (None, meta["shards"][shard.name])]
-        listed = checksum(cache_dir / "rejected.csv") == meta["rejected_csv"]
+        listed = checksum(cache_dir / "rejected.csv") == meta.get("rejected_csv")
         if is_whole(cache_dir) and listed and not damaged and all(is_done(task, rejected_too=True) for task in tasks):
             if meta["rejected"] <= allow_rejected:
                 return meta
