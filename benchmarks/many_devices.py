@@ -10,6 +10,7 @@ the other. The toy has no batch norm. That of an EfficientNet sees a part of the
 first loss is what to compare.
 """
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -22,7 +23,9 @@ import numpy as np
 import pandas as pd
 
 from mamsf_keras.config import LOSSES, TrainConfig
+from mamsf_keras.training.distribute import VARIABLES
 
+ROOT = Path(__file__).parents[1]
 STEPS, BATCH, SIZE, FINDINGS = 8, 8, 32, ("A", "B", "C")
 BASES = {"mirrored": "none-tensorflow", "data-parallel": "none-jax", "hosts": "none-jax"}
 """Each way to distribute, and the single device that it is compared with."""
@@ -119,31 +122,41 @@ def write(way, losses, backbone, out):
 def run(way, losses, backbone, folder):
     """Runs `write` in a process of its own, or in two, and returns what came out."""
     out = Path(folder) / f"{way}.npz"
-    processes = 2 if way == "hosts" else 1
+    backend = "tensorflow" if way in ("mirrored", BASES["mirrored"]) else "jax"
+    command = [sys.executable, "-m", "benchmarks.many_devices", "--way", way, "--out", str(out)]
+    command += ["--losses", ",".join(losses), "--backbone", backbone]
+    processes, devices = {"hosts": (2, 1), "data-parallel": (1, 2)}.get(way, (1, 1))
+    codes, text = run_together(command, processes, devices, backend)
+    if any(codes):
+        raise ChildProcessError(f"{way} failed: {text}")
+    return dict(np.load(out))
+
+
+def run_together(command, processes, devices, backend, timeout=1800) -> tuple[list[int], str]:
+    """Runs a command in processes that know of each other, each with so many CPU devices of JAX.
+
+    Returns:
+        Their exit codes, and what they wrote.
+    """
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+    }
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
-    command = [sys.executable, "-m", "benchmarks.many_devices", "--way", way, "--out", str(out)]
-    command += ["--losses", ",".join(losses), "--backbone", backbone]
-    environment = {**os.environ, "KERAS_BACKEND": "tensorflow" if way in ("mirrored", BASES["mirrored"]) else "jax"}
-    environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={2 if way == 'data-parallel' else 1}"
-    running = []
-    for number in range(processes):
-        if processes > 1:
-            environment["KERAS_DISTRIBUTION_JOB_ADDRESSES"] = f"{address},{address}"
-            environment["KERAS_DISTRIBUTION_NUM_PROCESSES"] = str(processes)
-            environment["KERAS_DISTRIBUTION_PROCESS_ID"] = str(number)
-        log = open(Path(folder) / f"{way}-{number}.log", "w")
-        running.append((subprocess.Popen(command, env=environment, stdout=log, stderr=log), log))
-    try:
-        for process, log in running:
-            if process.wait(timeout=1800):
-                raise ChildProcessError(f"{way} failed: {Path(log.name).read_text(errors='replace')}")
-    finally:
-        for process, log in running:
-            process.kill()
-            log.close()
-    return dict(np.load(out))
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        logs, running = [Path(folder) / str(number) for number in range(processes)], []
+        for number, log in enumerate(logs):
+            if processes > 1:
+                known = (",".join([address] * processes), str(processes), str(number))
+                environment |= dict(zip(VARIABLES, known, strict=True))
+            out = stack.enter_context(open(log, "w"))
+            running.append(subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT, cwd=ROOT))
+            stack.callback(running[-1].kill)
+        codes = [process.wait(timeout) for process in running]
+        return codes, "\n".join(log.read_text(errors="replace") for log in logs)
 
 
 def relative_differences(one, many, loss) -> tuple[float, float]:

@@ -6,7 +6,7 @@
       index.csv          the studies table with `shard`, `row`, `sha256` of the pixels, `height` and `width` of
                          the original, blank where there is no image
       rejected.csv       the images that could not be read, with the reason; there only if there are such
-      meta.json          the plan, the counts, notes, and the checksums of index and shards; written last
+      meta.json          the plan, the counts, notes, and the checksums of tables and shards; written last
 
 A cache without `meta.json` is unfinished, and `prepare` goes on where it was. A shard is made again if its images
 changed, by their size in bytes, or if more of them were rejected than are allowed. No file holds a clock time, so equal
@@ -27,6 +27,7 @@ from mamsf_keras.data.tables import Studies
 
 FORMAT = 4
 """Counts up when the layout changes."""
+TABLES = ("index.csv", "rejected.csv")
 
 
 def default_cache_dir(data: DataConfig, image_size: int) -> Path:
@@ -78,9 +79,10 @@ def _read_json(path) -> dict:
         raise ValueError(f"{path} is damaged: {way_out} and run `mamsf-keras prepare` again.") from None
 
 
-def is_whole(cache_dir) -> bool:
-    """Tells whether the index of a finished cache is as it was written."""
-    return checksum(Path(cache_dir) / "index.csv") == read_meta(cache_dir)["index"]
+def is_whole(cache_dir, tables=TABLES) -> bool:
+    """Tells whether these tables of a finished cache are as they were written."""
+    checksums = read_meta(cache_dir)["tables"]
+    return all(checksum(Path(cache_dir) / name) == checksums[name] for name in tables)
 
 
 def checksum(path) -> str | None:
@@ -101,7 +103,7 @@ def read_cache(cache_dir) -> Studies:
     """
     cache_dir = Path(cache_dir)
     meta = read_meta(cache_dir)
-    if not is_whole(cache_dir):
+    if not is_whole(cache_dir, ["index.csv"]):
         raise ValueError(f"{cache_dir / 'index.csv'} is lost or damaged: run `mamsf-keras prepare` again.")
     table = read_index(cache_dir, meta["findings"])
     table["path"] = str(cache_dir / "shards") + os.sep + table["shard"]

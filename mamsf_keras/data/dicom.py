@@ -108,7 +108,7 @@ def _check_decoder(syntax):
 
     try:
         available = not syntax.is_compressed or get_decoder(syntax).is_available
-    except NotImplementedError:
+    except NotImplementedError:  # pydicom knows no decoder of it at all
         available = False
     if not available:
         raise Refused(f"nothing installed decodes its transfer syntax {syntax.name}")

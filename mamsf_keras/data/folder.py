@@ -10,17 +10,17 @@ from mamsf_keras.data.splits import split
 from mamsf_keras.data.tables import Studies, count_and_first
 
 
-def read_split(data: DataConfig) -> Studies:
+def read_split(data: DataConfig, tables: Studies | None = None) -> Studies:
     """Reads a data folder, or a cache of one, and adds the column `part`: "train", "validation" or "test".
 
     The split is that of the tables, so it does not depend on which images are there. Images that the protocol leaves
-    out are not in the table.
+    out are not in the table. `tables` are those of the folder or cache, if they are at hand.
 
     Raises:
         ValueError, FileNotFoundError: as `read_tables`, `split`, `find_images`; if a cache is to have other labels.
     """
     cached = is_cache(data.data_dir)
-    studies = read_cache_of(data) if cached else read_tables(data)
+    studies = tables or (read_cache_of(data) if cached else read_tables(data))
     part = split(studies.table, studies.findings, data.protocol)
     table = studies.table.assign(part=part)[part != ""].reset_index(drop=True)
     studies = dataclasses.replace(studies, table=table, notes=studies.notes + note_left_out(part, data.protocol))
@@ -54,7 +54,7 @@ def read_run_data(config: TrainConfig, tables: Studies | None = None) -> Studies
     """
     tables = tables or read_run_tables(config)
     if not config.cache or is_cache(config.data_dir):
-        return read_split(config)
+        return read_split(config, tables)
     cache_dir = config.cache_dir or default_cache_dir(config, config.image_size)
     if is_finished(cache_dir):
         allowed = read_meta(cache_dir)["rejected"]  # as `prepare --allow-rejected` left it

@@ -1,5 +1,6 @@
 """Makes a cache; its layout and how it is read stand in `cache.py`."""
 
+import contextlib
 import hashlib
 import shlex
 import shutil
@@ -9,7 +10,17 @@ import pandas as pd
 from tqdm import tqdm
 
 from mamsf_keras.config import LABEL_OPTIONS, DataConfig, write_json
-from mamsf_keras.data.cache import FORMAT, checksum, is_cache, is_finished, is_whole, read_index, read_meta, read_plan
+from mamsf_keras.data.cache import (
+    FORMAT,
+    TABLES,
+    checksum,
+    is_cache,
+    is_finished,
+    is_whole,
+    read_index,
+    read_meta,
+    read_plan,
+)
 from mamsf_keras.data.image import read_with_note
 from mamsf_keras.data.processes import in_processes
 from mamsf_keras.data.shard import PIXEL_COLUMNS, is_done, make_shard, record_path
@@ -63,15 +74,12 @@ def prepare(
     damaged = []
     if is_finished(cache_dir):  # if all is well it is only read, so any number of runs may share it
         _check_plan(cache_dir, plan, tables)
-        meta = read_meta(cache_dir)
-        if verify:
-            damaged = [shard for _, shard, _ in tasks if checksum(shard) not in (None, meta["shards"][shard.name])]
-        listed = checksum(cache_dir / "rejected.csv") == meta.get("rejected_csv")
-        if is_whole(cache_dir) and listed and not damaged and all(is_done(task, rejected_too=True) for task in tasks):
+        damaged = _damaged(cache_dir, tasks) if verify else []
+        if not damaged and is_whole(cache_dir) and all(is_done(task, rejected_too=True) for task in tasks):
+            meta = read_meta(cache_dir)
             if meta["rejected"] <= allow_rejected:
                 return meta
-            names = pd.read_csv(cache_dir / "rejected.csv", dtype=str)["image"]
-            if not any(map(_can_be_read, found.table["path"][found.table["image"].isin(names)])):
+            if not _some_can_be_read(cache_dir, found.table):
                 _check_rejected(cache_dir, len(found.table), allow_rejected, command)
     (cache_dir / "shards").mkdir(parents=True, exist_ok=True)
     with one_process(cache_dir):
@@ -86,12 +94,20 @@ def prepare(
         return _finish(cache_dir, records, found.notes, {**plan, "sources": sources})
 
 
-def _can_be_read(path) -> bool:
-    try:
-        read_with_note(path)
-    except ValueError:
-        return False
-    return True
+def _damaged(cache_dir, tasks) -> list[Path]:
+    """Lists the shards of a finished cache whose checksum is wrong."""
+    checksums = read_meta(cache_dir)["shards"]
+    return [shard for _, shard, _ in tasks if checksum(shard) not in (None, checksums[shard.name])]
+
+
+def _some_can_be_read(cache_dir, table) -> bool:
+    """Tells whether an image that was rejected has been mended since."""
+    names = pd.read_csv(cache_dir / "rejected.csv", dtype=str)["image"]
+    for path in table["path"][table["image"].isin(names)]:
+        with contextlib.suppress(ValueError):
+            read_with_note(path)
+            return True
+    return False
 
 
 def _command(data, cache_dir, image_size) -> str:
@@ -215,8 +231,7 @@ def _finish(cache_dir, records, notes, plan) -> dict:
         "images": len(kept),
         "rejected": len(records) - len(kept),
         "notes": [*notes, *(f"{count} {text}" for text, count in kept["note"].value_counts().items())],
-        "index": checksum(cache_dir / "index.csv"),
-        "rejected_csv": checksum(cache_dir / "rejected.csv"),
+        "tables": {name: checksum(cache_dir / name) for name in TABLES},
         "shards": {shard.name: checksum(shard) for shard in sorted((cache_dir / "shards").glob("*.npy"))},
     }
     write_json(cache_dir / "meta.json", meta)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 from pathlib import Path
 
 import pandas as pd
@@ -19,9 +20,8 @@ def best_model(run_dir):
     """Loads the best model of a run. Raises `FileNotFoundError` if the run has not finished an epoch yet."""
     path = Path(run_dir) / "best.keras"
     if not path.exists():
-        raise FileNotFoundError(
-            f"{run_dir} has no best.keras yet: finish an epoch with `mamsf-keras train --run-dir {run_dir} --resume`."
-        )
+        words = shlex.join(["mamsf-keras", "train", "--run-dir", str(run_dir), "--resume"])
+        raise FileNotFoundError(f"{run_dir} has no best.keras yet: finish an epoch with `{words}`.")
     return load_model(path)
 
 

@@ -1,26 +1,19 @@
 """The model of a run and the callback of its anchor, as the configuration says."""
 
-import contextlib
-
 import keras
 import numpy as np
 
 from mamsf_keras.config import TrainConfig
 from mamsf_keras.model.backbone import efficientnetv2
 from mamsf_keras.model.mamsf import MAMSFNet
+from mamsf_keras.training.environment import temporarily
 from mamsf_keras.training.losses import BALANCED
 from mamsf_keras.training.selective_ema import WARMUPS, SelectiveEMACallback
 
 
-@contextlib.contextmanager
 def dtype_policy(name):
-    """Makes a dtype policy Keras' default for the block."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
+    """Makes a dtype policy Keras' default for a `with` block."""
+    return temporarily(keras.config.dtype_policy, keras.config.set_dtype_policy, name)
 
 
 def build_backbone(config: TrainConfig, weights):

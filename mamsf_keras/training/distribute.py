@@ -10,10 +10,12 @@ import os
 
 import keras
 
+from mamsf_keras.training.environment import temporarily
+
 BACKENDS = {"none": None, "mirrored": "tensorflow", "data-parallel": "jax"}
 """The backend that a way to distribute needs."""
-ADDRESSES = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
-"""Keras' environment variable of all hosts' addresses."""
+VARIABLES = [f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")]
+"""Keras' environment variables: the addresses of all hosts, how many processes there are, which one this is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +57,7 @@ def devices_for(distribute: str) -> Devices:
     """Finds the devices, and on JAX joins the other hosts if Keras' environment variables name them.
 
     Raises:
-        KeyError: if one of these variables is missing.
-        ValueError: if the backend in use cannot distribute so.
+        ValueError: if the backend in use cannot distribute so, or only some of these variables are there.
     """
     needed, backend = BACKENDS[distribute], keras.backend.backend()
     if needed not in (None, backend):
@@ -90,12 +91,16 @@ class FirstReplica(keras.callbacks.Callback):
 def _data_parallel() -> Devices:
     import jax
 
-    if ADDRESSES in os.environ and not jax.distributed.is_initialized():
+    values = [os.environ.get(name) for name in VARIABLES]
+    if any(values) and not all(values):
+        raise ValueError(f"Many hosts need all of the environment variables {', '.join(VARIABLES)}.")
+    if all(values) and not jax.distributed.is_initialized():
+        addresses, processes, number = values
         jax.config.update("jax_enable_preemption_service", False)  # it would swallow SIGTERM
         jax.distributed.initialize(
-            os.environ[ADDRESSES].split(",")[0],
-            int(os.environ["KERAS_DISTRIBUTION_NUM_PROCESSES"]),
-            int(os.environ["KERAS_DISTRIBUTION_PROCESS_ID"]),
+            addresses.split(",")[0],
+            int(processes),
+            int(number),
             shutdown_timeout_seconds=60,  # so long the others may work on when one ends, by an error or at the end
         )
     distribution = DataParallel(auto_shard_dataset=False)  # the stream gives each process its share
@@ -112,15 +117,6 @@ class DataParallel(keras.distribution.DataParallel):
         return None
 
 
-@contextlib.contextmanager
 def this_process_alone():
-    """Builds and uses models on this process' own device for the block, though others take part in the run."""
-    if keras.backend.backend() != "jax":
-        yield
-        return
-    before = keras.distribution.distribution()
-    keras.distribution.set_distribution(None)
-    try:
-        yield
-    finally:
-        keras.distribution.set_distribution(before)
+    """Has models built and used on this process' own device for a `with` block, though others take part in the run."""
+    return temporarily(keras.distribution.distribution, keras.distribution.set_distribution, None)

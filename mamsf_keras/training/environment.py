@@ -1,5 +1,6 @@
 """What a run ran on: versions, backend, devices, source state, data fingerprint."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import os
@@ -42,6 +43,17 @@ def devices() -> list[str]:
     import torch
 
     return [f"cuda:{number}" for number in range(torch.cuda.device_count())] or ["cpu"]
+
+
+@contextlib.contextmanager
+def temporarily(get, set_to, value):
+    """Gives a global setting a value for the block."""
+    before = get()
+    set_to(value)
+    try:
+        yield
+    finally:
+        set_to(before)
 
 
 def make_deterministic():

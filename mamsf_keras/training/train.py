@@ -73,7 +73,7 @@ def train(config: TrainConfig, run_dir, resume: bool = False) -> dict:
     devices.check_batch(config.batch_size)
     if devices.process:  # the first process makes the folder and writes into it
         devices.wait("run folder")
-        return _train(config, run_dir, devices)
+        return _train(config, run_dir, resume, devices)
     new_folders = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
     run_dir.mkdir(parents=True, exist_ok=resume)
     try:
@@ -81,7 +81,7 @@ def train(config: TrainConfig, run_dir, resume: bool = False) -> dict:
             if not resume:
                 config.save(run_dir / "config.json")
             devices.wait("run folder")
-            return _train(config, run_dir, devices)
+            return _train(config, run_dir, resume, devices)
     except KeyboardInterrupt:
         words = ["--run-dir", str(run_dir), "--resume", "--backend", keras.backend.backend()]
         print(f"\nstopped; to go on: mamsf-keras train {shlex.join(words)}", flush=True)
@@ -100,7 +100,7 @@ def _remove(run_dir, new_folders):
             folder.rmdir()
 
 
-def _train(config: TrainConfig, run_dir, devices: Devices) -> dict:
+def _train(config: TrainConfig, run_dir, resume, devices: Devices) -> dict:
     writes = devices.process == 0
     with devices.scope, loggers(config, run_dir, writes) as logging:
         tables = read_run_tables(config)  # all that cannot work is said before the long work
@@ -108,7 +108,13 @@ def _train(config: TrainConfig, run_dir, devices: Devices) -> dict:
         weights = None if config.weights == "none" or arrays else config.weights
         backbone = build_backbone(config, weights)
         training, validation, studies = _data(config, tables, devices)
-        _check_surroundings(config, environment(studies.table), run_dir, bool(history), devices)
+        surroundings = environment(studies.table)
+        if history:
+            check_same_surroundings(run_dir, surroundings)
+        elif writes:
+            write_json(run_dir / "environment.json", surroundings)
+        if writes and resume:
+            config.save(run_dir / "config.json")
         counts = class_counts(training.labels)
         model = build_model(config, backbone, studies.findings, counts)
         print(cost_text(model))
@@ -151,16 +157,6 @@ def _data(config: TrainConfig, tables: Studies, devices: Devices) -> tuple[Strea
     check_validation(validation, studies.findings)
     check_fills_a_batch(training)
     return training, validation, studies
-
-
-def _check_surroundings(config: TrainConfig, surroundings: dict, run_dir, resumed: bool, devices: Devices):
-    """Refuses other data or another backend than the finished epochs had, or writes down what a run begins with."""
-    if resumed:
-        check_same_surroundings(run_dir, surroundings)
-    if not devices.process:
-        if not resumed:
-            write_json(run_dir / "environment.json", surroundings)
-        config.save(run_dir / "config.json")
 
 
 def check_backend(config: TrainConfig):

@@ -1,12 +1,7 @@
 """Several devices against one; `benchmarks/many_devices.py` prints the same as a table."""
 
 import json
-import os
-import socket
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from mamsf_keras.cli import main
 
-from benchmarks.many_devices import differences
+from benchmarks.many_devices import differences, run_together
 from mamsf_keras.config import LOSSES
 from mamsf_keras.training import build
 from tests.conftest import BACKEND, toy_backbone, write_nih
@@ -94,22 +89,10 @@ def run_process(*words, code=0, processes=1):
     """Runs a command with toys on two devices: of one process of its own, or of two with one each."""
     options = OPTIONS.split() if words[0] == "train" and "--resume" not in words else []
     command = [sys.executable, "-m", "tests.training.test_distribute", words[0], *options, *map(str, words[1:])]
-    environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={2 // processes}"}
-    if processes > 1:
-        with socket.socket() as free:
-            free.bind(("localhost", 0))
-            address = f"localhost:{free.getsockname()[1]}"
-        environment["KERAS_DISTRIBUTION_JOB_ADDRESSES"] = f"{address},{address}"
-        environment["KERAS_DISTRIBUTION_NUM_PROCESSES"] = "2"
-    running = []
-    for number in range(processes):
-        environment["KERAS_DISTRIBUTION_PROCESS_ID"] = str(number)
-        options = {"cwd": Path(__file__).parents[2], "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        running.append(subprocess.Popen(command, env=environment, text=True, **options))
-    with ThreadPoolExecutor() as pool:
-        texts = list(pool.map(lambda process: process.communicate(timeout=300)[0], running))
-    assert [process.returncode for process in running] == [code] * processes, "\n".join(texts)
-    return "\n".join(texts)
+    backend = "jax" if processes > 1 else BACKEND
+    codes, text = run_together(command, processes, 2 // processes, backend, timeout=300)
+    assert codes == [code] * processes, text
+    return text
 
 
 def predict_twice():

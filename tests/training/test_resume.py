@@ -50,7 +50,7 @@ def same_files(one, two):
 
 
 class Killed(Exception):
-    pass
+    """What stops a run in these tests."""
 
 
 @pytest.fixture(scope="module")
@@ -136,17 +136,14 @@ def test_another_configuration_or_other_data_are_refused(small_nih, tmp_path, to
 def test_killed_before_its_first_epoch(undisturbed, tmp_path, toy_training, monkeypatch, work):
     """It resumes as a new run."""
 
-    class Power(BaseException):
-        """What ends a process without a word."""
-
     def fail(*arguments):
-        raise Power
+        raise Killed
 
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(training, work, fail)
         patch.setattr(training, "_remove", lambda *arguments: None)
-        with pytest.raises(Power):
+        with pytest.raises(Killed):
             training.train(TrainConfig.load(undisturbed / "run" / "config.json"), run)
     assert (run / "config.json").exists() and not list(run.glob("*.keras"))
     result = invoke("evaluate", "--run-dir", run)
