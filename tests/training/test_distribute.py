@@ -58,17 +58,16 @@ def test_two_devices_predict_what_one_does():
 
 @pytest.mark.slow
 @pytest.mark.tensorflow
-def test_two_processes_train_one_run_and_resume_it(odd_nih, tmp_path, monkeypatch):
+def test_two_processes_train_one_run_and_resume_it(odd_nih, tmp_path):
     """On JAX; once, beside TensorFlow's tests."""
-    monkeypatch.setenv("KERAS_BACKEND", "jax")
     for run, count in (("one", 1), ("two", 2)):
         words = ("train", "--data-dir", odd_nih, "--run-dir", tmp_path / run, "--distribute", "data-parallel")
-        run_process(*words, processes=count)
-        run_process("train", "--run-dir", tmp_path / run, "--resume", "--epochs", 3, processes=count)
+        run_process(*words, processes=count, backend="jax")
+        run_process("train", "--run-dir", tmp_path / run, "--resume", "--epochs", 3, processes=count, backend="jax")
     one, two = (pd.read_csv(tmp_path / run / "history.csv") for run in ("one", "two"))
     assert len(one) == 3
     pd.testing.assert_frame_equal(one, two, rtol=1e-3)
-    text = run_process(*words, processes=2, code=1)
+    text = run_process(*words, processes=2, code=1, backend="jax")
     assert text.count("Error: The run folder") == 2
 
 
@@ -85,11 +84,10 @@ def test_what_cannot_be_distributed(small_nih, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def run_process(*words, code=0, processes=1):
+def run_process(*words, code=0, processes=1, backend=BACKEND):
     """Runs a command with toys on two devices: of one process of its own, or of two with one each."""
     options = OPTIONS.split() if words[0] == "train" and "--resume" not in words else []
     command = [sys.executable, "-m", "tests.training.test_distribute", words[0], *options, *map(str, words[1:])]
-    backend = "jax" if processes > 1 else BACKEND
     codes, text = run_together(command, processes, 2 // processes, backend, timeout=300)
     assert codes == [code] * processes, text
     return text
