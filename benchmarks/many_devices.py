@@ -62,7 +62,7 @@ def stream(share):
 
 
 def trained(distribute, loss, backbone):
-    """Trains and returns the losses of the steps, the weights, and the largest spread of a shadow over the devices."""
+    """Trains and returns the losses of the steps, the weights, and the shadow on each device of this process."""
     import keras
 
     from mamsf_keras import MAMSFNet, SelectiveEMACallback, efficientnetv2
@@ -89,22 +89,24 @@ def trained(distribute, loss, backbone):
             verbose=0,
         )
         values = [np.array(history.history["loss"]), *map(keras.ops.convert_to_numpy, model.weights)]
-        spreads = [np.ptp(copies(weight), axis=0).max() for weight in model.anchor.shadow.weights]
-    return values, max(spreads), devices
+        shadows = np.concatenate([copies(weight) for weight in model.anchor.shadow.weights], axis=1)
+    return values, shadows, devices
 
 
 def copies(variable):
-    """Returns what each device of this process holds of a variable, one row a device."""
+    """Returns what each device of this process holds of a variable: `(devices, numbers)`."""
     import keras
 
     value = variable.value
     if keras.backend.backend() == "jax":
-        return np.stack([np.asarray(shard.data) for shard in value.addressable_shards])
-    return np.stack([np.asarray(copy) for copy in getattr(value, "values", [value])])
+        held = [shard.data for shard in value.addressable_shards]
+    else:
+        held = getattr(value, "values", [value])
+    return np.stack([np.ravel(copy) for copy in held])
 
 
 def write(way, losses, backbone, out):
-    """Trains one way with each loss, in this process, and writes what came out."""
+    """Trains one way with each loss, in this process, and writes what came out to `out`/PROCESS.npz."""
     if way == "mirrored":
         import tensorflow as tf
 
@@ -113,15 +115,15 @@ def write(way, losses, backbone, out):
     distribute = {"mirrored": "mirrored", "data-parallel": "data-parallel", "hosts": "data-parallel"}.get(way, "none")
     found = {}
     for loss in losses:
-        values, spread, devices = trained(distribute, loss, backbone)
-        found |= {f"{loss} {number}": value for number, value in enumerate(values)} | {f"{loss} spread": spread}
-    if devices.process == 0:
-        np.savez(out, devices=devices.count, processes=devices.processes, **found)
+        values, shadows, devices = trained(distribute, loss, backbone)
+        found |= {f"{loss} {number}": value for number, value in enumerate(values)} | {f"{loss} shadows": shadows}
+    np.savez(Path(out) / f"{devices.process}.npz", processes=devices.processes, **found)
 
 
 def run(way, losses, backbone, folder):
-    """Runs `write` in a process of its own, or in two, and returns what came out."""
-    out = Path(folder) / f"{way}.npz"
+    """Runs `write` in a process of its own, or in two, and returns what came out, the shadows of all devices."""
+    out = Path(folder) / way
+    out.mkdir()
     backend = "tensorflow" if way in ("mirrored", BASES["mirrored"]) else "jax"
     command = [sys.executable, "-m", "benchmarks.many_devices", "--way", way, "--out", str(out)]
     command += ["--losses", ",".join(losses), "--backbone", backbone]
@@ -129,7 +131,9 @@ def run(way, losses, backbone, folder):
     codes, text = run_together(command, processes, devices, backend)
     if any(codes):
         raise ChildProcessError(f"{way} failed: {text}")
-    return dict(np.load(out))
+    found = [dict(np.load(out / f"{process}.npz")) for process in range(processes)]
+    shadows = {f"{loss} shadows": np.concatenate([one[f"{loss} shadows"] for one in found]) for loss in losses}
+    return {**found[0], **shadows}
 
 
 def run_together(command, processes, devices, backend, timeout=1800) -> tuple[list[int], str]:
@@ -161,7 +165,7 @@ def run_together(command, processes, devices, backend, timeout=1800) -> tuple[li
 
 def relative_differences(one, many, loss) -> tuple[float, float]:
     """Returns ||a - b|| / ||a||: the largest of the losses' and each weight's, and that of the first step's loss."""
-    names = [name for name in one if name.startswith(f"{loss} ") and not name.endswith("spread")]
+    names = [name for name in one if name.startswith(f"{loss} ") and not name.endswith("shadows")]
     pairs = [(one[name].astype(float).ravel(), many[name].astype(float).ravel()) for name in names]
 
     def difference(a, b):
@@ -183,7 +187,8 @@ def differences(losses, backbone="toy"):
             many = run(way, losses, backbone, folder)
             for loss in losses:
                 found = relative_differences(bases[base], many, loss)
-                yield way, int(many["devices"]), int(many["processes"]), loss, *found, float(many[f"{loss} spread"])
+                shadows = many[f"{loss} shadows"]
+                yield way, len(shadows), int(many["processes"]), loss, *found, float(np.ptp(shadows, axis=0).max())
 
 
 @click.command()

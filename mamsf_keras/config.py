@@ -135,7 +135,8 @@ class TrainConfig(DataConfig):
         image_size: height and width in pixels, at least 32.
         batch_size: images a step.
         epochs: epochs, each with validation and a checkpoint at its end.
-        steps_per_epoch: micro-steps of an epoch; None is a pass over the training part.
+        steps_per_epoch: micro-steps of an epoch, a multiple of `steps_per_execution`; None is a pass over the training
+            part, rounded down to one.
         augment: "none", "light" or "strong".
         cut: where the block that the momentum anchor doubles begins; see `efficientnetv2`.
         decay: of the momentum anchor, in [0, 1]; "auto" averages over about `decay_window_epochs`.
@@ -156,7 +157,8 @@ class TrainConfig(DataConfig):
         accumulate: steps whose gradients are averaged into one update.
         precision: "float32", or a mixed policy; the head is float32 in each.
         steps_per_execution: steps that TensorFlow and JAX run without coming back to Python.
-        patience: epochs without a better validation AUROC after which the run stops; 0 never stops it.
+        patience: epochs of a phase without a better validation AUROC after which the run stops, the frozen phase left
+            out; 0 never stops it.
         anchor: whether the momentum branch is there.
         fusion: whether the multi-scale fusion is there.
         jit: XLA compilation, "auto", "on" or "off".
@@ -226,6 +228,9 @@ class TrainConfig(DataConfig):
             _check(0 < getattr(self, name) < math.inf, name, "be finite and above 0", getattr(self, name))
         _check(0 <= self.weight_decay < math.inf, "weight_decay", "be finite and at least 0", self.weight_decay)
         _check(0 <= self.warmup < 1, "warmup", "be in [0, 1)", self.warmup)
+        whole = (self.steps_per_epoch or 0) % self.steps_per_execution == 0
+        rule = f"be a multiple of `steps_per_execution` ({self.steps_per_execution})"
+        _check(whole, "steps_per_epoch", rule, self.steps_per_epoch)
         strong = self.deterministic and self.augment == "strong"
         _check(not strong, "deterministic", "not be with `augment` strong, whose draws cannot be repeated", True)
         mirrored_accumulation = self.distribute == "mirrored" and self.accumulate > 1

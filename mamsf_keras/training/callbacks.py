@@ -18,12 +18,13 @@ from mamsf_keras.training.build import build_twin
 from mamsf_keras.training.checkpoint import save_checkpoint
 from mamsf_keras.training.distribute import this_process_alone
 from mamsf_keras.training.history import write_history
+from mamsf_keras.training.phases import phase_of
 
 
 class StopOnBadLoss(keras.callbacks.Callback):
     """Stops training with an error at the first step whose running mean loss is NaN or infinite.
 
-    It writes the names of the images of that step to `bad-batch.csv`.
+    The error says the learning rate, and the names of the images of that step go to `bad-batch.csv`.
 
     Args:
         stream: the training images and labels.
@@ -38,12 +39,11 @@ class StopOnBadLoss(keras.callbacks.Callback):
         self.steps = steps
         self.file = Path(run_dir) / "bad-batch.csv"
         self.writes = writes
-        self.seen = 0
 
     def on_epoch_begin(self, epoch, logs=None):
         """Remembers where in the stream the epoch begins."""
         self.epoch = epoch
-        self.seen = -1
+        self.last = range(0)
 
     def on_train_batch_end(self, batch, logs=None):
         """Checks the loss; with several steps an execution, of all of them.
@@ -51,19 +51,22 @@ class StopOnBadLoss(keras.callbacks.Callback):
         Raises:
             ValueError: names the epoch, the step, the learning rate and the file.
         """
-        before, self.seen = self.seen, batch
+        self.last = range(self.last.stop, batch + 1)
         loss = float(logs["loss"])
-        if math.isfinite(loss):
-            return
+        if not math.isfinite(loss):
+            self.stop(f"The loss became {loss}")
+
+    def stop(self, what: str):
+        """Stops training at the last step, of which `what` says what was found."""
         first = self.epoch * self.steps
-        rows = np.concatenate([self.stream.rows(first + step) for step in range(before + 1, batch + 1)])
+        rows = np.concatenate([self.stream.rows(first + step) for step in self.last])
         if self.writes:
             with whole_file(self.file) as temporary:
                 pd.DataFrame({"image": self.stream.images[rows]}).to_csv(temporary, index=False, lineterminator="\n")
         rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
         raise ValueError(
-            f"The loss became {loss} at epoch {self.epoch + 1}, step {batch + 1}, learning rate {rate:.3g}: use a "
-            f"lower one. The images of that step: {self.file}."
+            f"{what} at epoch {self.epoch + 1}, step {self.last.stop}, learning rate {rate:.3g}: use a lower one. "
+            f"The images of that step: {self.file}."
         )
 
 
@@ -74,22 +77,21 @@ class ValidationAUROC(keras.callbacks.Callback):
     Args:
         stream: the validation images and labels.
         findings: names of the label columns.
+        stop: called, as `StopOnBadLoss.stop`, if the model has come to answer NaN or infinity: the last step of an
+            epoch can do it after its loss was seen.
     """
 
-    def __init__(self, stream: Stream, findings):
+    def __init__(self, stream: Stream, findings, stop):
         super().__init__()
         self.stream = stream
         self.findings = findings
+        self.stop = stop
 
     def on_epoch_end(self, epoch, logs=None):
-        """Predicts the validation images.
-
-        Raises:
-            ValueError: if the model has come to answer NaN or infinity; names the epoch.
-        """
+        """Predicts the validation images."""
         outputs = predict(self.model, self.stream, verbose=0)
-        if not np.isfinite(outputs).all():  # the last step of an epoch can do it after its loss was seen
-            raise ValueError(f"The outputs are not finite after epoch {epoch + 1}: use a lower rate.")
+        if not np.isfinite(outputs).all():
+            self.stop("The outputs became infinite or NaN")
         metrics = per_finding(self.stream.labels, outputs, self.findings)
         logs["val_auroc"] = mean_over_findings(metrics, "auroc")
         logs.update({f"val_auroc {name}": row["auroc"] for name, row in metrics.items() if row["auroc"] is not None})
@@ -103,7 +105,7 @@ class RunFiles(keras.callbacks.Callback):
 
     Args:
         run_dir: folder that the files go to.
-        config: of the run; stops it after `config.patience` epochs without a better `val_auroc`.
+        config: of the run; stops it after `config.patience` epochs of a phase without a better `val_auroc`.
         findings: names of the outputs.
         history: the logs of the epochs that are done, one dictionary each; grows.
         writes: whether this process writes the files.
@@ -126,9 +128,12 @@ class RunFiles(keras.callbacks.Callback):
 
     @property
     def exhausted(self) -> bool:
-        """Whether the last `patience` epochs brought nothing better."""
-        patience = self.config.patience
-        return bool(patience and self.history and len(self.history) - 1 - self.best["epoch"] >= patience)
+        """Whether the last `patience` epochs, all of one phase that is not frozen, brought nothing better."""
+        patience, done = self.config.patience, len(self.history)
+        if not (patience and done):
+            return False
+        phase = phase_of(self.config, done - 1)
+        return not phase.frozen and done - max(self.best["epoch"] + 1, phase.first) >= patience
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes the files; the checkpoint after the model, so that a resumed run lacks none."""

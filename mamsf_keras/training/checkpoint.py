@@ -1,7 +1,6 @@
 """The whole state of a run after an epoch, so that a resumed run equals an undisturbed one."""
 
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -30,14 +29,14 @@ def save_checkpoint(model, history, folder):
     folder.mkdir(exist_ok=True)
     arrays = {str(number): ops.convert_to_numpy(variable) for number, variable in enumerate(_variables(model))}
     with whole_file(folder / f"epoch-{len(history):04d}.npz") as temporary:
-        np.savez(temporary, history=np.array(json.dumps(history)), **arrays)
+        np.savez(temporary, history=np.array(json.dumps(history)), count=len(arrays), **arrays)
     for old in checkpoints(folder)[KEPT:]:
         old.unlink()
 
 
 def checkpoints(folder) -> list[Path]:
     """Lists the checkpoints, the newest first."""
-    return sorted(Path(folder).glob("epoch-*.npz"), reverse=True)
+    return sorted(Path(folder).glob("epoch-*.npz"), key=lambda path: (len(path.name), path.name), reverse=True)
 
 
 def read_checkpoint(folder) -> tuple[list[dict], list[np.ndarray]]:
@@ -45,14 +44,21 @@ def read_checkpoint(folder) -> tuple[list[dict], list[np.ndarray]]:
 
     Returns:
         The history and the arrays for `assign_state`; both are empty where there is none.
+
+    Raises:
+        ValueError: if there are some and all are damaged.
     """
     for path in checkpoints(folder):
         try:
             with np.load(path) as file:
-                arrays = [file[str(number)] for number in range(len(file.files) - 1)]
+                arrays = [file[str(number)] for number in range(file["count"])]
                 return json.loads(str(file["history"])), arrays
-        except (zipfile.BadZipFile, KeyError, EOFError, ValueError, OSError) as error:
+        except Exception as error:  # damaged bytes make zipfile, zlib and NumPy raise errors of many kinds
             print(f"{path} is damaged and passed over: {error}", flush=True)
+    if checkpoints(folder):
+        raise ValueError(
+            f"All checkpoints in {folder} are damaged: begin a new run. What `best.keras` learned is still there."
+        )
     return [], []
 
 

@@ -16,14 +16,16 @@ from mamsf_keras.data.shard import PIXEL_COLUMNS
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "keras-cv", "numpy", "pandas", "scikit-learn", "pillow")
 
 
-def environment(table) -> dict:
+def environment(table, findings) -> dict:
     """Describes the environment of a run as a JSON-ready dictionary.
 
     Args:
         table: the studies table of the run, whose images and labels are fingerprinted.
+        findings: names of its label columns.
     """
     ours = ["path", "row", *PIXEL_COLUMNS]  # of the files, not of the studies
-    content = table.drop(columns=ours, errors="ignore").to_csv(index=False).encode()
+    studies = table.drop(columns=ours, errors="ignore").astype(dict.fromkeys(findings, "float32"))
+    content = studies.to_csv(index=False).encode()
     return {
         "mamsf-keras": mamsf_keras.__version__,
         "git": _git_state(),

@@ -13,13 +13,14 @@ from keras import ops
 from mamsf_keras.config import TrainConfig
 from mamsf_keras.files import whole_file
 from mamsf_keras.model.momentum_anchor import decay_at
-from mamsf_keras.training.selective_ema import anchors_of
+from mamsf_keras.training.selective_ema import anchors_of, steps_taken
 
 
 class ProgressBar(keras.callbacks.ProgbarLogger):
     """Keras' progress bar, with images a second (without the first step, which builds the graph).
 
-    At the end of an epoch it shows the loss and the validation AUROC; the other logs are for files.
+    At the end of an epoch it shows the loss, the validation AUROC and the steps that float16 skipped; the other logs
+    are for files.
 
     Args:
         batch_size: images a step.
@@ -43,7 +44,7 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
         super().on_train_batch_end(batch, {**logs, **self.rate})
 
     def on_epoch_end(self, epoch, logs=None):
-        shown = {name: logs[name] for name in ("loss", "val_auroc") if name in logs}
+        shown = {name: logs[name] for name in ("loss", "val_auroc", "skipped_steps") if name in logs}
         super().on_epoch_end(epoch, {**shown, **self.rate})
 
 
@@ -51,11 +52,19 @@ class Gauges(keras.callbacks.Callback):
     """Adds to the logs of an epoch the learning rate, and of the anchor its decay and its drift.
 
     The drift is ||online - shadow|| / ||online|| over all weights of the block. There are none while it stands still.
+    With float16 it adds `skipped_steps`: those of the epoch whose gradients had overflowed, which Keras leaves out and
+    does not count in the schedule of the learning rate.
     """
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Remembers how many steps the optimizer has taken."""
+        self.taken = steps_taken(self.model)
 
     def on_epoch_end(self, epoch, logs=None):
         """Reads them as the epoch left them."""
         logs["learning_rate"] = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        if isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer):
+            logs["skipped_steps"] = self.params["steps"] - (steps_taken(self.model) - self.taken)
         for anchor in anchors_of(self.model):
             if ops.convert_to_numpy(anchor.armed):
                 updates = ops.convert_to_tensor(anchor.clock)[1]

@@ -48,6 +48,11 @@ def phases(config: TrainConfig) -> tuple[Phase, ...]:
     return tuple(phase for phase in laid_out if phase.first < phase.end)
 
 
+def phase_of(config: TrainConfig, epoch: int) -> Phase:
+    """Returns the phase of an epoch, counted from 0."""
+    return next(phase for phase in phases(config) if epoch < phase.end)
+
+
 def begin(model, phase: Phase, config: TrainConfig, steps_per_epoch: int, counts):
     """Compiles a `MAMSFNet` for a phase, with a new optimizer.
 

@@ -4,9 +4,11 @@ import dataclasses
 import json
 from pathlib import Path
 
-from mamsf_keras.config import TrainConfig
+from mamsf_keras.config import LABEL_OPTIONS, TrainConfig
+from mamsf_keras.training.phases import phase_of
 
 MAY_DIFFER = {
+    *LABEL_OPTIONS,
     "data_dir",
     "labels_csv",
     "cache",
@@ -18,7 +20,8 @@ MAY_DIFFER = {
     "jit",
     "mlflow",
 }
-"""Fields of the configuration that a resumed run may have otherwise: paths, devices, and where it ends."""
+"""Fields of the configuration that a resumed run may have otherwise: paths, devices, and where it ends. Labels are
+compared by their fingerprint: a cache has them without the options that they were read by."""
 
 
 def check_resumable(old: TrainConfig, new: TrainConfig):
@@ -34,8 +37,35 @@ def check_resumable(old: TrainConfig, new: TrainConfig):
         raise ValueError(f"The run cannot go on with another configuration: {text}. Begin a new one.")
 
 
+def check_end(old: TrainConfig, new: TrainConfig, done: int):
+    """Refuses another end that the epochs which are done do not lead to.
+
+    Args:
+        old: the configuration that they were trained with.
+        new: that of the run from now on.
+        done: epochs that are done.
+
+    Raises:
+        ValueError: if there are more of them than the run is to have, or the last of them belongs to another phase
+            then, which has an optimizer of its own.
+    """
+    if done > new.epochs:
+        raise ValueError(f"{done} epochs are done: the run cannot end after {new.epochs}.")
+    if not done:
+        return
+    was, now = phase_of(old, done - 1), phase_of(new, done - 1)
+    if (was.first, was.loss, was.frozen, was.reweighted) != (now.first, now.loss, now.frozen, now.reweighted):
+        raise ValueError(
+            f"The run cannot go on to {new.epochs} epochs: epoch {done} was trained in the phase that begins with "
+            f"epoch {was.first + 1} ({was.loss}), and then would belong to that of epoch {now.first + 1} ({now.loss}). "
+            "Begin a new run."
+        )
+
+
 def check_same_surroundings(run_dir, surroundings: dict):
     """Refuses another backend, and images or labels that are not those the run began with, by their fingerprint.
+
+    Other versions and devices are said: their sums may differ in the last bits.
 
     Args:
         run_dir: of the run; its `environment.json` says what it began with.
@@ -56,3 +86,8 @@ def check_same_surroundings(run_dir, surroundings: dict):
             f"The run cannot go on with other data: it began with {old['images']} images, now there are "
             f"{data['images']}, or labels, patients or parts changed. Begin a new run."
         )
+    was, now = ({**one, **one["packages"]} for one in (before, surroundings))
+    changed = [name for name in now if name not in ("data", "packages") and was.get(name) != now[name]]
+    if changed:
+        text = "; ".join(f"{name} was {was.get(name)}, now {now[name]}" for name in changed)
+        print(f"note: the run may end otherwise in its last bits: {text}")

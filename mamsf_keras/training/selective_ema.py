@@ -83,15 +83,23 @@ class SelectiveEMACallback(keras.callbacks.Callback):
         anchors = anchors_of(self.model)
         if not anchors:
             raise ValueError("SelectiveEMACallback needs a model with a MomentumAnchor, and this one has none.")
-        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)  # float16 wraps it
-        every = optimizer.gradient_accumulation_steps or 1
-        micro = ops.convert_to_numpy(optimizer._iterations) % every  # the public `iterations` counts whole windows
+        every = inner_optimizer(self.model).gradient_accumulation_steps or 1
         for anchor in anchors:
-            anchor.arm(self.policy, every, micro)
+            anchor.arm(self.policy, every, steps_taken(self.model) % every)
 
     def on_train_end(self, logs=None):
         """Disarms each anchor. After an exception Keras does not call this: `MAMSFNet.fit` disarms by itself."""
         disarm(self.model)
+
+
+def inner_optimizer(model):
+    """Returns the optimizer of a model, without what float16 wraps it in."""
+    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
+
+
+def steps_taken(model) -> int:
+    """Counts the micro-steps of the optimizer of a model; its public `iterations` counts whole windows."""
+    return int(ops.convert_to_numpy(inner_optimizer(model)._iterations))
 
 
 def anchors_of(model) -> list[MomentumAnchor]:

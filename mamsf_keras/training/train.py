@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 
 from mamsf_keras.config import TrainConfig, run_config, write_json
+from mamsf_keras.data.cache import is_cache
 from mamsf_keras.data.folder import read_run_data, read_run_tables
 from mamsf_keras.data.pipeline import training_batches
 from mamsf_keras.data.splits import split_table
@@ -29,7 +30,7 @@ from mamsf_keras.training.distribute import Devices, devices_for
 from mamsf_keras.training.environment import environment, make_deterministic
 from mamsf_keras.training.monitor import Gauges, loggers
 from mamsf_keras.training.phases import begin, phases
-from mamsf_keras.training.resume import check_resumable, check_same_surroundings
+from mamsf_keras.training.resume import check_end, check_resumable, check_same_surroundings
 
 
 def train(config: TrainConfig, run_dir, resume: bool = False) -> dict:
@@ -59,7 +60,10 @@ def train(config: TrainConfig, run_dir, resume: bool = False) -> dict:
     """
     run_dir = Path(run_dir)
     if resume:
-        check_resumable(run_config(run_dir), config)
+        old = run_config(run_dir)
+        if is_cache(config.data_dir) and config.labels_csv == old.labels_csv:
+            config = config.at_cache(config.data_dir)
+        check_resumable(old, config)
     elif run_dir.exists():  # no process can have made it now: they wait for each other to begin
         way_out = ", or go on with --resume" if (run_dir / "config.json").exists() else ""
         raise FileExistsError(f"The run folder {run_dir} exists. Choose another --run-dir{way_out}.")
@@ -105,10 +109,11 @@ def _train(config: TrainConfig, run_dir, resume, devices: Devices) -> dict:
     with devices.scope, loggers(config, run_dir, writes) as logging:
         tables = read_run_tables(config)  # all that cannot work is said before the long work
         history, arrays = read_checkpoint(run_dir / "checkpoints")
+        check_end(run_config(run_dir), config, len(history))
         weights = None if config.weights == "none" or arrays else config.weights
         backbone = build_backbone(config, weights)
         training, validation, studies = _data(config, tables, devices)
-        surroundings = environment(studies.table)
+        surroundings = environment(studies.table, studies.findings)
         if history:
             check_same_surroundings(run_dir, surroundings)
         elif writes:
@@ -121,9 +126,12 @@ def _train(config: TrainConfig, run_dir, resume, devices: Devices) -> dict:
         done = len(history)
         if done:
             print(f"going on after epoch {done} of {config.epochs}")
+            if config.augment == "strong":
+                print("note: the draws of --augment strong cannot be repeated: the end is not that of one run")
         files = RunFiles(run_dir, config, studies.findings, history, writes)
-        steps = config.steps_per_epoch or training.batches
-        stop, scores = StopOnBadLoss(training, steps, run_dir, writes), ValidationAUROC(validation, studies.findings)
+        steps = steps_of_epoch(config, training)
+        stop = StopOnBadLoss(training, steps, run_dir, writes)
+        scores = ValidationAUROC(validation, studies.findings, stop.stop)
         watchers = [*devices.callbacks, stop, scores, Gauges(), *logging, files]  # what is logged may be logged again
         start = time.perf_counter()
         with named_errors(training, validation):
@@ -157,6 +165,14 @@ def _data(config: TrainConfig, tables: Studies, devices: Devices) -> tuple[Strea
     check_validation(validation, studies.findings)
     check_fills_a_batch(training)
     return training, validation, studies
+
+
+def steps_of_epoch(config: TrainConfig, training: Stream) -> int:
+    """Counts the steps of an epoch: a pass, or a few steps less where several are executed at once, as whole ones."""
+    steps, at_once = config.steps_per_epoch or training.batches, config.steps_per_execution
+    if steps < at_once:
+        raise ValueError(f"An epoch has {steps} steps: --steps-per-execution {at_once} is too much.")
+    return steps - steps % at_once
 
 
 def check_backend(config: TrainConfig):

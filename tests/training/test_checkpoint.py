@@ -1,6 +1,7 @@
 """A run that is killed and resumed against one that nobody disturbed."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -80,8 +81,21 @@ def test_state_of_another_model_is_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["epoch-0001.npz"]
 
 
+DIRECTORY = b"PK\x01\x02"
+"""How an entry of the directory of a zip file begins; its compression and its flags follow."""
+
+
 @pytest.mark.parametrize(
-    "damage", [lambda data: data[:-50], lambda data: b"", lambda data: data[:500] + b"x" + data[501:]]
+    "damage",
+    [
+        lambda data: data[:-50],
+        lambda data: b"",
+        lambda data: data[:500] + b"x" + data[501:],
+        lambda data: re.sub(DIRECTORY + b".{8}", lambda found: found[0][:10] + b"\x08\x00", data, flags=re.DOTALL),
+        lambda data: re.sub(DIRECTORY + b".{6}", lambda found: found[0][:8] + b"\x01\x00", data, flags=re.DOTALL),
+        lambda data: data.replace(DIRECTORY, b"PK\x01\x03"),
+    ],
+    ids=["cut", "empty", "byte", "compression", "encryption", "directory"],
 )
 def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, capsys, damage):
     model = toy_model()
@@ -93,6 +107,15 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, capsys, damag
     history, arrays = read_checkpoint(tmp_path)
     assert history == [{"loss": 0.1}] * 2 and len(arrays) == len(model.variables) + len(model.optimizer.variables)
     assert f"{newest} is damaged and passed over" in capsys.readouterr().out
+    before.write_bytes(b"")
+    with pytest.raises(ValueError, match="are damaged: begin a new run"):
+        read_checkpoint(tmp_path)
+
+
+def test_checkpoints_are_ordered_by_number(tmp_path):
+    for number in (9998, 9999, 10000, 10001):
+        (tmp_path / f"epoch-{number:04d}.npz").touch()
+    assert [path.stem for path in checkpoints(tmp_path)] == [f"epoch-{n}" for n in (10001, 10000, 9999, 9998)]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from sklearn.metrics import roc_auc_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mamsf_keras import FINDINGS, MAMSFNet, TrainConfig, train
-from mamsf_keras.training.monitor import MLflow, ProgressBar, drift
+from mamsf_keras.training.build import dtype_policy
+from mamsf_keras.training.losses import CellwiseBCE
+from mamsf_keras.training.monitor import Gauges, MLflow, ProgressBar, drift
 from tests.conftest import toy_backbone
 
 OPTIONS = {"weights": "none", "image_size": 32, "batch_size": 8, "epochs": 3, "freeze_epochs": 1, "augment": "none"}
@@ -94,6 +96,29 @@ def test_validation_auroc_is_scikit_learns(run, small_nih):
     for number, name in enumerate(FINDINGS):
         if f"val_auroc {name}" in last:
             assert last[f"val_auroc {name}"] == pytest.approx(roc_auc_score(rows[name], outputs[:, number]), abs=1e-6)
+
+
+def test_steps_that_float16_skips_are_counted():
+    """By the weights that a step leaves as they were: at first the scaled gradients overflow."""
+    with dtype_policy("mixed_float16"):
+        model = MAMSFNet(toy_backbone(), ("A", "B"), classifier_activation=None)
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1e-3), initial_scale=2.0**24)
+    model.compile(optimizer, CellwiseBCE())
+    moved = []
+
+    class Moved(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            now = keras.ops.convert_to_numpy(model.classifier.bias)
+            moved.append(not np.array_equal(now, self.before))
+            self.before = now
+
+    watch = Moved()
+    watch.before = keras.ops.convert_to_numpy(model.classifier.bias)
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (8, 32, 32, 1), dtype=np.uint8), rng.integers(0, 2, (8, 2)).astype("float32")
+    history = model.fit(images, labels, batch_size=8, epochs=16, verbose=0, callbacks=[Gauges(), watch]).history
+    assert history["skipped_steps"] == [0 if one else 1 for one in moved]
+    assert 0 < sum(history["skipped_steps"]) < 16
 
 
 def test_bar_shows_images_a_second_and_not_every_finding(capsys):

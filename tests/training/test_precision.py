@@ -5,6 +5,7 @@ import pytest
 
 from mamsf_keras import MAMSFNet, TrainConfig, load_model, train
 from mamsf_keras.training.build import dtype_policy
+from mamsf_keras.training.callbacks import StopOnBadLoss
 from tests.conftest import BACKEND, toy_backbone
 
 
@@ -57,12 +58,13 @@ def test_no_tracing_after_the_first_step_of_a_phase(small_nih, tmp_path, toy_tra
         calls.append(training)
         return call(self, images, training=training)
 
-    class Count(keras.callbacks.Callback):
+    class Count(StopOnBadLoss):
         def on_train_batch_end(self, batch, logs=None):
+            super().on_train_batch_end(batch, logs)
             seen.append(calls.count(True))
 
     monkeypatch.setattr(MAMSFNet, "call", counted)
-    monkeypatch.setattr("mamsf_keras.training.train.StopOnBadLoss", lambda *arguments: Count())
+    monkeypatch.setattr("mamsf_keras.training.train.StopOnBadLoss", Count)
     options = {"weights": "none", "image_size": 32, "batch_size": 8, "epochs": 4, "freeze_epochs": 1}
     train(TrainConfig(str(small_nih), **options), tmp_path / "run")
     frozen, whole = seen[:6], seen[6:]

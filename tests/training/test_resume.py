@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,16 +103,130 @@ def test_short_epochs_train_as_long_ones(small_nih, tmp_path, toy_training):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 if BACKEND == "torch" else 0)
 
 
-def test_early_stopping_ends_where_an_undisturbed_run_does(small_nih, tmp_path, toy_training):
-    more = ("--epochs", "9", "--patience", "2")
-    succeeded(*arguments(small_nih, tmp_path / "run", *more))
-    history = pd.read_csv(tmp_path / "run" / "history.csv")
-    best = int(history["val_auroc"].to_numpy().argmax())
-    assert len(history) == min(best + 3, 9)
-    last = (tmp_path / "run" / "last.keras").read_bytes()
-    succeeded("train", "--run-dir", tmp_path / "run", "--resume")
-    assert len(pd.read_csv(tmp_path / "run" / "history.csv")) == len(history)
-    assert len(last) == len((tmp_path / "run" / "last.keras").read_bytes())
+def scores(monkeypatch, values):
+    """Gives the epochs these validation scores."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["val_auroc"] = values[epoch]
+
+    monkeypatch.setattr(training.ValidationAUROC, "on_epoch_end", on_epoch_end)
+
+
+def test_early_stopping_ends_where_an_undisturbed_run_does(small_nih, tmp_path, toy_training, monkeypatch):
+    """Stopped in the middle of its patience, and resumed again when it has ended."""
+    scores(monkeypatch, [0.1, 0.6, 0.8, 0.7, 0.7, 0.7, 0.9, 0.9, 0.9])
+    more = ("--epochs", 9, "--patience", 3)
+    one, two = tmp_path / "one", tmp_path / "two"
+    succeeded(*arguments(small_nih, one, *more))
+    assert len(pd.read_csv(one / "history.csv")) == 6
+    write = training.RunFiles.on_epoch_end
+
+    def fail(self, number, logs=None):
+        write(self, number, logs)
+        if number == 3:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.RunFiles, "on_epoch_end", fail)
+        invoke(*arguments(small_nih, two, *more))
+    for _ in range(2):
+        text = succeeded("train", "--run-dir", two, "--resume")
+        assert "at epoch 3 of 6" in text
+        same_files(one, two)
+
+
+def test_patience_begins_with_a_phase(small_nih, tmp_path, toy_training, monkeypatch):
+    """A frozen phase without progress ends no run, and its epochs do not count in the next."""
+    scores(monkeypatch, [0.5, 0.4, 0.4, 0.4, 0.3, 0.3, 0.3, 0.3])
+    succeeded(*arguments(small_nih, tmp_path / "run", "--epochs", 8, "--freeze-epochs", 3, "--patience", 2))
+    assert len(pd.read_csv(tmp_path / "run" / "history.csv")) == 5
+
+
+def test_another_end_that_the_done_epochs_do_not_lead_to(undisturbed, tmp_path, toy_training):
+    """Fewer epochs than are done, or a border of phases that moves over them; what is there stays as it is."""
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed / "run", run)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    shorter, moved = "6 epochs are done: the run cannot end after 5", "epoch 6 was trained in the phase"
+    for epochs, words in ((5, shorter), (7, moved)):
+        result = invoke("train", "--run-dir", run, "--resume", "--epochs", epochs)
+        assert result.exit_code == 1 and words in result.stderr
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def test_all_checkpoints_are_damaged(undisturbed, tmp_path, toy_training):
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed / "run", run)
+    for path in (run / "checkpoints").iterdir():
+        path.write_bytes(b"")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    result = invoke("train", "--run-dir", run, "--resume")
+    assert result.exit_code == 1 and "are damaged: begin a new run" in result.stderr
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def test_a_table_of_ones_own_is_gone_and_its_cache_stays(tmp_path, toy_training):
+    """The run goes on with the labels of the cache, which are those it began with."""
+    folder = write_nih(tmp_path / "images", simple_rows())
+    rows = pd.DataFrame(simple_rows(), columns=["Path", "labels", "Patient ID"])
+    rows["Path"] = "images_001/images/" + rows["Path"]
+    for name in ("Effusion", "Mass"):
+        rows[name] = rows["labels"].str.contains(name).astype(int)
+    table = tmp_path / "table.csv"
+    rows.drop(columns="labels").to_csv(table, index=False)
+    data = ("--data-dir", folder, "--labels-csv", table, "--blank", "negative")
+    cache, run = tmp_path / "cache", tmp_path / "run"
+    succeeded("prepare", *data, "--cache-dir", cache, "--image-size", 32)
+    options = "--protocol random-patient --image-size 32 --batch-size 8 --weights none --epochs 1 --no-cache".split()
+    succeeded("train", *data, "--run-dir", run, *options)
+    table.unlink()
+    text = succeeded("train", "--run-dir", run, "--resume", "--epochs", 2, "--data-dir", cache)
+    assert "going on after epoch 1 of 2" in text
+    succeeded("evaluate", "--run-dir", run)
+
+
+def test_steps_that_executions_do_not_divide(small_nih, tmp_path, toy_training, monkeypatch):
+    """6 steps are a pass, 4 are executed at once: an epoch has 4, and a resumed run goes on where it was."""
+    if BACKEND == "torch":
+        pytest.skip("PyTorch runs one step at a time")
+    options = "--image-size 32 --batch-size 8 --weights none --epochs 3 --decay 0.9".split()
+    one, two, short = tmp_path / "one", tmp_path / "two", tmp_path / "short"
+    data = ("train", "--data-dir", small_nih)
+    succeeded(*data, "--run-dir", one, *options, "--steps-per-execution", 4)
+    write = training.RunFiles.on_epoch_end
+
+    def fail(self, number, logs=None):
+        write(self, number, logs)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.RunFiles, "on_epoch_end", fail)
+        invoke(*data, "--run-dir", two, *options, "--steps-per-execution", 4)
+    succeeded("train", "--run-dir", two, "--resume")
+    same_files(one, two)
+    succeeded(*data, "--run-dir", short, *options, "--steps-per-epoch", 4)
+    weights = (load_model(run / "last.keras").get_weights() for run in (one, short))
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    result = invoke(*data, "--run-dir", tmp_path / "three", *options, "--steps-per-execution", 7)
+    assert result.exit_code == 1 and "An epoch has 6 steps" in result.stderr
+    result = invoke(*data, "--run-dir", tmp_path / "three", "--steps-per-epoch", 6, "--steps-per-execution", 4)
+    assert result.exit_code == 2 and "multiple of `steps_per_execution` (4)" in result.stderr
+
+
+def test_what_keeps_the_bits_from_being_equal_is_said(small_nih, tmp_path, toy_training):
+    """Another version, and draws that cannot be repeated."""
+    run = tmp_path / "run"
+    options = "--image-size 32 --batch-size 8 --weights none --epochs 1".split()
+    augment = "strong" if BACKEND == "tensorflow" else "light"
+    succeeded("train", "--data-dir", small_nih, "--run-dir", run, *options, "--augment", augment)
+    surroundings = json.loads((run / "environment.json").read_text())
+    numpy = surroundings["packages"]["numpy"]
+    surroundings["packages"]["numpy"] = "1.0"
+    (run / "environment.json").write_text(json.dumps(surroundings))
+    text = succeeded("train", "--run-dir", run, "--resume", "--epochs", 2)
+    assert f"may end otherwise in its last bits: numpy was 1.0, now {numpy}\n" in text
+    assert ("draws of --augment strong cannot be repeated" in text) == (augment == "strong")
 
 
 def test_another_configuration_or_other_data_are_refused(small_nih, tmp_path, toy_training):
@@ -158,7 +273,7 @@ def test_another_backend_is_refused(small_nih, tmp_path, toy_training):
     succeeded(*arguments(small_nih, run, "--epochs", 2, "--freeze-epochs", 0, "--final-epochs", 1))
     surroundings = json.loads((run / "environment.json").read_text())
     (run / "environment.json").write_text(json.dumps({**surroundings, "backend": "theano"}))
-    result = invoke("train", "--run-dir", run, "--resume", "--epochs", 3)
+    result = invoke("train", "--run-dir", run, "--resume")
     assert result.exit_code == 1 and "it began on theano" in result.stderr and "--backend theano" in result.stderr
 
 
