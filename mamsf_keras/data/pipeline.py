@@ -57,7 +57,7 @@ def dataset(stream: Stream, steps: int, start: int = 0, workers: int | None = No
     batches = tf.data.Dataset.range(start, steps).map(read, num_parallel_calls=workers, deterministic=True)
     if stream.augment == "strong":
         batches = batches.map(lambda images, *rest: (strong(images), *rest))
-    return batches.prefetch(tf.data.AUTOTUNE)
+    return _read_ahead(batches)
 
 
 def images_dataset(stream: Stream):
@@ -69,7 +69,15 @@ def images_dataset(stream: Stream):
         return tf.ensure_shape(tf.numpy_function(stream.images_in_order, [step], tf.uint8), shape)
 
     steps = tf.data.Dataset.range(math.ceil(len(stream.paths) / stream.batch_size))
-    return steps.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    return _read_ahead(steps.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
+
+
+def _read_ahead(batches):
+    """Reads ahead, without the thread that tunes a pipeline: it may sleep on for up to a minute when all is read."""
+    tf = tensorflow()
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 def tensorflow():

@@ -116,3 +116,10 @@ def test_too_few_images_for_a_batch(table):
     with pytest.raises(ValueError, match="2 training images do not fill one batch of 3"):
         training_batches(stream(table.head(2)), 1)
     assert next(iter(images_dataset(stream(table.head(2))))).shape == (3, 16, 16, 1)  # evaluation fills it up
+
+
+@pytest.mark.tensorflow
+def test_no_thread_sleeps_on_when_all_is_read(table):
+    """The one that tunes a pipeline holds up the end of its iterator, by as long again as it lived, at times."""
+    for batches in (dataset(stream(table), 3), images_dataset(stream(table))):
+        assert batches.options().autotune.enabled is False
