@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import os
 
 from mamsf_keras.data.augment import strong
 from mamsf_keras.data.stream import Stream, check_fills_a_batch
@@ -43,7 +44,7 @@ def has_tensorflow() -> bool:
 def dataset(stream: Stream, steps: int, start: int = 0, workers: int | None = None):
     """Returns the batches of `start` to `steps` as a `tf.data.Dataset` that every backend's `fit` takes.
 
-    `workers` batches are read at once; None leaves it to `tf.data`.
+    `workers` batches are read at once; None takes one a processor.
     """
     tf = tensorflow()
     batch, size, findings = stream.share_size, stream.image_size, stream.labels.shape[1]
@@ -53,7 +54,7 @@ def dataset(stream: Stream, steps: int, start: int = 0, workers: int | None = No
         tensors = tf.numpy_function(stream.batch, [step], (tf.uint8, tf.float32, tf.float32))
         return tuple(tf.ensure_shape(tensor, shape) for tensor, shape in zip(tensors, shapes, strict=True))
 
-    workers = workers or tf.data.AUTOTUNE
+    workers = workers or os.cpu_count()
     batches = tf.data.Dataset.range(start, steps).map(read, num_parallel_calls=workers, deterministic=True)
     if stream.augment == "strong":
         batches = batches.map(lambda images, *rest: (strong(images), *rest))
@@ -69,7 +70,7 @@ def images_dataset(stream: Stream):
         return tf.ensure_shape(tf.numpy_function(stream.images_in_order, [step], tf.uint8), shape)
 
     steps = tf.data.Dataset.range(math.ceil(len(stream.paths) / stream.batch_size))
-    return _read_ahead(steps.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
+    return _read_ahead(steps.map(load, num_parallel_calls=os.cpu_count(), deterministic=True))
 
 
 def _read_ahead(batches):

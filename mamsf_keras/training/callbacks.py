@@ -65,8 +65,8 @@ class StopOnBadLoss(keras.callbacks.Callback):
                 pd.DataFrame({"image": self.stream.images[rows]}).to_csv(temporary, index=False, lineterminator="\n")
         rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
         raise ValueError(
-            f"{what} at epoch {self.epoch + 1}, step {self.last.stop}, learning rate {rate:.3g}: use a lower one. "
-            f"The images of that step: {self.file}."
+            f"{what} at epoch {self.epoch + 1}, step {self.last.stop}, learning rate {rate:.3g}: use a lower "
+            f"--learning-rate. The images of that step: {self.file}."
         )
 
 

@@ -53,6 +53,8 @@ def read_checkpoint(folder) -> tuple[list[dict], list[np.ndarray]]:
             with np.load(path) as file:
                 arrays = [file[str(number)] for number in range(file["count"])]
                 return json.loads(str(file["history"])), arrays
+        except (MemoryError, PermissionError):
+            raise
         except Exception as error:  # damaged bytes make zipfile, zlib and NumPy raise errors of many kinds
             print(f"{path} is damaged and passed over: {error}", flush=True)
     if checkpoints(folder):

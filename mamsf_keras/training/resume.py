@@ -48,24 +48,28 @@ def check_end(old: TrainConfig, new: TrainConfig, done: int):
     Raises:
         ValueError: if there are more of them than the run is to have, or the last of them belongs to another phase
             then, which has an optimizer of its own.
+
+    Another end that they lead to is said: the rate goes on along another cosine.
     """
     if done > new.epochs:
         raise ValueError(f"{done} epochs are done: the run cannot end after {new.epochs}.")
     if not done:
         return
     was, now = phase_of(old, done - 1), phase_of(new, done - 1)
-    if (was.first, was.loss, was.frozen, was.reweighted) != (now.first, now.loss, now.frozen, now.reweighted):
+    if was.first != now.first:
         raise ValueError(
             f"The run cannot go on to {new.epochs} epochs: epoch {done} was trained in the phase that begins with "
             f"epoch {was.first + 1} ({was.loss}), and then would belong to that of epoch {now.first + 1} ({now.loss}). "
             "Begin a new run."
         )
+    if old.epochs != new.epochs:
+        print(f"note: the learning rate goes on along the cosine of {new.epochs} epochs; so far it was {old.epochs}")
 
 
 def check_same_surroundings(run_dir, surroundings: dict):
     """Refuses another backend, and images or labels that are not those the run began with, by their fingerprint.
 
-    Other versions and devices are said: their sums may differ in the last bits.
+    Other versions and devices are said.
 
     Args:
         run_dir: of the run; its `environment.json` says what it began with.
@@ -87,7 +91,7 @@ def check_same_surroundings(run_dir, surroundings: dict):
             f"{data['images']}, or labels, patients or parts changed. Begin a new run."
         )
     was, now = ({**one, **one["packages"]} for one in (before, surroundings))
-    changed = [name for name in now if name not in ("data", "packages") and was.get(name) != now[name]]
+    names = [name for name in {**was, **now} if name not in ("data", "packages")]
+    changed = [f"{name} was {was.get(name)}, now {now.get(name)}" for name in names if was.get(name) != now.get(name)]
     if changed:
-        text = "; ".join(f"{name} was {was.get(name)}, now {now[name]}" for name in changed)
-        print(f"note: the run may end otherwise in its last bits: {text}")
+        print(f"note: the run may end otherwise than an undisturbed one: {'; '.join(changed)}")

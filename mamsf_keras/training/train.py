@@ -38,7 +38,7 @@ def train(config: TrainConfig, run_dir, resume: bool = False) -> dict:
 
     It writes `config.json`, `environment.json`, `history.csv`, `history.png`, `best.keras` (best validation AUROC),
     `last.keras`, the last two `checkpoints` and curves for TensorBoard. A run that fails in its first epoch leaves no
-    folder behind, unless by a loss that is not finite or because it was stopped.
+    folder behind, unless by a loss or outputs that are not finite or because it was stopped.
 
     A run that was stopped, by whatever, is resumed at its last finished epoch and ends as if nobody had disturbed it.
 
@@ -106,13 +106,14 @@ def _remove(run_dir, new_folders):
 
 def _train(config: TrainConfig, run_dir, resume, devices: Devices) -> dict:
     writes = devices.process == 0
+    history, arrays = read_checkpoint(run_dir / "checkpoints")
+    check_end(run_config(run_dir), config, len(history))
     with devices.scope, loggers(config, run_dir, writes) as logging:
         tables = read_run_tables(config)  # all that cannot work is said before the long work
-        history, arrays = read_checkpoint(run_dir / "checkpoints")
-        check_end(run_config(run_dir), config, len(history))
         weights = None if config.weights == "none" or arrays else config.weights
         backbone = build_backbone(config, weights)
         training, validation, studies = _data(config, tables, devices)
+        steps = steps_of_epoch(config, training)
         surroundings = environment(studies.table, studies.findings)
         if history:
             check_same_surroundings(run_dir, surroundings)
@@ -129,7 +130,6 @@ def _train(config: TrainConfig, run_dir, resume, devices: Devices) -> dict:
             if config.augment == "strong":
                 print("note: the draws of --augment strong cannot be repeated: the end is not that of one run")
         files = RunFiles(run_dir, config, studies.findings, history, writes)
-        steps = steps_of_epoch(config, training)
         stop = StopOnBadLoss(training, steps, run_dir, writes)
         scores = ValidationAUROC(validation, studies.findings, stop.stop)
         watchers = [*devices.callbacks, stop, scores, Gauges(), *logging, files]  # what is logged may be logged again

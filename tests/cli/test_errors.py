@@ -121,7 +121,7 @@ def test_loss_that_is_not_finite_names_its_images(small_nih, tmp_path, toy_train
     result = CliRunner().invoke(main, [str(argument) for argument in train])
     error = next(line for line in result.stderr.splitlines() if line.startswith("Error:"))
     assert result.exit_code == 1
-    assert "learning rate" in error and "use a lower one" in error and str(run / "bad-batch.csv") in error
+    assert "learning rate" in error and "use a lower --learning-rate" in error and str(run / "bad-batch.csv") in error
     epoch, step = (int(number) for number in re.search(r"epoch (\d+), step (\d+)", error).groups())
     studies = read_split(DataConfig(small_nih))
     rows = subset(studies.table, "train")

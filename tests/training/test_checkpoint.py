@@ -1,10 +1,12 @@
 """A run that is killed and resumed against one that nobody disturbed."""
 
+import io
 import os
 import re
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import keras
@@ -81,6 +83,14 @@ def test_state_of_another_model_is_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["epoch-0001.npz"]
 
 
+def without_last_array(data):
+    """Returns the same zip file, but for its last entry."""
+    with zipfile.ZipFile(io.BytesIO(data)) as file, zipfile.ZipFile(out := io.BytesIO(), "w") as copy:
+        for name in file.namelist()[:-1]:
+            copy.writestr(name, file.read(name))
+    return out.getvalue()
+
+
 DIRECTORY = b"PK\x01\x02"
 """How an entry of the directory of a zip file begins; its compression and its flags follow."""
 
@@ -94,8 +104,9 @@ DIRECTORY = b"PK\x01\x02"
         lambda data: re.sub(DIRECTORY + b".{8}", lambda found: found[0][:10] + b"\x08\x00", data, flags=re.DOTALL),
         lambda data: re.sub(DIRECTORY + b".{6}", lambda found: found[0][:8] + b"\x01\x00", data, flags=re.DOTALL),
         lambda data: data.replace(DIRECTORY, b"PK\x01\x03"),
+        without_last_array,
     ],
-    ids=["cut", "empty", "byte", "compression", "encryption", "directory"],
+    ids=["cut", "empty", "byte", "compression", "encryption", "directory", "an array less"],
 )
 def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, capsys, damage):
     model = toy_model()

@@ -225,7 +225,8 @@ def test_what_keeps_the_bits_from_being_equal_is_said(small_nih, tmp_path, toy_t
     surroundings["packages"]["numpy"] = "1.0"
     (run / "environment.json").write_text(json.dumps(surroundings))
     text = succeeded("train", "--run-dir", run, "--resume", "--epochs", 2)
-    assert f"may end otherwise in its last bits: numpy was 1.0, now {numpy}\n" in text
+    assert f"may end otherwise than an undisturbed one: numpy was 1.0, now {numpy}\n" in text
+    assert "goes on along the cosine of 2 epochs; so far it was 1" in text
     assert ("draws of --augment strong cannot be repeated" in text) == (augment == "strong")
 
 
