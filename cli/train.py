@@ -20,7 +20,10 @@ class Decay(click.ParamType):
     def convert(self, value, param, ctx):
         if value == "auto":
             return value
-        return click.FloatRange(0, 1).convert(value, param, ctx)
+        try:
+            return click.FloatRange(0, 1).convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is neither auto nor a number from 0 to 1.", param, ctx)
 
 
 def option(flag, **kwargs):
@@ -74,7 +77,7 @@ def option(flag, **kwargs):
 @option("--weight-decay", type=click.FloatRange(0), help="Weight decay of AdamW, on kernels.")
 @option("--clip-norm", type=click.FloatRange(0, min_open=True), help="Largest global norm of the gradients.")
 @option("--accumulate", metavar="K", type=click.IntRange(1), help="Steps whose gradients make one update.")
-@option("--patience", metavar="N", type=click.IntRange(0), help="Epochs without a better AUROC that end it; 0: none.")
+@option("--patience", metavar="N", type=click.IntRange(0), help="Stop after N epochs with no better AUROC; 0: never.")
 @option("--precision", type=click.Choice(CHOICES["precision"]), help="Of the computation; float16 scales its loss.")
 @option("--steps-per-execution", metavar="N", type=click.IntRange(1), help="Steps without coming back to Python.")
 @option("--anchor/--no-anchor", help="The momentum branch.")

@@ -55,8 +55,8 @@ def read_checkpoint(folder) -> tuple[list[dict], list[np.ndarray]]:
                 return json.loads(str(file["history"])), arrays
         except (MemoryError, PermissionError):
             raise
-        except Exception as error:  # damaged bytes make zipfile, zlib and NumPy raise errors of many kinds
-            print(f"{path} is damaged and passed over: {error}", flush=True)
+        except Exception:  # damaged bytes make zipfile, zlib and NumPy raise errors of many kinds
+            print(f"{path} is damaged and passed over", flush=True)
     if checkpoints(folder):
         raise ValueError(
             f"All checkpoints in {folder} are damaged: begin a new run. What `best.keras` learned is still there."

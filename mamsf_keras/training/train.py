@@ -27,6 +27,7 @@ from mamsf_keras.training.build import (
 from mamsf_keras.training.callbacks import RunFiles, StopOnBadLoss, ValidationAUROC
 from mamsf_keras.training.checkpoint import assign_state, checkpoints, read_checkpoint
 from mamsf_keras.training.distribute import Devices, devices_for
+from mamsf_keras.training.environment import devices as devices_here
 from mamsf_keras.training.environment import environment, make_deterministic
 from mamsf_keras.training.monitor import Gauges, loggers
 from mamsf_keras.training.phases import begin, phases
@@ -107,6 +108,8 @@ def _remove(run_dir, new_folders):
 def _train(config: TrainConfig, run_dir, resume, devices: Devices) -> dict:
     writes = devices.process == 0
     history, arrays = read_checkpoint(run_dir / "checkpoints")
+    if not history and (run_dir / "history.csv").exists():
+        raise ValueError(f"{run_dir} has finished epochs and no checkpoint to go on from: begin a new run.")
     check_end(run_config(run_dir), config, len(history))
     with devices.scope, loggers(config, run_dir, writes) as logging:
         tables = read_run_tables(config)  # all that cannot work is said before the long work
@@ -179,6 +182,12 @@ def check_backend(config: TrainConfig):
     """Refuses what the backend cannot do."""
     if config.steps_per_execution > 1 and keras.backend.backend() == "torch":
         raise ValueError("PyTorch runs one step at a time: leave out --steps-per-execution.")
+    on_cpu = keras.backend.backend() == "tensorflow" and not any("gpu" in name.lower() for name in devices_here())
+    if on_cpu and config.precision == "mixed_bfloat16" and config.fusion and config.image_size <= 32:
+        raise ValueError(  # uninitialised memory in oneDNN's gradient of the kernel, TensorFlow 2.21
+            "On a CPU, TensorFlow's bfloat16 gradient of a 5x5 kernel on a feature map of one pixel is wrong: use "
+            "--image-size 64 or --precision float32."
+        )
 
 
 def check_validation(stream: Stream, findings):

@@ -33,7 +33,7 @@ def check_fails(tmp_path, arguments, code, *words):
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
-        ("--decay", "1.5", ["0<=x<=1"]),
+        ("--decay", "1.5", ["neither auto nor a number from 0 to 1"]),
         ("--decay", "fast", ["fast"]),
         ("--batch-size", "0", ["x>=1"]),
         ("--image-size", "-3", ["x>=32"]),

@@ -6,6 +6,7 @@ import pytest
 from mamsf_keras import MAMSFNet, TrainConfig, load_model, train
 from mamsf_keras.training.build import dtype_policy
 from mamsf_keras.training.callbacks import StopOnBadLoss
+from mamsf_keras.training.train import check_backend
 from tests.conftest import BACKEND, toy_backbone
 
 
@@ -26,13 +27,23 @@ def test_probabilities_near_one_stay_apart_in_float16():
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_a_mixed_run_leaves_float32_models(small_nih, tmp_path, toy_training, precision):
-    options = {"weights": "none", "image_size": 32, "batch_size": 8, "epochs": 2, "precision": precision}
+    options = {"weights": "none", "image_size": 64, "batch_size": 8, "epochs": 2, "precision": precision}
     train(TrainConfig(str(small_nih), **options), tmp_path / "run")
     model = load_model(tmp_path / "run" / "last.keras")
     assert isinstance(model, MAMSFNet)
     assert {layer.compute_dtype for layer in model.final_block.layers} == {"float32"}
     assert np.isfinite(pd.read_csv(tmp_path / "run" / "history.csv")).all(axis=None)
     assert keras.ops.convert_to_numpy(model.anchor.clock).tolist() == [0, 12]
+
+
+@pytest.mark.tensorflow
+def test_where_bfloat16_gradients_are_wrong_is_refused(small_nih, tmp_path, monkeypatch):
+    """Found as a loss of NaN: on a CPU, 5x5 kernels on a feature map of one pixel."""
+    config = TrainConfig(str(small_nih), weights="none", image_size=32, batch_size=8, precision="mixed_bfloat16")
+    with pytest.raises(ValueError, match="bfloat16 gradient of a 5x5 kernel"):
+        train(config, tmp_path / "run")
+    monkeypatch.setattr("mamsf_keras.training.train.devices_here", lambda: ["gpu:0"])
+    check_backend(config)
 
 
 def test_steps_per_execution(small_nih, tmp_path, toy_training):

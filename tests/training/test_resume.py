@@ -163,6 +163,10 @@ def test_all_checkpoints_are_damaged(undisturbed, tmp_path, toy_training):
     result = invoke("train", "--run-dir", run, "--resume")
     assert result.exit_code == 1 and "are damaged: begin a new run" in result.stderr
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    shutil.rmtree(run / "checkpoints")
+    result = invoke("train", "--run-dir", run, "--resume")
+    assert result.exit_code == 1 and "no checkpoint to go on from" in result.stderr
+    assert (run / "best.keras").read_bytes() == before[run / "best.keras"]
 
 
 def test_a_table_of_ones_own_is_gone_and_its_cache_stays(tmp_path, toy_training):
