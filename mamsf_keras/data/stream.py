@@ -54,15 +54,11 @@ class Stream:
         self.seed = seed
         self.error = None
         self.batches = len(self.paths) // batch_size
-        self.shards = {}
         if self.shard_rows:
-            allow_open_files(len(set(self.paths)))
-            self._shard(self.paths[0])  # another size is said at once
-
-    def _shard(self, path):
-        if path not in self.shards:
-            self.shards[path] = open_shard(path, self.image_size)
-        return self.shards[path]
+            # Here and not by the threads that read: NumPy parses a header with `ast`, which is not safe in several.
+            paths = set(self.paths)
+            allow_open_files(len(paths))
+            self.shards = {path: open_shard(path, image_size) for path in paths}
 
     def rows(self, step: int) -> np.ndarray:
         """Returns the rows `(batch,)` of the batch at a step, counted from the start of training."""
@@ -96,7 +92,7 @@ class Stream:
         """Returns the pixels of a row, uint8 `(height, width)`, not augmented."""
         try:
             if self.shard_rows is not None:
-                return self._shard(self.paths[row])[self.shard_rows[row]]
+                return self.shards[self.paths[row]][self.shard_rows[row]]
             return read_grey(self.paths[row], self.image_size)
         except (ValueError, ImportError, OSError) as error:
             self.error = error  # TensorFlow hides it in a long text of its own: see `named_errors`
