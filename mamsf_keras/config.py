@@ -228,18 +228,17 @@ class TrainConfig(DataConfig):
             _check(0 < getattr(self, name) < math.inf, name, "be finite and above 0", getattr(self, name))
         _check(0 <= self.weight_decay < math.inf, "weight_decay", "be finite and at least 0", self.weight_decay)
         _check(0 <= self.warmup < 1, "warmup", "be in [0, 1)", self.warmup)
-        whole = (self.steps_per_epoch or 0) % self.steps_per_execution == 0
-        rule = f"be a multiple of `steps_per_execution` ({self.steps_per_execution})"
-        _check(whole, "steps_per_epoch", rule, self.steps_per_epoch)
-        strong = self.deterministic and self.augment == "strong"
-        _check(not strong, "deterministic", "not be with `augment` strong, whose draws cannot be repeated", True)
-        mirrored_accumulation = self.distribute == "mirrored" and self.accumulate > 1
-        rule = "be 1 with `distribute` mirrored, where Keras cannot accumulate"
-        _check(not mirrored_accumulation, "accumulate", rule, self.accumulate)
-        mirrored_jit = self.distribute == "mirrored" and self.jit == "on"
-        _check(not mirrored_jit, "jit", "not be on with `distribute` mirrored, which does not run with XLA", self.jit)
-        rule = f"be below `epochs` ({self.epochs})"
-        _check(self.freeze_epochs < self.epochs, "freeze_epochs", rule, self.freeze_epochs)
+        mirrored = self.distribute == "mirrored"
+        multiple = f"be a multiple of `steps_per_execution` ({self.steps_per_execution})"
+        repeated = "not be with `augment` strong, whose draws cannot be repeated"
+        for wrong, name, rule in (
+            ((self.steps_per_epoch or 0) % self.steps_per_execution, "steps_per_epoch", multiple),
+            (self.deterministic and self.augment == "strong", "deterministic", repeated),
+            (mirrored and self.accumulate > 1, "accumulate", "be 1 with `distribute` mirrored: Keras cannot do more"),
+            (mirrored and self.jit == "on", "jit", "not be on with `distribute` mirrored, which does not run with XLA"),
+            (self.freeze_epochs >= self.epochs, "freeze_epochs", f"be below `epochs` ({self.epochs})"),
+        ):
+            _check(not wrong, name, rule, getattr(self, name))
         self._check_final()
 
     def _check_final(self):

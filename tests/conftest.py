@@ -61,12 +61,15 @@ def toy_backbone(size=32, dropout=0.1):
     return keras.Model(rgb, x, name="features"), keras.Model(entry, y, name="block")
 
 
+def toy_efficientnetv2(name, cut, weights, image_size):
+    """What `train` may build in place of `efficientnetv2`."""
+    return toy_backbone(image_size)
+
+
 @pytest.fixture
 def toy_training(monkeypatch):
     """Lets `train` build the toy in place of an EfficientNetV2."""
-    monkeypatch.setattr(
-        "mamsf_keras.training.build.efficientnetv2", lambda name, cut, weights, image_size: toy_backbone(image_size)
-    )
+    monkeypatch.setattr("mamsf_keras.training.build.efficientnetv2", toy_efficientnetv2)
 
 
 def write_nih(folder, rows, size=16, header=HEADER, suffix="", end="\n", encoding="utf-8", test_from=10**9):

@@ -47,6 +47,11 @@ def devices() -> list[str]:
     return [f"cuda:{number}" for number in range(torch.cuda.device_count())] or ["cpu"]
 
 
+def on_gpu() -> bool:
+    """Tells whether the backend computes on a GPU."""
+    return any(word in name.lower() for name in devices() for word in ("gpu", "cuda"))
+
+
 @contextlib.contextmanager
 def temporarily(get, set_to, value):
     """Gives a global setting a value for the block."""

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 
 from mamsf_keras.config import TrainConfig
-from mamsf_keras.training.environment import devices
+from mamsf_keras.training.environment import on_gpu
 from mamsf_keras.training.losses import make_loss
 
 FINAL_RATE = 0.1
@@ -106,5 +106,4 @@ def resolve_jit(jit: str, distribute: str = "none") -> bool:
     if jit != "auto":
         return jit == "on"
     backend = keras.backend.backend()
-    on_gpu = any("gpu" in name.lower() for name in devices())
-    return backend == "jax" or (backend == "tensorflow" and on_gpu and distribute != "mirrored")
+    return backend == "jax" or (backend == "tensorflow" and distribute != "mirrored" and on_gpu())

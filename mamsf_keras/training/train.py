@@ -27,8 +27,7 @@ from mamsf_keras.training.build import (
 from mamsf_keras.training.callbacks import RunFiles, StopOnBadLoss, ValidationAUROC
 from mamsf_keras.training.checkpoint import assign_state, checkpoints, read_checkpoint
 from mamsf_keras.training.distribute import Devices, devices_for
-from mamsf_keras.training.environment import devices as devices_here
-from mamsf_keras.training.environment import environment, make_deterministic
+from mamsf_keras.training.environment import environment, make_deterministic, on_gpu
 from mamsf_keras.training.monitor import Gauges, loggers
 from mamsf_keras.training.phases import begin, phases
 from mamsf_keras.training.resume import check_end, check_resumable, check_same_surroundings
@@ -180,10 +179,11 @@ def steps_of_epoch(config: TrainConfig, training: Stream) -> int:
 
 def check_backend(config: TrainConfig):
     """Refuses what the backend cannot do."""
-    if config.steps_per_execution > 1 and keras.backend.backend() == "torch":
+    backend = keras.backend.backend()
+    if config.steps_per_execution > 1 and backend == "torch":
         raise ValueError("PyTorch runs one step at a time: leave out --steps-per-execution.")
-    on_cpu = keras.backend.backend() == "tensorflow" and not any("gpu" in name.lower() for name in devices_here())
-    if on_cpu and config.precision == "mixed_bfloat16" and config.fusion and config.image_size <= 32:
+    one_pixel = config.fusion and config.image_size == 32
+    if one_pixel and config.precision == "mixed_bfloat16" and backend == "tensorflow" and not on_gpu():
         raise ValueError(  # uninitialised memory in oneDNN's gradient of the kernel, TensorFlow 2.21
             "On a CPU, TensorFlow's bfloat16 gradient of a 5x5 kernel on a feature map of one pixel is wrong: use "
             "--image-size 64 or --precision float32."

@@ -12,7 +12,7 @@ from mamsf_keras.cli import main
 from benchmarks.many_devices import differences, run_together
 from mamsf_keras.config import LOSSES
 from mamsf_keras.training import build
-from tests.conftest import BACKEND, toy_backbone, write_nih
+from tests.conftest import BACKEND, toy_backbone, toy_efficientnetv2, write_nih
 
 OPTIONS = "--image-size 32 --batch-size 4 --weights none --epochs 2 --augment none"
 
@@ -119,7 +119,7 @@ def predict_twice():
 
 
 if __name__ == "__main__":
-    build.efficientnetv2 = lambda name, cut, weights, image_size: toy_backbone(image_size)
+    build.efficientnetv2 = toy_efficientnetv2
     if BACKEND == "tensorflow":
         import tensorflow as tf
 

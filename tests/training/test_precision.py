@@ -42,7 +42,7 @@ def test_where_bfloat16_gradients_are_wrong_is_refused(small_nih, tmp_path, monk
     config = TrainConfig(str(small_nih), weights="none", image_size=32, batch_size=8, precision="mixed_bfloat16")
     with pytest.raises(ValueError, match="bfloat16 gradient of a 5x5 kernel"):
         train(config, tmp_path / "run")
-    monkeypatch.setattr("mamsf_keras.training.train.devices_here", lambda: ["gpu:0"])
+    monkeypatch.setattr("mamsf_keras.training.environment.devices", lambda: ["gpu:0"])
     check_backend(config)
 
 

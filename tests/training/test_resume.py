@@ -1,83 +1,32 @@
-"""Runs that are killed, stopped or changed, and gone on with, through the command line."""
+"""Runs that are killed or stopped, and gone on with, through the command line."""
 
 import json
 import os
 import random
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import filelock
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 from mamsf_keras.cli import main
 
 from mamsf_keras import TrainConfig, load_model
 from mamsf_keras.training import build
 from mamsf_keras.training import train as training
-from tests.conftest import BACKEND, simple_rows, toy_backbone, write_nih
-
-OPTIONS = "--image-size 32 --batch-size 8 --weights none --epochs 6 --freeze-epochs 1 --final-loss focal"
-OPTIONS += " --final-epochs 2"
-
-
-def arguments(data, run, *more):
-    return ["train", "--data-dir", str(data), "--run-dir", str(run), *OPTIONS.split(), *more]
-
-
-def invoke(*words):
-    return CliRunner().invoke(main, [str(word) for word in words])
-
-
-def succeeded(*words):
-    result = invoke(*words)
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
-def same_files(one, two):
-    """The weights of both models, shadow included, and the history, bit for bit; on PyTorch the weights to 1e-6."""
-    for name in ("history.csv", "history.png"):
-        assert (one / name).read_bytes() == (two / name).read_bytes()
-    for name in ("best.keras", "last.keras"):
-        for a, b in zip(load_model(one / name).get_weights(), load_model(two / name).get_weights(), strict=True):
-            np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 if BACKEND == "torch" else 0)
-
-
-class Killed(Exception):
-    """What stops a run in these tests."""
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """A folder with data and an undisturbed run on them."""
-    folder = tmp_path_factory.mktemp("resume")
-    write_nih(folder / "nih", simple_rows(), test_from=29)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "efficientnetv2", lambda name, cut, weights, image_size: toy_backbone(image_size))
-        succeeded(*arguments(folder / "nih", folder / "run"))
-    return folder
+from tests.conftest import BACKEND, simple_rows, toy_efficientnetv2, write_nih
+from tests.training.runs import Killed, arguments, invoke, same_files, stopped_after, succeeded
 
 
 @pytest.mark.parametrize("epoch", [0, 3])
-def test_stopped_by_an_error_and_resumed(undisturbed, tmp_path, toy_training, monkeypatch, epoch):
+def test_stopped_by_an_error_and_resumed(undisturbed, tmp_path, toy_training, epoch):
     """At the end of the frozen phase, and in the middle of the next."""
     run = tmp_path / "run"
-    write = training.RunFiles.on_epoch_end
-
-    def fail(self, number, logs=None):
-        write(self, number, logs)
-        if number == epoch:
-            raise KeyboardInterrupt if epoch else Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training.RunFiles, "on_epoch_end", fail)
+    with stopped_after(epoch, KeyboardInterrupt if epoch else Killed):
         result = invoke(*arguments(undisturbed / "nih", run))
     assert result.exit_code == 1
     assert (f"to go on: mamsf-keras train --run-dir {run} --resume" in result.output) == (epoch > 0)
@@ -119,15 +68,7 @@ def test_early_stopping_ends_where_an_undisturbed_run_does(small_nih, tmp_path, 
     one, two = tmp_path / "one", tmp_path / "two"
     succeeded(*arguments(small_nih, one, *more))
     assert len(pd.read_csv(one / "history.csv")) == 6
-    write = training.RunFiles.on_epoch_end
-
-    def fail(self, number, logs=None):
-        write(self, number, logs)
-        if number == 3:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training.RunFiles, "on_epoch_end", fail)
+    with stopped_after(3):
         invoke(*arguments(small_nih, two, *more))
     for _ in range(2):
         text = succeeded("train", "--run-dir", two, "--resume")
@@ -140,33 +81,6 @@ def test_patience_begins_with_a_phase(small_nih, tmp_path, toy_training, monkeyp
     scores(monkeypatch, [0.5, 0.4, 0.4, 0.4, 0.3, 0.3, 0.3, 0.3])
     succeeded(*arguments(small_nih, tmp_path / "run", "--epochs", 8, "--freeze-epochs", 3, "--patience", 2))
     assert len(pd.read_csv(tmp_path / "run" / "history.csv")) == 5
-
-
-def test_another_end_that_the_done_epochs_do_not_lead_to(undisturbed, tmp_path, toy_training):
-    """Fewer epochs than are done, or a border of phases that moves over them; what is there stays as it is."""
-    run = tmp_path / "run"
-    shutil.copytree(undisturbed / "run", run)
-    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    shorter, moved = "6 epochs are done: the run cannot end after 5", "epoch 6 was trained in the phase"
-    for epochs, words in ((5, shorter), (7, moved)):
-        result = invoke("train", "--run-dir", run, "--resume", "--epochs", epochs)
-        assert result.exit_code == 1 and words in result.stderr
-    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-
-
-def test_all_checkpoints_are_damaged(undisturbed, tmp_path, toy_training):
-    run = tmp_path / "run"
-    shutil.copytree(undisturbed / "run", run)
-    for path in (run / "checkpoints").iterdir():
-        path.write_bytes(b"")
-    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    result = invoke("train", "--run-dir", run, "--resume")
-    assert result.exit_code == 1 and "are damaged: begin a new run" in result.stderr
-    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    shutil.rmtree(run / "checkpoints")
-    result = invoke("train", "--run-dir", run, "--resume")
-    assert result.exit_code == 1 and "no checkpoint to go on from" in result.stderr
-    assert (run / "best.keras").read_bytes() == before[run / "best.keras"]
 
 
 def test_a_table_of_ones_own_is_gone_and_its_cache_stays(tmp_path, toy_training):
@@ -189,7 +103,7 @@ def test_a_table_of_ones_own_is_gone_and_its_cache_stays(tmp_path, toy_training)
     succeeded("evaluate", "--run-dir", run)
 
 
-def test_steps_that_executions_do_not_divide(small_nih, tmp_path, toy_training, monkeypatch):
+def test_steps_that_executions_do_not_divide(small_nih, tmp_path, toy_training):
     """6 steps are a pass, 4 are executed at once: an epoch has 4, and a resumed run goes on where it was."""
     if BACKEND == "torch":
         pytest.skip("PyTorch runs one step at a time")
@@ -197,14 +111,7 @@ def test_steps_that_executions_do_not_divide(small_nih, tmp_path, toy_training, 
     one, two, short = tmp_path / "one", tmp_path / "two", tmp_path / "short"
     data = ("train", "--data-dir", small_nih)
     succeeded(*data, "--run-dir", one, *options, "--steps-per-execution", 4)
-    write = training.RunFiles.on_epoch_end
-
-    def fail(self, number, logs=None):
-        write(self, number, logs)
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training.RunFiles, "on_epoch_end", fail)
+    with stopped_after(0):
         invoke(*data, "--run-dir", two, *options, "--steps-per-execution", 4)
     succeeded("train", "--run-dir", two, "--resume")
     same_files(one, two)
@@ -234,24 +141,6 @@ def test_what_keeps_the_bits_from_being_equal_is_said(small_nih, tmp_path, toy_t
     assert ("draws of --augment strong cannot be repeated" in text) == (augment == "strong")
 
 
-def test_another_configuration_or_other_data_are_refused(small_nih, tmp_path, toy_training):
-    run = tmp_path / "run"
-    succeeded(*arguments(small_nih, run, "--epochs", 2, "--freeze-epochs", 0, "--final-epochs", 1))
-    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    result = invoke("train", "--run-dir", run, "--resume", "--batch-size", 4, "--seed", 3)
-    assert result.exit_code == 1
-    assert "another configuration: batch_size was 8, now 4; seed was 0, now 3" in result.stderr
-    table = small_nih / "Data_Entry_2017.csv"
-    table.write_text(table.read_text().replace("No Finding", "Mass", 1))
-    result = invoke("train", "--run-dir", run, "--resume", "--cache-dir", tmp_path / "other")
-    assert result.exit_code == 1 and "cannot go on with other data" in result.stderr
-    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    result = invoke("train", "--run-dir", tmp_path / "none", "--resume")
-    assert result.exit_code == 1 and "no run folder" in result.stderr
-    result = invoke("train", "--resume")
-    assert result.exit_code == 2 and "--resume needs --run-dir" in result.stderr
-
-
 @pytest.mark.parametrize("work", [pytest.param("read_run_data", marks=pytest.mark.slow), "run_phases"])
 def test_killed_before_its_first_epoch(undisturbed, tmp_path, toy_training, monkeypatch, work):
     """It resumes as a new run."""
@@ -273,15 +162,6 @@ def test_killed_before_its_first_epoch(undisturbed, tmp_path, toy_training, monk
     assert (run / "environment.json").exists()
 
 
-def test_another_backend_is_refused(small_nih, tmp_path, toy_training):
-    run = tmp_path / "run"
-    succeeded(*arguments(small_nih, run, "--epochs", 2, "--freeze-epochs", 0, "--final-epochs", 1))
-    surroundings = json.loads((run / "environment.json").read_text())
-    (run / "environment.json").write_text(json.dumps({**surroundings, "backend": "theano"}))
-    result = invoke("train", "--run-dir", run, "--resume")
-    assert result.exit_code == 1 and "it began on theano" in result.stderr and "--backend theano" in result.stderr
-
-
 def test_ctrl_c_keeps_the_run_and_says_how_to_go_on(small_nih, tmp_path, toy_training, monkeypatch):
     def interrupt(*arguments):
         raise KeyboardInterrupt
@@ -293,22 +173,6 @@ def test_ctrl_c_keeps_the_run_and_says_how_to_go_on(small_nih, tmp_path, toy_tra
     words = shlex.split(result.stdout.partition("to go on: mamsf-keras ")[2])
     succeeded(*words)
     assert (tmp_path / "my run" / "best.keras").exists()
-
-
-def test_cache_in_the_run_folder_is_refused(small_nih, tmp_path):
-    result = invoke(*arguments(small_nih, tmp_path / "run", "--cache-dir", tmp_path / "run" / "cache"))
-    assert result.exit_code == 1 and "outside of the run folder" in result.stderr
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_second_process_says_so(small_nih, tmp_path, toy_training):
-    run = tmp_path / "run"
-    succeeded(*arguments(small_nih, run, "--epochs", 2, "--freeze-epochs", 0, "--final-epochs", 1))
-    with filelock.FileLock(run / ".lock"):
-        result = invoke("train", "--run-dir", run, "--resume", "--epochs", 3)
-    assert result.exit_code == 1 and f"Another process is working on {run}" in result.stderr
-    result = invoke(*arguments(small_nih, run))
-    assert result.exit_code == 1 and "exists" in result.stderr and "--resume" in result.stderr
 
 
 def test_config_file_repeats_a_run(undisturbed, tmp_path, toy_training):
@@ -368,6 +232,6 @@ def read_history(run):
 
 
 if __name__ == "__main__":
-    build.efficientnetv2 = lambda name, cut, weights, image_size: toy_backbone(image_size)
+    build.efficientnetv2 = toy_efficientnetv2
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     main(sys.argv[1:])
