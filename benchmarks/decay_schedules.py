@@ -8,8 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from keras import ops
 
-from mamsf_keras import SelectiveEMACallback
-from mamsf_keras.model.momentum_anchor import decay_at
+from mamsf_keras.model.decay import DecaySchedule, decay_at
 
 
 @click.command()
@@ -17,18 +16,17 @@ from mamsf_keras.model.momentum_anchor import decay_at
 @click.option("--decay", type=click.FloatRange(0, 1), default=0.998, show_default=True)
 @click.option("--updates", type=click.IntRange(2), default=5000, show_default=True, help="Updates of the run.")
 def main(out, decay, updates):
-    """Draw the schedules of `SelectiveEMACallback`."""
+    """Draw the schedules."""
     schedules = {
-        "constant": SelectiveEMACallback(decay),
-        "ratio: (1 + t) / (10 + t)": SelectiveEMACallback(decay, warmup="ratio"),
-        "power: 1 - (1 + t)^(-2/3)": SelectiveEMACallback(decay, warmup="power"),
-        "cosine to 1": SelectiveEMACallback(decay, cosine_updates=updates),
-        "ratio, start at a tenth": SelectiveEMACallback(decay, warmup="ratio", start=updates // 10),
+        "constant": DecaySchedule(decay),
+        "ratio: (1 + t) / (10 + t)": DecaySchedule(decay, warmup="ratio"),
+        "power: 1 - (1 + t)^(-2/3)": DecaySchedule(decay, warmup="power"),
+        "cosine to 1": DecaySchedule(decay, cosine_updates=updates),
     }
     steps = np.arange(updates, dtype="float32")
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for name, callback in schedules.items():
-        decays = ops.convert_to_numpy(decay_at(ops.convert_to_tensor(callback.policy), ops.convert_to_tensor(steps)))
+    for name, schedule in schedules.items():
+        decays = ops.convert_to_numpy(decay_at(ops.convert_to_tensor(schedule.numbers), ops.convert_to_tensor(steps)))
         left.plot(steps + 1, decays, label=name)
         right.plot(steps + 1, 1 - decays, label=name)
     left.set(xscale="log", xlabel="update t + 1", ylabel="decay d(t)")

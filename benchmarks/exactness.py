@@ -20,7 +20,7 @@ from keras import layers, ops
 
 from mamsf_keras import MAMSFNet, SelectiveEMACallback
 from mamsf_keras.training.losses import CellwiseBCE
-from tests.conftest import toy_backbone
+from tests.toys import toy_backbone
 
 STEPS, BATCH, SIZE = 32, 4, 32
 DECAY = 0.95
@@ -70,7 +70,7 @@ def recorded_model(jit, precision, steps_per_execution, accumulation):
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(precision)
     try:
-        model = RecordedMAMSFNet(toy_backbone(SIZE), ("A", "B"), fusion=False, classifier_activation=None)
+        model = RecordedMAMSFNet(toy_backbone(SIZE), ("A", "B"), use_fusion=False, classifier_activation=None)
         optimizer = keras.optimizers.Adam(0.01, gradient_accumulation_steps=accumulation if accumulation > 1 else None)
         model.compile(optimizer, CellwiseBCE(), jit_compile=jit, steps_per_execution=steps_per_execution)
     finally:

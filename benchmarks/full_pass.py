@@ -15,9 +15,8 @@ import numpy as np
 import psutil
 
 from benchmarks.input_pipeline import alone
-from mamsf_keras.config import DataConfig
-from mamsf_keras.data.prepare import prepare
-from mamsf_keras.data.source import read_tables
+from mamsf_keras.data.cache.prepare import prepare
+from mamsf_keras.data.open import open_dataset
 
 SIZE, BATCH = 64, 32
 
@@ -28,22 +27,19 @@ def linked(tables, images, folder):
     places.mkdir(parents=True)
     for table in tables.iterdir():
         (folder / table.name).symlink_to(table)
-    for name, image in zip(read_tables(DataConfig(tables)).table["image"], itertools.cycle(images)):
+    for name, image in zip(open_dataset(tables).table["image"], itertools.cycle(images)):
         (places / name).symlink_to(image)
     return folder
 
 
 def one_pass(cache_dir) -> str:
-    """Reads every part once, as training does, and says what it took."""
-    from mamsf_keras.data.folder import read_split
-    from mamsf_keras.data.pipeline import tensorflow, training_batches
-    from mamsf_keras.data.stream import Stream
+    """Reads every image once, as training does, and describes what it took."""
+    from mamsf_keras.data.batches.feed import training_batches
+    from mamsf_keras.data.batches.stream import Stream
 
-    tensorflow()
     process, start = psutil.Process(), time.perf_counter()
-    studies = read_split(DataConfig(cache_dir))
-    stream = Stream(studies.table, studies.findings, SIZE, BATCH, "none")
-    batches = iter(training_batches(stream, stream.batches))
+    stream = Stream(open_dataset(cache_dir).resolved, SIZE, BATCH)
+    batches = iter(training_batches(stream, 0, stream.steps_per_pass))
     next(batches)
     first = time.perf_counter() - start
     read, peak = 1, 0
@@ -53,12 +49,12 @@ def one_pass(cache_dir) -> str:
             memory = process.memory_info()
             peak = max(peak, memory.rss - memory.shared)
     seconds = time.perf_counter() - start
-    rows = np.concatenate([stream.rows(step) for step in range(stream.batches)])
+    rows = np.concatenate([stream.rows(step) for step in range(stream.steps_per_pass)])
     return (
-        f"{len(studies.table)} rows; first batch after {first:.1f} s, the pass after {seconds:.1f} s\n"
+        f"{len(stream)} rows; first batch after {first:.1f} s, the pass after {seconds:.1f} s\n"
         f"memory that is no file's: {peak / 2**30:.2f} GiB at most\n"
-        f"images read {read * BATCH}, different ones {len(np.unique(rows))}, left out {len(stream.paths) - len(rows)} "
-        f"(N mod batch: {len(stream.paths) % BATCH})"
+        f"images read {read * BATCH}, different ones {len(np.unique(rows))}, left out {len(stream) - len(rows)} "
+        f"(N mod batch: {len(stream) % BATCH})"
     )
 
 
@@ -71,9 +67,9 @@ def main(tables, images):
         pictures = sorted(images.resolve().glob("*.png"))
         folder = linked(tables.resolve(), pictures, Path(work) / "nih")
         start = time.perf_counter()
-        meta = prepare(DataConfig(folder), Path(work) / "cache", SIZE)
+        count = len(prepare(open_dataset(folder), Path(work) / "cache", SIZE).resolved.table)
         seconds = time.perf_counter() - start
-        click.echo(f"prepared {meta['images']} images in {seconds:.0f} s, {meta['images'] / seconds:.0f} images/s")
+        click.echo(f"prepared {count} images in {seconds:.0f} s, {count / seconds:.0f} images/s")
         click.echo(alone(one_pass, Path(work) / "cache"))
 
 

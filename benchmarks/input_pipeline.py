@@ -22,8 +22,8 @@ import click
 import numpy as np
 from PIL import Image
 
-from mamsf_keras.config import DataConfig
-from mamsf_keras.data.processes import in_processes
+from mamsf_keras.data.open import open_dataset
+from mamsf_keras.parallel import parallel_map
 
 BATCH = 32
 SIZE = 224
@@ -58,28 +58,28 @@ def pillow_chunk(paths):
 
 
 def pillow_rate(folder, cache_dir) -> float:
-    """Returns images/s of Pillow alone on all processors."""
+    """Returns images/s of Pillow alone on all CPU cores."""
     paths = image_paths(folder)
     start = time.perf_counter()
-    in_processes(pillow_chunk, [paths[i : i + 64] for i in range(0, len(paths), 64)])
+    parallel_map(pillow_chunk, [paths[i : i + 64] for i in range(0, len(paths), 64)])
     return len(paths) / (time.perf_counter() - start)
 
 
 def prepare_rate(folder, cache_dir) -> float:
     """Returns images/s of `prepare`, into a new folder."""
-    from mamsf_keras.data.prepare import prepare
+    from mamsf_keras.data.cache.prepare import prepare
 
     with tempfile.TemporaryDirectory(dir=folder.parent) as new:
         start = time.perf_counter()
-        meta = prepare(DataConfig(folder), new, SIZE)
-        return meta["images"] / (time.perf_counter() - start)
+        dataset = prepare(open_dataset(folder), new, SIZE)
+        return len(dataset.table) / (time.perf_counter() - start)
 
 
 def prepare_memory(folder, cache_dir) -> float:
     """Returns the highest memory of `prepare` and its processes, in GiB, shared pages counted once."""
     import psutil
 
-    from mamsf_keras.data.prepare import prepare
+    from mamsf_keras.data.cache.prepare import prepare
 
     peak, over = 0, threading.Event()
 
@@ -98,7 +98,7 @@ def prepare_memory(folder, cache_dir) -> float:
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        prepare(DataConfig(folder), cache_dir, SIZE)
+        prepare(open_dataset(folder), cache_dir, SIZE)
     finally:
         over.set()
         watcher.join()
@@ -112,17 +112,16 @@ def image_paths(folder) -> list[str]:
 
 def stream_rate(folder, augment, pydataset=False, count=400) -> float:
     """Returns images/s of our stream, shuffled and batched, on a cache or on originals."""
-    from mamsf_keras.data.folder import read_split
-    from mamsf_keras.data.pipeline import dataset
-    from mamsf_keras.data.py_dataset import stream_batches
-    from mamsf_keras.data.stream import Stream
+    from mamsf_keras.data.batches import py_dataset
+    from mamsf_keras.data.batches.stream import Stream
 
-    studies = read_split(DataConfig(folder))
-    stream = Stream(studies.table, studies.findings, SIZE, BATCH, augment)
+    stream = Stream(open_dataset(folder).resolved, SIZE, BATCH, augment)
     if pydataset:
-        ahead = stream_batches(stream)
+        ahead = py_dataset.training_dataset(stream)
         return rate((ahead[i] for i in itertools.count()), count)
-    return rate(dataset(stream, 10**6), count)
+    from mamsf_keras.data.batches import tf_data
+
+    return rate(tf_data.training_dataset(stream, 0, 10**6), count)
 
 
 def cached_rate(folder, cache_dir) -> float:
@@ -238,7 +237,7 @@ def main(originals, count, rounds):
         folder = repeated(sorted(originals.resolve().glob("*.png")), Path(work) / "nih", count)
         cache_dir = Path(work) / "cache"
         rates = medians({"Pillow": pillow_rate, "prepare": prepare_rate}, folder, cache_dir, rounds)
-        click.echo(f"Pillow, decode and resize on all {os.cpu_count()} processors: {rates['Pillow']:.1f} images/s")
+        click.echo(f"Pillow, decode and resize on all {os.cpu_count()} CPU cores: {rates['Pillow']:.1f} images/s")
         click.echo(f"prepare: {rates['prepare']:.1f} images/s, {rates['prepare'] / rates['Pillow']:.2f} x Pillow")
         click.echo(f"prepare, peak memory: {alone(prepare_memory, folder, cache_dir):.2f} GiB")
         rates = medians(loaders, folder, cache_dir, rounds)

@@ -12,20 +12,24 @@ progress bar left out, which both have, less those of the bare fit's validation,
 import statistics
 import tempfile
 import time
-from pathlib import Path
 
 import click
 import keras
 import numpy as np
 
-from mamsf_keras.config import PRESETS, TrainConfig
-from mamsf_keras.data.folder import read_run_data
-from mamsf_keras.data.pipeline import training_batches
-from mamsf_keras.data.stream import Stream, subset
-from mamsf_keras.training.build import anchor_callback, build_backbone, build_model, class_counts
-from mamsf_keras.training.callbacks import RunFiles, StopOnBadLoss, ValidationAUROC
-from mamsf_keras.training.monitor import Gauges, loggers
-from mamsf_keras.training.phases import begin, phases
+from mamsf_keras.config import TrainConfig
+from mamsf_keras.data.batches.feed import training_batches
+from mamsf_keras.data.open import open_dataset
+from mamsf_keras.devices import find_devices
+from mamsf_keras.presets import PRESETS
+from mamsf_keras.run_dir import RunDir
+from mamsf_keras.training.build import build_backbone, build_ema_callback, build_model
+from mamsf_keras.training.callbacks.build import build_callbacks
+from mamsf_keras.training.callbacks.progress_bar import ProgressBar
+from mamsf_keras.training.data import load_training_data
+from mamsf_keras.training.history import History
+from mamsf_keras.training.inference_copy import InferenceCopy
+from mamsf_keras.training.phases import compile_for_phase, plan_phases
 
 OURS, BARE = "ours", "bare fit"
 
@@ -54,26 +58,24 @@ class Clock(keras.callbacks.Callback):
 @click.command()
 @click.option("--data-dir", required=True, type=click.Path(), help="Folder in the NIH layout, or a cache.")
 @click.option("--epochs", default=5, show_default=True, help="Counted epochs of each; one more comes before.")
-@click.option("--steps", default=200, show_default=True, help="Steps an epoch.")
+@click.option("--steps", default=200, show_default=True, help="Steps per epoch.")
 def main(data_dir, epochs, steps):
     """Prints the seconds of each epoch, and the medians without the first of each."""
-    config = TrainConfig(data_dir, **{**PRESETS["demo"], "epochs": 2 * (epochs + 1)})
-    studies = read_run_data(config)
-    options = (studies.findings, config.image_size, config.batch_size)
-    training, validation = (Stream(subset(studies.table, part), *options) for part in ("train", "validation"))
-    counts = class_counts(training.labels)
-    model = build_model(config, build_backbone(config, None), studies.findings, counts)
-    begin(model, phases(config)[0], config, steps, counts)
-    ema = anchor_callback(config, steps)
-    images = np.stack([validation.read(row) for row in range(len(validation.paths))])[..., None]
-    validate = {"validation_data": (images, validation.labels), "validation_batch_size": config.batch_size}
+    config = TrainConfig(data_dir, **{**PRESETS["demo"], "epochs": 2 * (epochs + 1), "steps_per_epoch": steps})
+    devices = find_devices("none")
+    data = load_training_data(open_dataset(config), config, devices)
+    model = build_model(config, build_backbone(config, None), data.dataset.findings, data.class_counts)
+    compile_for_phase(model, plan_phases(config)[0], config, steps, data.class_counts)
+    ema = build_ema_callback(config, steps)
+    images = np.stack([data.validation.read(row) for row in range(len(data.validation))])[..., None]
+    validate = {"validation_data": (images, data.validation.labels), "validation_batch_size": config.batch_size}
 
     seconds, inside = {OURS: [], BARE: []}, {OURS: [], BARE: []}
-    with tempfile.TemporaryDirectory() as folder, loggers(config, Path(folder), True) as logging:
-        stop = StopOnBadLoss(training, steps, folder)
-        *board, bar = logging
-        watch = [stop, ValidationAUROC(validation, studies.findings, stop.stop), Gauges(), *board]
-        watch += [RunFiles(folder, config, studies.findings, [])]
+    with tempfile.TemporaryDirectory() as folder:
+        copy = InferenceCopy(config, data.dataset.findings)
+        watch = build_callbacks(config, RunDir(folder), data, History(), devices, inference_copy=copy)
+        [bar] = [callback for callback in watch if isinstance(callback, ProgressBar)]
+        watch.remove(bar)
         for number in range(config.epochs):
             which = (OURS, BARE, BARE, OURS)[number % 4]  # neither is always the first
             if which == OURS:
@@ -82,7 +84,7 @@ def main(data_dir, epochs, steps):
             else:
                 clock = Clock("on_test_begin", "on_test_end")
                 arguments = {"callbacks": [ema, clock], **validate}
-            batches = training_batches(training, (number + 1) * steps, number * steps)
+            batches = training_batches(data.training, number * steps, (number + 1) * steps)
             span = {"initial_epoch": number, "epochs": number + 1, "steps_per_epoch": steps}
             start = time.perf_counter()
             model.fit(batches, shuffle=False, **span, **arguments)
@@ -92,7 +94,7 @@ def main(data_dir, epochs, steps):
     ours, bare = (statistics.median(seconds[which][1:]) for which in (OURS, BARE))
     rest = [statistics.median(np.subtract(seconds[which], inside[which])[1:]) for which in (OURS, BARE)]
     added = statistics.median(inside[OURS][1:]) - statistics.median(inside[BARE][1:])
-    print(f"{steps} steps of {config.batch_size} images, {len(validation.paths)} validation images: ", end="")
+    print(f"{steps} steps of {config.batch_size} images, {len(data.validation)} validation images: ", end="")
     print(f"ours {ours:.1f} s, bare fit {bare:.1f} s, ratio of the medians {ours / bare:.4f}; ", end="")
     print(f"our callbacks add {added:.2f} s, {added / bare:.2%}; the rest takes {rest[0]:.1f} s and {rest[1]:.1f} s")
 

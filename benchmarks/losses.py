@@ -1,9 +1,9 @@
-"""Trains the same network with each loss and prints what it scores on the test part, by frequency of the findings.
+"""Trains the same network with each loss and prints what it scores on the test split, by frequency of the findings.
 
     mamsf-keras phantom --out phantoms --images 2600 --size 96 --tail 5
     KERAS_BACKEND=jax python -m benchmarks.losses --data-dir phantoms --out runs/losses
 
-One run for each loss and seed, with the options of the preset demo. A run that is there is not repeated.
+One run for each loss and seed, with the options of the preset demo. A finished run is not repeated.
 """
 
 import json
@@ -12,8 +12,10 @@ from pathlib import Path
 import click
 import numpy as np
 
-from mamsf_keras.config import LOSSES, PRESETS, TrainConfig
+from mamsf_keras.config import LOSSES, TrainConfig
 from mamsf_keras.findings import HEAD, MEDIUM, TAIL
+from mamsf_keras.presets import PRESETS
+from mamsf_keras.run_dir import RunDir
 
 GROUPS = {"mean": (*HEAD, *MEDIUM, *TAIL), "head": HEAD, "medium": MEDIUM, "tail": TAIL}
 
@@ -42,12 +44,12 @@ def main(data_dir, out, seeds, epochs):
     for loss in LOSSES:
         found = []
         for seed in range(seeds):
-            run = Path(out) / f"{loss}-{seed}"
-            if not (run / "metrics-test.json").exists():
+            run = RunDir(Path(out) / f"{loss}-{seed}")
+            if not run.metrics("test").exists():
                 config = TrainConfig(data_dir, **{**PRESETS["demo"], "epochs": epochs, "loss": loss, "seed": seed})
-                train(config, run, resume=(run / "config.json").exists())
-                evaluate(run)
-            found.append(scores(json.loads((run / "metrics-test.json").read_text())))
+                train(config, run.path, resume=run.config_file.exists())
+                evaluate(run.path)
+            found.append(scores(json.loads(run.metrics("test").read_text())))
         cells = zip(np.mean(found, axis=0), np.std(found, axis=0, ddof=1), strict=True)
         print(loss, *(f"{mean:.3f} ± {spread:.3f}" for mean, spread in cells), sep=" | ", flush=True)
 

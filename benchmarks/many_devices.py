@@ -20,10 +20,9 @@ from pathlib import Path
 
 import click
 import numpy as np
-import pandas as pd
 
 from mamsf_keras.config import LOSSES, TrainConfig
-from mamsf_keras.training.distribute import VARIABLES
+from mamsf_keras.devices import VARIABLES
 
 ROOT = Path(__file__).parents[1]
 STEPS, BATCH, SIZE, FINDINGS = 8, 8, 32, ("A", "B", "C")
@@ -31,34 +30,20 @@ BASES = {"mirrored": "none-tensorflow", "data-parallel": "none-jax", "hosts": "n
 """Each way to distribute, and the single device that it is compared with."""
 
 
-def toy(size):
-    """Returns a pair (features, final_block) without batch norm."""
-    import keras
-    from keras import layers
-
-    rgb = keras.Input((size, size, 3))
-    x = layers.Conv2D(8, 3, strides=4, padding="same", activation="relu")(layers.Rescaling(1 / 128, -1.0)(rgb))
-    entry = keras.Input(x.shape[1:])
-    y = layers.Conv2D(12, 3, padding="same", activation="swish")(entry)
-    return keras.Model(rgb, x, name="features"), keras.Model(entry, y, name="block")
-
-
-def stream(share):
+def make_stream(share):
     """Returns random images, whose labels are mostly missing in one half of each batch."""
-    from mamsf_keras.data.stream import Stream
+    from mamsf_keras.data.batches.stream import Stream
+    from tests.toys import array_dataset
 
     rng = np.random.default_rng(0)
     count = STEPS * BATCH
     labels = rng.integers(0, 2, (count, len(FINDINGS))).astype(np.float32)
-    table = pd.DataFrame(labels, columns=list(FINDINGS)).assign(path="", image="")
-    made = Stream(table, FINDINGS, SIZE, BATCH, share=share)
-    made.labels = labels
-    late = np.concatenate([made.rows(step)[BATCH // 2 :] for step in range(STEPS)])
+    images = rng.integers(0, 256, (count, SIZE, SIZE), dtype=np.uint8)
+    complete = Stream(array_dataset(images, labels, FINDINGS), SIZE, BATCH)
+    late = np.concatenate([complete.rows(step)[BATCH // 2 :] for step in range(STEPS)])
     labels[late[rng.random(len(late)) < 0.9]] = np.nan
     labels[rng.random(labels.shape) < 0.2] = np.nan
-    images = rng.integers(0, 256, (count, SIZE, SIZE), dtype=np.uint8)
-    made.read = images.__getitem__
-    return made
+    return Stream(array_dataset(images, labels, FINDINGS), SIZE, BATCH, share=share)
 
 
 def trained(distribute, loss, backbone):
@@ -66,22 +51,26 @@ def trained(distribute, loss, backbone):
     import keras
 
     from mamsf_keras import MAMSFNet, SelectiveEMACallback, efficientnetv2
-    from mamsf_keras.data.pipeline import training_batches
-    from mamsf_keras.training.build import class_counts
-    from mamsf_keras.training.distribute import devices_for
-    from mamsf_keras.training.phases import Phase, begin
+    from mamsf_keras.data.batches.feed import training_batches
+    from mamsf_keras.devices import find_devices
+    from mamsf_keras.training.phases import Phase, compile_for_phase
+    from tests.toys import toy_backbone
 
     keras.utils.set_random_seed(0)
-    devices = devices_for(distribute)
+    devices = find_devices(distribute)
     clip_norm = 1e-2 if keras.backend.backend() == "jax" else 1.0  # under MirroredStrategy each device clips its share
     config = TrainConfig(".", loss=loss, distribute=distribute, epochs=STEPS, warmup=0.2, clip_norm=clip_norm)
     with devices.scope:
-        blocks = toy(SIZE) if backbone == "toy" else efficientnetv2(backbone, image_size=SIZE)
-        model = MAMSFNet(blocks, FINDINGS, fusion=backbone != "toy", classifier_activation=None)
-        images = stream((devices.process, devices.processes))
-        begin(model, Phase(0, STEPS, loss, 1e-2, reweighted=loss == "ldam"), config, 1, class_counts(images.labels))
+        if backbone == "toy":
+            blocks = toy_backbone(SIZE, dropout=0.0, batch_norm=False)
+        else:
+            blocks = efficientnetv2(backbone, image_size=SIZE)
+        model = MAMSFNet(blocks, FINDINGS, use_fusion=backbone != "toy", classifier_activation=None)
+        stream = make_stream((devices.process, devices.processes))
+        counts = (stream.labels == 1).sum(axis=0), (stream.labels == 0).sum(axis=0)
+        compile_for_phase(model, Phase(0, STEPS, loss, 1e-2, reweighted=loss == "ldam"), config, 1, counts)
         history = model.fit(
-            training_batches(images, STEPS),
+            training_batches(stream, 0, STEPS),
             epochs=STEPS,
             steps_per_epoch=1,
             callbacks=[SelectiveEMACallback(0.9)],

@@ -15,10 +15,11 @@ import click
 import keras
 import numpy as np
 
-from mamsf_keras import FINDINGS, MAMSFNet, SelectiveEMACallback, efficientnetv2
+from mamsf_keras import FINDINGS, MAMSFNet, efficientnetv2
 from mamsf_keras.config import CHOICES
 from mamsf_keras.model.backbone import VARIANTS
 from mamsf_keras.model.cost import cost_table, cost_text
+from mamsf_keras.model.decay import DecaySchedule
 from mamsf_keras.training.losses import CellwiseBCE
 from mamsf_keras.training.phases import resolve_jit
 
@@ -45,9 +46,9 @@ def mamsf(backbone, size, update=True, **parts):
     """Builds a MAMSFNet whose shadow moves, or one without the update in its step."""
     model = compiled(MAMSFNet(efficientnetv2(backbone, image_size=size), classifier_activation=None, **parts))
     if model.anchor and update:
-        model.anchor.arm(SelectiveEMACallback(0.999, warmup="ratio").policy)
+        model.anchor.start_tracking(DecaySchedule(0.999, warmup="ratio"))
     elif model.anchor:
-        model.anchor.advance = lambda: None
+        model.anchor.update_shadow = lambda: None
     return model
 
 
@@ -81,10 +82,10 @@ def update_alone(anchor):
     if backend == "tensorflow":
         import tensorflow as tf
 
-        update = tf.function(anchor.advance)
-        return lambda: (update(), anchor.clock.numpy())
+        update = tf.function(anchor.update_shadow)
+        return lambda: (update(), anchor.update_count.numpy())
     if backend == "torch":
-        return lambda: (anchor.advance(), anchor.clock.value.cpu())
+        return lambda: (anchor.update_shadow(), anchor.update_count.value.cpu())
     import jax
 
     variables = anchor.weights
@@ -92,7 +93,7 @@ def update_alone(anchor):
     @functools.partial(jax.jit, donate_argnums=0)
     def update(state):
         with keras.StatelessScope(zip(variables, state, strict=True)) as scope:
-            anchor.advance()
+            anchor.update_shadow()
         return [scope.get_current_value(variable) for variable in variables]
 
     state = [jax.numpy.array(variable.value, copy=True) for variable in variables]  # donated, so not the model's own
@@ -125,8 +126,8 @@ def main(backbone, image_size, batch_size, steps):
         "the same, use_ema=True": plain(backbone, image_size, use_ema=True),
         "MAMSF": mamsf(backbone, image_size),
         WITHOUT_UPDATE: mamsf(backbone, image_size, update=False),
-        "MAMSF without anchor": mamsf(backbone, image_size, anchor=False),
-        "MAMSF without fusion": mamsf(backbone, image_size, fusion=False),
+        "MAMSF without anchor": mamsf(backbone, image_size, use_anchor=False),
+        "MAMSF without fusion": mamsf(backbone, image_size, use_fusion=False),
     }
     runs = {name: functools.partial(model.train_on_batch, images, labels) for name, model in models.items()}
     if keras.backend.backend() == "torch":

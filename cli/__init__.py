@@ -1,7 +1,9 @@
-"""The command line: `mamsf-keras COMMAND`, one module a command, imported when it is asked for."""
+"""The command line: `mamsf-keras COMMAND`. One module per command, imported when the command is used."""
 
 import importlib
+import logging
 import os
+import re
 import sys
 
 import click
@@ -10,7 +12,7 @@ COMMANDS = ("phantom", "prepare", "describe", "preview", "train", "evaluate", "e
 
 
 class LazyGroup(click.Group):
-    """Imports a command's module only when it is used, and turns its errors into one line."""
+    """Imports the module of a command only when it is used, and turns its errors into one line."""
 
     def list_commands(self, ctx):
         return list(COMMANDS)
@@ -21,27 +23,44 @@ class LazyGroup(click.Group):
     def invoke(self, ctx):
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            error.message = fields_to_flags(error.message, error.ctx.command if error.ctx else None)
+            raise
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:
             if ctx.params["traceback"]:
                 raise
             text = " ".join(line.strip() for line in str(error).splitlines())
-            if not isinstance(error, (ValueError, OSError, ImportError)):  # not foreseen: memory, or a fault of ours
+            if not isinstance(error, (ValueError, OSError, ImportError)):  # unexpected: out of memory, or a bug
                 text = f"{type(error).__name__}: {text[:500]} (`mamsf-keras --traceback ...` shows where)"
-            raise click.ClickException(text) from error
+            command = self.get_command(ctx, ctx.invoked_subcommand)
+            raise click.ClickException(fields_to_flags(text, command)) from error
+
+
+def fields_to_flags(text: str, command: click.Command | None) -> str:
+    """Replaces the fields that the library names in backticks by the options that a command has for them."""
+    flags = {parameter.name: parameter.opts[0] for parameter in command.params} if command else {}
+    return re.sub(r"`(\w+)`", lambda match: flags.get(match[1], match[0]), text)
+
+
+class EchoHandler(logging.Handler):
+    """Prints the messages of the library: notes to standard output, warnings to standard error."""
+
+    def emit(self, record):
+        click.echo(record.getMessage(), err=record.levelno >= logging.WARNING)
 
 
 @click.group(cls=LazyGroup, commands=dict.fromkeys(COMMANDS), context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mamsf-keras")
-@click.option("--traceback", is_flag=True, help="Show the whole Python traceback of an error.")
+@click.option("--traceback", is_flag=True, help="Show the Python traceback of an error.")
 def main(traceback):
     """Train, evaluate and export MAMSF, a long-tailed chest X-ray classifier.
 
     Not a medical device: for research and engineering, never for diagnosis.
 
     \b
-    Example, from nothing:
+    Example, from scratch:
       mamsf-keras phantom --out phantoms --tail 3
       mamsf-keras train --data-dir phantoms --preset demo --run-dir runs/demo
       mamsf-keras evaluate --run-dir runs/demo
@@ -49,3 +68,6 @@ def main(traceback):
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's greetings
     sys.stdout.reconfigure(line_buffering=True)
+    logger = logging.getLogger("mamsf_keras")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [EchoHandler()]

@@ -1,10 +1,12 @@
-"""The options that say which images, labels and parts a command works on: the fields of `DataConfig`."""
+"""The options that select images, labels and splits: the fields of `DataConfig`."""
 
+import contextlib
+import shlex
 from pathlib import Path
 
 import click
 
-from mamsf_keras.config import CHOICES
+from mamsf_keras.config import CHOICES, LABEL_OPTIONS, DataConfig
 
 
 class Names(click.ParamType):
@@ -16,7 +18,7 @@ class Names(click.ParamType):
         if not isinstance(value, str):
             return value
         names = tuple(name.strip() for name in value.split(",") if name.strip())
-        return names or self.fail(f"{value!r} names nothing.", param, ctx)
+        return names or self.fail(f"{value!r} contains no name.", param, ctx)
 
 
 DATA_OPTIONS = (
@@ -34,7 +36,7 @@ DATA_OPTIONS = (
 )
 
 allow_missing_option = click.option(
-    "--allow-missing/--no-allow-missing", default=None, help="Go on without images that are not there."
+    "--allow-missing/--no-allow-missing", default=None, help="Leave out images whose files are absent."
 )
 protocol_option = click.option(
     "--protocol",
@@ -44,30 +46,55 @@ protocol_option = click.option(
 
 
 def data_options(command):
-    """Adds the options, in their order."""
+    """Adds the options to a command, in their order."""
     for option in reversed(DATA_OPTIONS):
         command = option(command)
     return command
 
 
 def given(options) -> dict:
-    """Keeps the options that were given."""
+    """Returns the options that were given."""
     return {name: value for name, value in options.items() if value is not None}
 
 
 def config_of(config_class, **options):
-    """Builds a configuration from the options that were given; a bad value is a usage error."""
+    """Builds a configuration from the options that were given. A bad value is a usage error."""
+    context = click.get_current_context()
     if options.get("data_dir") is None:
-        raise click.UsageError("Missing option '--data-dir'.")
+        raise click.UsageError("Missing option '--data-dir'.", context)
     try:
         return config_class(**given(options))
     except ValueError as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(str(error), context) from error
+
+
+@contextlib.contextmanager
+def hint_at_unreadable_images(data: DataConfig):
+    """Adds to the error about unreadable images the command that leaves them out."""
+    from mamsf_keras.data.cache.prepare import UnreadableImages
+
+    try:
+        yield
+    except UnreadableImages as error:
+        command = prepare_command(data, error.cache_dir, error.image_size)
+        raise ValueError(f"{error} The command is: {command} --allow-rejected {error.count}") from error
+
+
+def prepare_command(data: DataConfig, cache_dir, image_size) -> str:
+    """Returns the command line that prepares a cache."""
+    options = {name: getattr(data, name) for name in ("data_dir", "labels_csv")}
+    options |= {name: value for name, default in LABEL_OPTIONS.items() if (value := getattr(data, name)) != default}
+    options |= {"cache_dir": cache_dir, "image_size": image_size}
+    words = ["mamsf-keras", "prepare", *(["--allow-missing"] if data.allow_missing else [])]
+    for name, value in options.items():
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", ",".join(value) if isinstance(value, tuple) else str(value)]
+    return shlex.join(words)
 
 
 def check_new_file(out, overwrite):
-    """Refuses a file that exists, unless it may be replaced, or whose folder does not."""
+    """Raises an error if a file exists and must not be replaced, or if its folder does not exist."""
     if Path(out).exists() and not overwrite:
         raise click.ClickException(f"{out} exists: use --overwrite, or another name.")
     if not Path(out).absolute().parent.is_dir():
-        raise click.ClickException(f"The folder of {out} does not exist: make it first.")
+        raise click.ClickException(f"The folder of {out} does not exist: create it first.")

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import click
-from mamsf_keras.cli.data_options import check_new_file, config_of, data_options, protocol_option
 
+from mamsf_keras.cli.data_options import check_new_file, config_of, data_options, protocol_option
 from mamsf_keras.config import DataConfig
 
 
@@ -14,9 +14,9 @@ from mamsf_keras.config import DataConfig
 @click.option("--out", type=click.Path(dir_okay=False), help="HTML page to write, with plots.")
 @click.option("--overwrite", is_flag=True, help="Replace the page.")
 def command(out, overwrite, **options):
-    """Describe a data folder: counts, parts, patients, findings together, image sizes, duplicates.
+    """Describe a data set: counts, splits, patients, co-occurrence, image sizes, duplicates.
 
-    The images may be missing or damaged: they are counted.
+    Images that are missing or damaged are counted.
 
     \b
     Examples:
@@ -26,12 +26,12 @@ def command(out, overwrite, **options):
     if out:
         check_new_file(out, overwrite)
     config = config_of(DataConfig, **options)
-    from mamsf_keras.data.describe import as_text, describe
+    from mamsf_keras.reports.dataset import as_text, describe
 
     description = describe(config)
     click.echo(as_text(description))
     if out:
-        from mamsf_keras.data.description_page import write_page
+        from mamsf_keras.reports.dataset_page import write_dataset_page
 
-        write_page(description, Path(config.data_dir).name, out)
+        write_dataset_page(description, Path(config.data_dir).name, out)
         click.echo(f"\nwritten: {out}")

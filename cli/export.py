@@ -1,8 +1,8 @@
 """`mamsf-keras export`."""
 
 import click
-from mamsf_keras.cli.backend import use_backend
 
+from mamsf_keras.cli.backend import use_backend
 from mamsf_keras.config import FORMATS
 
 
@@ -12,12 +12,12 @@ from mamsf_keras.config import FORMATS
     "--format", "formats", multiple=True, type=click.Choice(FORMATS), help="May be repeated.  [default: both]"
 )
 @click.option("--out", default="saved_models/mamsf", show_default=True, type=click.Path(), help="Folder of the model.")
-@click.option("--data-dir", type=click.Path(), help="Data folder for the comparison.  [default: the run's]")
-@click.option("--allow-missing", is_flag=True, help="Go on without the images that are not there.")
+@click.option("--data-dir", type=click.Path(), help="Data folder for the comparison.  [default: that of the run]")
+@click.option("--allow-missing", is_flag=True, help="Leave out images whose files are absent.")
 def command(run_dir, formats, out, data_dir, allow_missing):
     """Export the best model of a run as SavedModel (OUT/VERSION/) and TFLite (OUT/NAME-VERSION.tflite).
 
-    Each file is compared with Keras on validation images and left there only if it agrees. Runs on TensorFlow,
+    Each file is compared with Keras on validation images and published only if it agrees. Runs on TensorFlow,
     whatever backend the run was trained on. Not a medical device.
 
     \b

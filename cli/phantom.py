@@ -15,15 +15,15 @@ import click
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="At least so many positive patients of each finding in each of train, validation and test.",
+    help="Minimum number of positive patients of each finding in each of train, validation and test.",
 )
-@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a processor]")
-@click.option("--overwrite", is_flag=True, help="Replace a folder of phantoms; any other folder is left alone.")
+@click.option("--workers", type=click.IntRange(1), help="Number of processes.  [default: one per CPU core]")
+@click.option("--overwrite", is_flag=True, help="Replace a folder of phantoms. No other folder is ever replaced.")
 def command(out, images, **options):
     """Write a generated chest X-ray data set in the NIH layout. NOT medical data.
 
-    Every image is a drawing, with findings by their radiographic signs, label frequencies of the NIH table and
-    exact boxes. It serves to try and to test the software; a score on it says nothing about people.
+    Every image is a drawing, with findings drawn by their radiographic signs, the label frequencies of the NIH table
+    and exact boxes. It serves to try and to test the software. A score on it means nothing for people.
 
     \b
     Example:
@@ -31,7 +31,7 @@ def command(out, images, **options):
     """
     from tqdm import tqdm
 
-    from mamsf_keras.data.phantom import write_phantoms
+    from mamsf_keras.phantoms import write_phantoms
 
     with tqdm(total=images, desc="drawing", unit=" images", delay=1) as bar:
         table = write_phantoms(out, images, **options, progress=bar.update)

@@ -1,9 +1,9 @@
 """`mamsf-keras preview`."""
 
 import click
-from mamsf_keras.cli.data_options import allow_missing_option, check_new_file, config_of, data_options, protocol_option
 
-from mamsf_keras.config import CHOICES, PARTS, DataConfig
+from mamsf_keras.cli.data_options import allow_missing_option, check_new_file, config_of, data_options, protocol_option
+from mamsf_keras.config import CHOICES, SPLITS, DataConfig
 
 
 @click.command(name="preview")
@@ -12,15 +12,21 @@ from mamsf_keras.config import CHOICES, PARTS, DataConfig
 @protocol_option
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="PNG file to write.")
 @click.option("--augment", type=click.Choice(CHOICES["augment"]), default="light", show_default=True)
-@click.option("--split", "part", type=click.Choice(PARTS), default="train", show_default=True, help="Part.")
-@click.option("--image-size", type=click.IntRange(32), help="Height and width, pixels.  [default: a cache's, or 224]")
+@click.option("--split", type=click.Choice(SPLITS), default="train", show_default=True, help="Split to draw from.")
+@click.option("--image-size", type=click.IntRange(32), help="In pixels.  [default: that of a cache, or 224]")
 @click.option("--images", type=click.IntRange(1, 50), default=6, show_default=True, help="Rows of the sheet.")
 @click.option(
-    "--versions", type=click.IntRange(1, 20), default=4, show_default=True, help="Augmented versions of each."
+    "--versions", type=click.IntRange(1, 20), default=4, show_default=True, help="Augmented versions of each image."
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of images and augmentation.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Of the choice and the augmentation.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the file.")
-def command(out, augment, part, image_size, images, versions, seed, overwrite, **options):
+def command(out, overwrite, **options):
     """Draw a contact sheet of images as training sees them, with their findings.
 
     \b
@@ -28,7 +34,9 @@ def command(out, augment, part, image_size, images, versions, seed, overwrite, *
       mamsf-keras preview --data-dir phantoms --out preview.png
     """
     check_new_file(out, overwrite)
-    from mamsf_keras.data.preview import preview
+    from mamsf_keras.reports.contact_sheet import write_contact_sheet
 
-    preview(config_of(DataConfig, **options), out, image_size, augment, images, versions, part, seed)
+    names = ("augment", "split", "image_size", "images", "versions", "seed")
+    sheet = {name: options.pop(name) for name in names}
+    write_contact_sheet(config_of(DataConfig, **options), out, **sheet)
     click.echo(f"written: {out}")

@@ -6,10 +6,19 @@ import os
 import shlex
 
 import click
-from mamsf_keras.cli.backend import backend_option
-from mamsf_keras.cli.data_options import allow_missing_option, config_of, data_options, given, protocol_option
 
-from mamsf_keras.config import CHOICES, PRESETS, TrainConfig, run_config
+from mamsf_keras.cli.backend import backend_option
+from mamsf_keras.cli.data_options import (
+    allow_missing_option,
+    config_of,
+    data_options,
+    given,
+    hint_at_unreadable_images,
+    protocol_option,
+)
+from mamsf_keras.config import CHOICES, TrainConfig
+from mamsf_keras.presets import PRESETS
+from mamsf_keras.run_dir import RunDir
 
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
 
@@ -40,7 +49,7 @@ def option(flag, **kwargs):
 @click.option("--cache-dir", type=click.Path(), help="Folder of the cache.  [default: below ~/.cache/mamsf-keras]")
 @option("--cache/--no-cache", help="Prepare the images once, or read the originals at each pass.")
 @click.option("--run-dir", type=click.Path(), help="Folder to write, new.  [default: runs/DATE-TIME]")
-@click.option("--resume", is_flag=True, help="Go on with the run of --run-dir, on its data.")
+@click.option("--resume", is_flag=True, help="Resume the run in --run-dir.")
 @click.option("--config", "config_file", type=click.Path(), help="config.json of a run: all options, --data-dir too.")
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="Values for the options below that are not given.")
 @option("--backbone", type=click.Choice(CHOICES["backbone"]), help="EfficientNetV2 variant.")
@@ -65,7 +74,6 @@ def option(flag, **kwargs):
     type=click.Choice(CHOICES["decay_schedule"]),
     help="The decay is constant, or grows to its value as (1 + t) / (10 + t) or as timm's power, or to 1 as a cosine.",
 )
-@option("--decay-start", metavar="N", type=click.IntRange(0), help="Updates before which the twin follows its block.")
 @option("--freeze-epochs", type=click.IntRange(0), help="First epochs in which the backbone is frozen.")
 @option("--loss", type=click.Choice(CHOICES["loss"]), help="Loss; ldam re-weights in its last fifth.")
 @click.option("--final-loss", type=click.Choice(CHOICES["loss"]), help="Loss of the last --final-epochs epochs.")
@@ -91,7 +99,7 @@ def option(flag, **kwargs):
 def command(run_dir, resume, config_file, preset, **options):
     """Train a model on a folder in the NIH layout.
 
-    A run that was stopped, by whatever, goes on with --resume.
+    An interrupted run can be continued with --resume.
 
     \b
     Examples:
@@ -104,7 +112,7 @@ def command(run_dir, resume, config_file, preset, **options):
         raise click.UsageError("--resume needs --run-dir.")
     base = PRESETS.get(preset, {})
     if config_file or resume:
-        config = TrainConfig.load(config_file) if config_file else run_config(run_dir)
+        config = TrainConfig.load(config_file) if config_file else RunDir.open(run_dir).config
         base = {**dataclasses.asdict(config), **base}
     config = config_of(TrainConfig, **{**base, **given(options)})
     if run_dir is None and int(os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES", 1)) > 1:
@@ -112,11 +120,26 @@ def command(run_dir, resume, config_file, preset, **options):
     run_dir = run_dir or f"runs/{datetime.datetime.now():%Y%m%d-%H%M%S}"
     from mamsf_keras.training.train import train
 
-    summary = train(config, run_dir, resume)
+    try:
+        with hint_at_unreadable_images(config):
+            summary = train(config, run_dir, resume)
+    except KeyboardInterrupt:
+        click.echo(f"\nstopped; to resume: {resume_command(run_dir)}")
+        raise
+    run = RunDir(run_dir)
+    files = ", ".join(path.name for path in (run.model("best"), run.model("last"), run.history, run.history_plot))
     click.echo(
-        f"best validation AUROC {summary['val_auroc']:.4f} at epoch {summary['best_epoch']} of {summary['epochs']}; "
-        f"{summary['seconds']:.0f} s, {summary['images_per_second']:.1f} images/s\n"
-        f"run folder: {run_dir} (best.keras, last.keras, history.csv, history.png)\n"
+        f"best validation AUROC {summary['validation_auroc']:.4f} at epoch {summary['best_epoch']} of "
+        f"{summary['epochs']}; {summary['seconds']:.0f} s, {summary['images_per_second']:.1f} images/s\n"
+        f"run folder: {run_dir} ({files})\n"
         f"curves: tensorboard --logdir {shlex.quote(run_dir)}\n"
         f"next: mamsf-keras evaluate --run-dir {shlex.quote(run_dir)}"
     )
+
+
+def resume_command(run_dir) -> str:
+    """Returns the command line that resumes a run on the backend in use."""
+    import keras
+
+    backend = keras.backend.backend()
+    return shlex.join(["mamsf-keras", "train", "--run-dir", str(run_dir), "--resume", "--backend", backend])

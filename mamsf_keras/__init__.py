@@ -11,7 +11,7 @@ model.fit(images, labels, callbacks=[SelectiveEMACallback(decay=0.999)])
 model.save("best.keras")
 ```
 
-Public names are resolved when they are first used (PEP 562): `import mamsf_keras` imports neither Keras nor TensorFlow.
+Public names are imported on first use (PEP 562): `import mamsf_keras` imports neither Keras nor TensorFlow.
 """
 
 import importlib
@@ -20,22 +20,25 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "DataConfig": "mamsf_keras.config",
+    "Dataset": "mamsf_keras.data.dataset",
     "FINDINGS": "mamsf_keras.findings",
     "MAMSFNet": "mamsf_keras.model.mamsf",
     "MomentumAnchor": "mamsf_keras.model.momentum_anchor",
     "MultiScaleFusion": "mamsf_keras.model.fusion",
-    "SelectiveEMACallback": "mamsf_keras.training.selective_ema",
+    "RunDir": "mamsf_keras.run_dir",
+    "SelectiveEMACallback": "mamsf_keras.training.callbacks.selective_ema",
     "TrainConfig": "mamsf_keras.config",
-    "disarm": "mamsf_keras.training.selective_ema",
     "efficientnetv2": "mamsf_keras.model.backbone",
     "evaluate": "mamsf_keras.evaluation.evaluate",
     "export_model": "mamsf_keras.export.export",
     "export_run": "mamsf_keras.export.export",
     "load_model": "mamsf_keras.model.mamsf",
-    "prepare": "mamsf_keras.data.prepare",
-    "read_studies": "mamsf_keras.data.source",
+    "open_dataset": "mamsf_keras.data.open",
+    "prepare": "mamsf_keras.data.cache.prepare",
+    "register_backbone": "mamsf_keras.model.backbone",
+    "stop_tracking": "mamsf_keras.training.callbacks.selective_ema",
     "train": "mamsf_keras.training.train",
-    "write_phantoms": "mamsf_keras.data.phantom",
+    "write_phantoms": "mamsf_keras.phantoms",
 }
 __all__ = sorted(_PUBLIC)
 

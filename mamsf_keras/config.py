@@ -5,11 +5,11 @@ import json
 import math
 from pathlib import Path
 
-from mamsf_keras.files import whole_file
+from mamsf_keras.storage import write_json
 
 PROTOCOLS = ("official", "random-patient", "disease-only")
-"""How images are split; beside them `file:PATH`, lists of one's own."""
-PARTS = ("train", "validation", "test")
+"""How images are split. `file:PATH` is a custom split."""
+SPLITS = ("train", "validation", "test")
 FORMATS = ("saved-model", "tflite")
 CUTS = ("head", "final_block", "last_stage", "whole")
 LOSSES = ("bce", "weighted-bce", "focal", "asl", "weighted-asl", "ldam", "bce-adjusted")
@@ -33,34 +33,6 @@ LABEL_OPTIONS = {
     "uncertain": "mask",
 }
 """How a table of labels is read, and the defaults: the fields of `DataConfig` that say nothing without one."""
-PRESETS = {
-    # Two cores, a few minutes, no download: phantoms of `mamsf-keras phantom`.
-    "demo": {
-        "backbone": "efficientnetv2-b0",
-        "weights": "none",
-        "image_size": 64,
-        "batch_size": 32,
-        "epochs": 4,
-        "augment": "none",
-        "learning_rate": 1.5e-3,
-    },
-    # As near to the paper (arXiv 2605.02292) as its sources say. The backbone is the abstract's; size, batch, three
-    # frozen epochs, then 20 of cross-entropy and 10 of focal loss, and weight decay are those of the same authors'
-    # companion code (FETC_CBAM_Enhanced_CNN). Neither says a decay of the anchor; learning rates are ours.
-    "paper": {
-        "backbone": "efficientnetv2-s",
-        "image_size": 224,
-        "batch_size": 64,
-        "freeze_epochs": 3,
-        "epochs": 33,
-        "loss": "bce",
-        "final_loss": "focal",
-        "final_epochs": 10,
-        "weight_decay": 1e-3,
-    },
-    # A GPU with bfloat16, where `jit` auto is on.
-    "server": {"image_size": 384, "batch_size": 64, "precision": "mixed_bfloat16"},
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +48,8 @@ class DataConfig:
         patient_column: its column of patients; None takes a known name, or a folder of the path.
         blank: what its blank labels are: "mask" (missing) or "negative".
         uncertain: what its labels of -1 are: "mask", "negative" or "positive".
-        protocol: how the images are split: "official", "random-patient", "disease-only" or "file:PATH"; see `split`.
+        protocol: how the images are split: "official", "random-patient", "disease-only" or "file:PATH"; see
+            `splits.py`. None does not split them, which is enough to prepare a cache.
         allow_missing: go on without the images that are not there.
     """
 
@@ -87,7 +60,7 @@ class DataConfig:
     patient_column: str | None = LABEL_OPTIONS["patient_column"]
     blank: str = LABEL_OPTIONS["blank"]
     uncertain: str = LABEL_OPTIONS["uncertain"]
-    protocol: str = "official"
+    protocol: str | None = "official"
     allow_missing: bool = False
 
     def __post_init__(self):
@@ -101,26 +74,22 @@ class DataConfig:
         set_field(self, "label_columns", tuple(self.label_columns))
         if self.labels_csv is not None:
             set_field(self, "labels_csv", str(Path(self.labels_csv).resolve()))
-        if self.protocol.startswith("file:") and self.protocol != "file:":
+        if self.protocol is not None and self.protocol.startswith("file:") and self.protocol != "file:":
             set_field(self, "protocol", f"file:{Path(self.protocol.removeprefix('file:')).resolve()}")
         else:
             rule = f"be one of {', '.join(PROTOCOLS)} or file:PATH"
-            _check(self.protocol in PROTOCOLS, "protocol", rule, self.protocol)
+            require(self.protocol in (None, *PROTOCOLS), "protocol", rule, self.protocol)
         for name, choices in CHOICES.items():
             if hasattr(self, name):
-                _check(getattr(self, name) in choices, name, f"be one of {', '.join(choices)}", getattr(self, name))
+                require(getattr(self, name) in choices, name, f"be one of {', '.join(choices)}", getattr(self, name))
         for name, default in LABEL_OPTIONS.items():
             value = getattr(self, name)
-            _check(
+            require(
                 self.labels_csv is not None or value == default,
                 name,
                 "come with `labels_csv` (a cache has its labels)",
                 value,
             )
-
-    def at_cache(self, cache_dir):
-        """Returns this configuration with a cache, which has its labels, in place of the original folder."""
-        return dataclasses.replace(self, data_dir=str(cache_dir), labels_csv=None, **LABEL_OPTIONS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +112,6 @@ class TrainConfig(DataConfig):
         decay_window_epochs: K above 0; "auto" is 1 - 1 / (K x updates an epoch).
         decay_schedule: "constant" from the first step; "ratio" for min(decay, (1 + t) / (10 + t)); "power" for timm's
             min(decay, 1 - (1 + t)^(-2/3)); "cosine" from the decay to 1 over the run (BYOL).
-        decay_start: updates before which the shadow follows the online block.
         freeze_epochs: first epochs in which the backbone is frozen and the fusion and classifier are trained, with an
             optimizer and a schedule of their own; the anchor's clock starts after them.
         loss: name of the loss; see `losses.py`. "ldam" re-weights in its final epochs.
@@ -182,7 +150,6 @@ class TrainConfig(DataConfig):
     decay: float | str = "auto"
     decay_window_epochs: float = 3.0
     decay_schedule: str = "ratio"
-    decay_start: int = 0
     freeze_epochs: int = 0
     loss: str = "bce"
     final_loss: str | None = None
@@ -215,19 +182,19 @@ class TrainConfig(DataConfig):
         if self.weights not in ("imagenet", "none"):
             object.__setattr__(self, "weights", str(Path(self.weights).resolve()))
         least_values = {"image_size": 32, "batch_size": 1, "epochs": 1, "accumulate": 1, "steps_per_execution": 1}
-        for name in ("seed", "decay_start", "freeze_epochs", "patience"):
+        for name in ("seed", "freeze_epochs", "patience"):
             least_values[name] = 0
         if self.steps_per_epoch is not None:
             least_values["steps_per_epoch"] = 1
         for name, least in least_values.items():
             value = getattr(self, name)
-            _check(isinstance(value, int) and value >= least, name, f"be a whole number of at least {least}", value)
+            require(isinstance(value, int) and value >= least, name, f"be a whole number of at least {least}", value)
         fraction = isinstance(self.decay, (int, float)) and 0 <= self.decay <= 1
-        _check(self.decay == "auto" or fraction, "decay", "be auto or in [0, 1]", self.decay)
+        require(self.decay == "auto" or fraction, "decay", "be auto or in [0, 1]", self.decay)
         for name in ("decay_window_epochs", "learning_rate", "clip_norm"):
-            _check(0 < getattr(self, name) < math.inf, name, "be finite and above 0", getattr(self, name))
-        _check(0 <= self.weight_decay < math.inf, "weight_decay", "be finite and at least 0", self.weight_decay)
-        _check(0 <= self.warmup < 1, "warmup", "be in [0, 1)", self.warmup)
+            require(0 < getattr(self, name) < math.inf, name, "be finite and above 0", getattr(self, name))
+        require(0 <= self.weight_decay < math.inf, "weight_decay", "be finite and at least 0", self.weight_decay)
+        require(0 <= self.warmup < 1, "warmup", "be in [0, 1)", self.warmup)
         mirrored = self.distribute == "mirrored"
         multiple = f"be a multiple of `steps_per_execution` ({self.steps_per_execution})"
         repeated = "not be with `augment` strong, whose draws cannot be repeated"
@@ -238,18 +205,18 @@ class TrainConfig(DataConfig):
             (mirrored and self.jit == "on", "jit", "not be on with `distribute` mirrored, which does not run with XLA"),
             (self.freeze_epochs >= self.epochs, "freeze_epochs", f"be below `epochs` ({self.epochs})"),
         ):
-            _check(not wrong, name, rule, getattr(self, name))
+            require(not wrong, name, rule, getattr(self, name))
         self._check_final()
 
     def _check_final(self):
         final = self.final_loss
-        _check(final is None or final in LOSSES, "final_loss", f"be one of {', '.join(LOSSES)}", final)
-        _check(final is None or self.final_epochs, "final_loss", "come with `final_epochs`", final)
+        require(final is None or final in LOSSES, "final_loss", f"be one of {', '.join(LOSSES)}", final)
+        require(final is None or self.final_epochs, "final_loss", "come with `final_epochs`", final)
         if self.final_epochs is None:
             return
         most = self.epochs - self.freeze_epochs - 1
         rule = f"be 0 to {most}, so that an epoch is left before them"
-        _check(0 <= self.final_epochs <= most, "final_epochs", rule, self.final_epochs)
+        require(0 <= self.final_epochs <= most, "final_epochs", rule, self.final_epochs)
 
     def save(self, path):
         """Writes the configuration as JSON."""
@@ -261,10 +228,10 @@ class TrainConfig(DataConfig):
 
         Raises:
             FileNotFoundError: if the file is missing.
-            ValueError: if it is no configuration.
+            ValueError: if it is not a configuration.
         """
         if not Path(path).is_file():
-            raise FileNotFoundError(f"The configuration {path} is no file: a run's is its config.json.")
+            raise FileNotFoundError(f"The configuration {path} does not exist; that of a run is its config.json.")
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
             unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
@@ -272,29 +239,10 @@ class TrainConfig(DataConfig):
                 raise ValueError(f"unknown: {', '.join(unknown)}")
             return cls(**values)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{path} is no configuration of a run: {error}") from error
+            raise ValueError(f"{path} is not the configuration of a run: {error}") from error
 
 
-def run_config(run_dir) -> TrainConfig:
-    """Reads the configuration of a run.
-
-    Raises:
-        FileNotFoundError: if the folder is missing or no run folder.
-    """
-    path = Path(run_dir) / "config.json"
-    if not Path(run_dir).is_dir():
-        raise FileNotFoundError(f"There is no run folder {run_dir}: --run-dir names what `train` wrote.")
-    if not path.is_file():
-        raise FileNotFoundError(f"{run_dir} is no run folder, as `train` writes: it has no config.json.")
-    return TrainConfig.load(path)
-
-
-def _check(true, name, rule, value):
-    if not true:
+def require(condition, name, rule, value):
+    """Raises `ValueError` with the rule and the value received, unless the condition holds."""
+    if not condition:
         raise ValueError(f"`{name}` must {rule}. Received: {name}={value}.")
-
-
-def write_json(path, content):
-    """Writes strict JSON (no NaN) under a temporary name and renames it."""
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")

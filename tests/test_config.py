@@ -1,10 +1,8 @@
-import dataclasses
 from pathlib import Path
 
 import pytest
 
-from mamsf_keras.config import CHOICES, PRESETS, TrainConfig
-from mamsf_keras.findings import FINDINGS, HEAD, IMAGES, MEDIUM, POSITIVES, TAIL
+from mamsf_keras.config import CHOICES, TrainConfig
 
 
 def test_data_folder_is_kept_absolute(tmp_path, monkeypatch):
@@ -46,22 +44,14 @@ def test_bad_values(values, message):
         TrainConfig("data", **values)
 
 
-def test_file_that_is_none(tmp_path):
-    for text in ("{", '{"data_dir": "x", "colour": 1}', "[]"):
+def test_file_that_is_not_a_configuration(tmp_path):
+    for text in ("{", '{"data_dir": "x", "color": 1}', "[]"):
         (tmp_path / "config.json").write_text(text)
-        with pytest.raises(ValueError, match="config.json is no configuration of a run"):
+        with pytest.raises(ValueError, match="config.json is not the configuration of a run"):
             TrainConfig.load(tmp_path / "config.json")
 
 
-def test_presets_are_valid_and_backbones_are_those_of_the_model():
-    from mamsf_keras.model.backbone import VARIANTS
+def test_backbones_are_those_of_the_model():
+    from mamsf_keras.model.backbone import BACKBONES
 
-    assert set(CHOICES["backbone"]) == set(VARIANTS)
-    for values in PRESETS.values():
-        assert dataclasses.asdict(TrainConfig("data", **values)).items() >= values.items()
-
-
-def test_groups_part_the_findings():
-    assert sorted((*HEAD, *MEDIUM, *TAIL)) == sorted(FINDINGS) and len(FINDINGS) == 14
-    assert TAIL == ("Pneumonia", "Fibrosis", "Hernia")
-    assert min(POSITIVES[name] for name in HEAD) > 0.05 * IMAGES > max(POSITIVES[name] for name in MEDIUM)
+    assert set(CHOICES["backbone"]) == set(BACKBONES)

@@ -1,1 +1,1 @@
-"""From an image folder and its tables to batches: reader, splits, phantoms, augmentation, stream."""
+"""From tables and image files to a data set, its splits, its cache and its batches."""

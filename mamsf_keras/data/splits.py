@@ -1,20 +1,22 @@
-"""Patient-disjoint splits into train, validation and test, and the proof that they are."""
+"""Patient-disjoint splits into train, validation and test, and the check that they are disjoint."""
 
+import dataclasses
 import hashlib
 
 import numpy as np
 import pandas as pd
 
-from mamsf_keras.config import PARTS, PROTOCOLS
+from mamsf_keras.config import PROTOCOLS, SPLITS
+from mamsf_keras.data.dataset import Dataset
 from mamsf_keras.data.tables import count_and_first, patient_key, read_csv
 from mamsf_keras.findings import FINDINGS, NO_FINDING
 
 FRACTIONS = {"validation": 0.1, "test": 0.2, "train": 0.7}
-"""Parts of `random_patient_split`, as fractions of the patients."""
+"""The splits of `random_patient_split`, as fractions of the patients."""
 
 
-def official_split(studies: pd.DataFrame, findings=FINDINGS) -> np.ndarray:
-    """Splits by the official NIH lists; the validation part is cut out of `train_val_list.txt` by patient.
+def official_split(table: pd.DataFrame, findings=FINDINGS) -> np.ndarray:
+    """Splits by the official NIH lists; the validation split is taken from `train_val_list.txt`, by patient.
 
     Each patient of train_val belongs to the stratum of the finding that is the patient's rarest, by its number of
     positive images in the whole table, or to "No Finding". In each stratum the first `round(n / 10)` of the n
@@ -22,48 +24,49 @@ def official_split(studies: pd.DataFrame, findings=FINDINGS) -> np.ndarray:
     a seed nor on the machine.
 
     Args:
-        studies: one row an image, with the columns `patient`, `official_part` ("train_val" or "test") and one
-            0/1 column a finding.
+        table: one row per image, with the columns `patient`, `official_list` ("train_val" or "test") and one
+            0/1 column per finding.
         findings: names of the finding columns.
 
     Returns:
         Array of one of "train", "validation", "test" for each row.
     """
-    part = np.where(studies["official_part"] == "test", "test", "train").astype(object)
-    keys = studies["patient"].map(patient_key)
-    for patients in _strata(studies, keys, findings).values():
-        chosen = sorted(patients, key=_hash)
-        part[(keys.isin(chosen[: round(len(patients) / 10)]) & (part == "train")).to_numpy()] = "validation"
-    return part
+    splits = np.where(table["official_list"] == "test", "test", "train").astype(object)
+    keys = table["patient"].map(patient_key)
+    for patients in _strata(table, keys, findings).values():
+        chosen = sorted(patients, key=_hash)[: round(len(patients) / 10)]
+        splits[(keys.isin(chosen) & (splits == "train")).to_numpy()] = "validation"
+    return splits
 
 
-def _strata(studies, keys, findings) -> dict[str, list[str]]:
+def _strata(table, keys, findings) -> dict[str, list[str]]:
     """Returns the train_val patients of each stratum: a patient's rarest finding by whole-table count."""
-    rarest_first = studies[list(findings)].sum().sort_values(kind="stable").index
-    rows = (studies["official_part"] == "train_val").to_numpy()
-    positive = studies.loc[rows, rarest_first].groupby(keys[rows]).max()
+    rarest_first = table[list(findings)].sum().sort_values(kind="stable").index
+    rows = (table["official_list"] == "train_val").to_numpy()
+    positive = table.loc[rows, rarest_first].groupby(keys[rows]).max()
     has_any = positive.max(axis=1) > 0
     stratum = positive.idxmax(axis=1).where(has_any, NO_FINDING)
     return {name: list(group.index) for name, group in stratum.groupby(stratum)}
 
 
-def random_patient_split(studies: pd.DataFrame, findings=FINDINGS) -> np.ndarray:
-    """Splits the patients 70/10/20, every finding as evenly as its patients allow.
+def random_patient_split(table: pd.DataFrame, findings=FINDINGS) -> np.ndarray:
+    """Splits the patients 70/10/20, each finding as evenly as its patients allow.
 
-    Iterative stratification (Sechidis, Tsoumakas and Vlahavas, ECML PKDD 2011) over patients: finding after finding,
-    the rarest first, each patient with it goes to the part that has the least of its share of them; then those without
-    any. A finding of three patients or more, none of whom has a rarer one, is in each part. The order of the patients
-    is that of the SHA-256 of their id, so the result depends neither on a seed nor on the machine.
+    Iterative stratification (Sechidis, Tsoumakas and Vlahavas, ECML PKDD 2011) over patients: for each finding, the
+    rarest first, each of its patients goes to the split that has the smallest share of what it should get; patients
+    without any finding come last. A finding with at least three patients, none of whom has a rarer finding, is in each
+    split. Patients are taken in the order of the SHA-256 of their id, so the result depends neither on a seed nor on
+    the machine.
 
     Args:
-        studies: one row an image, with the column `patient` and one column a finding: 1, 0, or NaN where missing.
+        table: one row per image, with the column `patient` and one column per finding: 1, 0, or NaN where missing.
         findings: names of the finding columns.
 
     Returns:
         Array of one of "train", "validation", "test" for each row.
     """
-    keys = studies["patient"].map(patient_key)
-    has = studies[list(findings)].eq(1).groupby(keys).any()
+    keys = table["patient"].map(patient_key)
+    has = table[list(findings)].eq(1).groupby(keys).any()
     has = has.loc[sorted(has.index, key=_hash), has.sum().sort_values(kind="stable").index].assign(**{"": True})
     flags, names = has.to_numpy(), list(FRACTIONS)
     share = np.array(list(FRACTIONS.values()))[:, None] * flags.sum(axis=0)
@@ -75,110 +78,146 @@ def random_patient_split(studies: pd.DataFrame, findings=FINDINGS) -> np.ndarray
     return keys.map(dict(zip(has.index, np.array(names, dtype=object)[chosen], strict=True))).to_numpy()
 
 
-def disease_only_split(studies: pd.DataFrame, findings=FINDINGS) -> np.ndarray:
-    """Leaves out the images without any finding, part "", and splits the rest as `random_patient_split`.
+def disease_only_split(table: pd.DataFrame, findings=FINDINGS) -> np.ndarray:
+    """Leaves out the images without any finding (split "") and splits the others as `random_patient_split` does.
 
-    For comparison with papers that do so: their scores are not those of a population.
+    For comparison with papers that do so. Such scores do not describe a population.
     """
     diseases = [name for name in findings if name != NO_FINDING]
-    kept = studies[diseases].eq(1).any(axis=1).to_numpy()
-    part = np.full(len(studies), "", dtype=object)
-    part[kept] = random_patient_split(studies[kept], findings)
-    return part
+    kept = table[diseases].eq(1).any(axis=1).to_numpy()
+    splits = np.full(len(table), "", dtype=object)
+    splits[kept] = random_patient_split(table[kept], findings)
+    return splits
 
 
-def listed_split(studies: pd.DataFrame, path) -> np.ndarray:
-    """Splits by a CSV file with the columns `image` and `split`; images that it does not list are part "".
+def listed_split(table: pd.DataFrame, path) -> np.ndarray:
+    """Splits by a CSV file with the columns `image` and `split`. Images that it does not list get the split "".
 
     Raises:
-        ValueError: if it lists an image twice or one that the studies lack, or a split that is no part.
+        ValueError: if it lists an image twice, an image that the table lacks, or an unknown split.
     """
     listed = read_csv(path, required=("image", "split"))
-    unknown = sorted(set(listed["split"]) - set(PARTS))
+    unknown = sorted(set(listed["split"]) - set(SPLITS))
     if unknown:
-        raise ValueError(f"{path}: `split` must be one of {', '.join(PARTS)}. Found: {count_and_first(unknown)}.")
+        raise ValueError(f"{path}: `split` must be one of {', '.join(SPLITS)}. Found: {count_and_first(unknown)}.")
     twice = listed["image"][listed["image"].duplicated()].unique()
     if len(twice):
         raise ValueError(f"{path} lists images more than once: {count_and_first(twice)}.")
-    absent = sorted(set(listed["image"]) - set(studies["image"]))
+    absent = sorted(set(listed["image"]) - set(table["image"]))
     if absent:
         raise ValueError(f"{path} lists images that the table lacks: {count_and_first(absent)}.")
-    return studies["image"].map(dict(zip(listed["image"], listed["split"], strict=True))).fillna("").to_numpy()
+    return table["image"].map(dict(zip(listed["image"], listed["split"], strict=True))).fillna("").to_numpy()
 
 
-def split(studies: pd.DataFrame, findings=FINDINGS, protocol: str = "official") -> np.ndarray:
-    """Splits the studies by a named protocol and refuses a split that is empty or shares a patient.
+def assign_splits(dataset: Dataset, protocol: str) -> Dataset:
+    """Splits a data set by a protocol: fills the column `split` and notes what the protocol leaves out.
+
+    The split follows from the tables alone, so it does not depend on which images are there. In a cache, which knows
+    the pixels, images of equal pixels in two splits are noted.
 
     Args:
-        studies: the table of `read_tables`.
+        dataset: the data set.
+        protocol: "official", "random-patient", "disease-only" or "file:PATH".
+
+    Raises:
+        ValueError: on an unknown protocol, an empty split, or a patient in two splits.
+    """
+    table = dataset.table
+    splits = split_table(table, dataset.findings, protocol)
+    table = table.assign(split=splits)
+    notes = dataset.notes
+    if left_out := int((splits == "").sum()):
+        notes += (f"images left out by the {protocol} protocol: {left_out}",)
+    if "sha256" in table:
+        notes += _note_shared_pixels(table)
+    return dataclasses.replace(dataset, table=table, protocol=protocol, notes=notes)
+
+
+def split_table(table: pd.DataFrame, findings=FINDINGS, protocol: str = "official") -> np.ndarray:
+    """Splits a table by a protocol, and raises an error on a split that is empty or shares a patient.
+
+    Args:
+        table: the table of a `Dataset`.
         findings: names of the finding columns.
         protocol: "official", "random-patient", "disease-only" or "file:PATH".
 
     Returns:
-        Array of one of "train", "validation", "test" for each row, "" for those that are left out.
+        Array of "train", "validation" or "test" for each row, "" for those that are left out.
 
     Raises:
-        ValueError: on an unknown protocol, an empty part, or a patient in two parts.
+        ValueError: on an unknown protocol, an empty split, or a patient in two splits.
     """
-    part = _part(studies, findings, protocol)
-    for name in PARTS:
-        if not (part == name).any():
+    splits = _splits(table, findings, protocol)
+    for name in SPLITS:
+        if not (splits == name).any():
             raise ValueError(
-                f"The {protocol} split of {len(studies)} images leaves the {name} part empty. It needs images in each "
-                "list, or about ten patients of one finding (or without any) to cut a part out of."
+                f"The {protocol} protocol leaves the {name} split of {len(table)} images empty. It needs images in "
+                "each official list, or about ten patients with one finding (or without any) to take it from."
             )
-    shared = overlap(studies["patient"], part)
+    shared = overlap(table["patient"], splits)
     if any(shared.values()):
         found = ", ".join(f"{n} in {a} and {b}" for (a, b), n in shared.items() if n)
-        raise ValueError(f"Patients must not be shared between the parts. Found: {found}.")
-    return part
+        raise ValueError(f"Patients must not be in two splits. Found: {found}.")
+    return splits
 
 
-def _part(studies, findings, protocol) -> np.ndarray:
+def _splits(table, findings, protocol) -> np.ndarray:
     if protocol.startswith("file:"):
-        return listed_split(studies, protocol.removeprefix("file:"))
+        return listed_split(table, protocol.removeprefix("file:"))
     if protocol == "random-patient":
-        return random_patient_split(studies, findings)
+        return random_patient_split(table, findings)
     if protocol == "disease-only":
-        return disease_only_split(studies, findings)
+        return disease_only_split(table, findings)
     if protocol != "official":
         raise ValueError(f"`protocol` must be one of {', '.join(PROTOCOLS)} or file:PATH. Received: {protocol}.")
-    if (studies["official_part"] == "").any():
-        raise ValueError("Only the NIH tables have an official split: use --protocol random-patient or file:PATH.")
-    return official_split(studies, findings)
+    if (table["official_list"] == "").any():
+        raise ValueError("Only the NIH tables have an official split: use `protocol` random-patient or file:PATH.")
+    return official_split(table, findings)
 
 
 def _hash(patient) -> str:
     return hashlib.sha256(patient.encode()).hexdigest()
 
 
-def overlap(patients, part) -> dict[tuple[str, str], int]:
-    """Counts the patients that two parts share, for each pair of parts."""
-    keys = pd.Series(list(patients)).map(patient_key)
-    members = {name: set(keys[part == name]) for name in PARTS}
-    pairs = [(a, b) for i, a in enumerate(PARTS) for b in PARTS[i + 1 :]]
+def overlap(patients, splits) -> dict[tuple[str, str], int]:
+    """Counts the patients that two splits share, for each pair of splits."""
+    keys, splits = pd.Series(list(patients)).map(patient_key), np.asarray(splits)
+    members = {name: set(keys[splits == name]) for name in SPLITS}
+    pairs = [(a, b) for i, a in enumerate(SPLITS) for b in SPLITS[i + 1 :]]
     return {(a, b): len(members[a] & members[b]) for a, b in pairs}
 
 
-def split_counts(studies: pd.DataFrame, part: np.ndarray, findings=FINDINGS) -> pd.DataFrame:
-    """Counts images, patients and positives of each finding, a column a part and one of all."""
-    columns = {name: _counts(studies[part == name], findings) for name in PARTS}
-    return pd.DataFrame({**columns, "all": _counts(studies[part != ""], findings)})
+def equal_images(table: pd.DataFrame) -> pd.DataFrame:
+    """Returns the rows whose image is equal to that of another row, by the column `sha256`."""
+    known = table.dropna(subset="sha256")
+    return known[known["sha256"].duplicated(keep=False)]
 
 
-def overlap_line(studies: pd.DataFrame, part: np.ndarray) -> str:
-    """Writes how many patients each pair of parts shares."""
-    shared = overlap(studies["patient"], part)
+def _note_shared_pixels(table) -> tuple[str, ...]:
+    groups = equal_images(table[table["split"] != ""]).groupby("sha256")
+    pairs = [" = ".join(rows["image"]) for _, rows in groups if rows["split"].nunique() > 1]
+    return (f"images with equal pixels in more than one split: {count_and_first(pairs)}",) if pairs else ()
+
+
+def split_counts(table: pd.DataFrame, findings=FINDINGS) -> pd.DataFrame:
+    """Counts images, patients and positives of each finding: one column per split, and one for all."""
+    columns = {name: _counts(table[table["split"] == name], findings) for name in SPLITS}
+    return pd.DataFrame({**columns, "all": _counts(table[table["split"] != ""], findings)})
+
+
+def overlap_line(table: pd.DataFrame) -> str:
+    """Formats the number of patients that each pair of splits shares."""
+    shared = overlap(table["patient"], table["split"])
     return "patient overlap: " + ", ".join(f"{a}/{b} {n}" for (a, b), n in shared.items())
 
 
-def split_table(studies: pd.DataFrame, part: np.ndarray, findings=FINDINGS) -> str:
-    """Returns the printed table of a split: images, patients, positives a finding, and the patient overlap."""
-    return f"{split_counts(studies, part, findings).to_string()}\n{overlap_line(studies, part)}"
+def split_summary(table: pd.DataFrame, findings=FINDINGS) -> str:
+    """Formats the counts of `split_counts` and the patient overlap."""
+    return f"{split_counts(table, findings).to_string()}\n{overlap_line(table)}"
 
 
 def _counts(rows, findings) -> dict:
-    """Counts a part: positives of each finding, and of how many labelled images where labels are missing."""
+    """Counts the positives of each finding, with the number of labelled images where labels are missing."""
     labels = rows[list(findings)]
     counts = {"images": len(rows), "patients": rows["patient"].map(patient_key).nunique()}
     if NO_FINDING not in findings:

@@ -1,1 +1,1 @@
-"""Predictions, and what they say: exact metrics of each finding."""
+"""From predictions to numbers: exact metrics of each finding."""

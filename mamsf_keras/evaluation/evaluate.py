@@ -1,72 +1,37 @@
-"""Evaluates the best model of a run on one part of its data."""
+"""Evaluates the best model of a run on one split of its data."""
 
-import dataclasses
 import json
-import shlex
+import logging
 from pathlib import Path
 
-import pandas as pd
-
-from mamsf_keras.config import PARTS, TrainConfig, run_config, write_json
-from mamsf_keras.data.cache import is_cache
-from mamsf_keras.data.folder import read_run_data
-from mamsf_keras.data.stream import Stream, subset
+from mamsf_keras.config import TrainConfig
+from mamsf_keras.data.batches.stream import Stream
+from mamsf_keras.data.dataset import Dataset
+from mamsf_keras.data.open import open_dataset, prepared, relocated
+from mamsf_keras.devices import without_tensorflow
 from mamsf_keras.evaluation.metrics import summarize
-from mamsf_keras.evaluation.predictions import predict, predictions_frame, write_predictions
-from mamsf_keras.model.mamsf import load_model
+from mamsf_keras.evaluation.predictions import predictions_frame, write_predictions
+from mamsf_keras.predictors.keras_model import KerasPredictor
+from mamsf_keras.run_dir import RunDir
+from mamsf_keras.storage import write_json
+
+logger = logging.getLogger(__name__)
 
 
-def best_model(run_dir):
-    """Loads the best model of a run. Raises `FileNotFoundError` if the run has not finished an epoch yet."""
-    path = Path(run_dir) / "best.keras"
-    if not path.exists():
-        words = shlex.join(["mamsf-keras", "train", "--run-dir", str(run_dir), "--resume"])
-        raise FileNotFoundError(f"{run_dir} has no best.keras yet: finish an epoch with `{words}`.")
-    return load_model(path)
-
-
-def evaluation_stream(
-    model, config: TrainConfig, data_dir, part: str, allow_missing=False
-) -> tuple[Stream, pd.DataFrame]:
-    """Returns the stream and the rows of one part of a run's data, in the findings' order of the model."""
-    if part not in PARTS:
-        raise ValueError(f"`split` must be one of {', '.join(PARTS)}. Received: {part}.")
-    config = dataclasses.replace(config, allow_missing=allow_missing or config.allow_missing)
-    if data_dir is not None and str(Path(data_dir).resolve()) != config.data_dir:
-        other = dataclasses.replace(config, data_dir=data_dir, cache_dir=None)  # the run's cache is of its own folder
-        config = other.at_cache(data_dir) if is_cache(data_dir) else other
-    if config.labels_csv is not None and not Path(config.labels_csv).is_file():
-        raise FileNotFoundError(
-            f"The table {config.labels_csv} of the run is gone: prepare a cache where the data are now, and name "
-            "it with --data-dir."
-        )
-    studies = read_run_data(config)
-    lacking = [name for name in model.findings if name not in studies.findings]
-    if lacking:
-        raise ValueError(f"{config.data_dir} has no labels of {', '.join(lacking)}, which the model was trained on.")
-    if studies.notes:
-        print(*studies.notes, sep="\n", flush=True)
-    table = subset(studies.table, part)
-    return Stream(table, model.findings, model.image_size, config.batch_size), table
-
-
-def _data_dir_of(metrics_file) -> str:
-    """Reads which data folder results are of."""
-    try:
-        return json.loads(metrics_file.read_text(encoding="utf-8"))["data_dir"]
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{metrics_file} is damaged: remove it, or use --overwrite.") from None
-
-
+@without_tensorflow()
 def evaluate(run_dir, data_dir=None, split="test", allow_missing=False, overwrite=False) -> dict:
-    """Predicts one part with `best.keras` and writes `predictions-SPLIT.csv` and `metrics-SPLIT.json` into the run.
+    """Predicts one split with `best.keras` and writes `predictions-SPLIT.csv` and `metrics-SPLIT.json` into the run.
+
+    ```python
+    evaluate("runs/demo")["mean_auroc"]
+    ```
 
     Args:
         run_dir: the folder of a run.
         data_dir: the data folder; None takes the one that the run was trained on.
         split: "train", "validation" or "test".
-        allow_missing: go on without the images that are not there.
-        overwrite: replace results on another data folder.
+        allow_missing: whether to leave out images that are absent.
+        overwrite: whether to replace results on another data folder.
 
     Returns:
         What `metrics-SPLIT.json` holds: `mean_auroc`, `mean_average_precision`, `undefined`,
@@ -74,26 +39,68 @@ def evaluate(run_dir, data_dir=None, split="test", allow_missing=False, overwrit
         images and patients.
 
     Raises:
-        FileExistsError: if the run has results of this part on another data folder.
+        FileNotFoundError: if there is no such run, or it has not finished an epoch.
+        FileExistsError: if the run has results of this split on another data folder.
+        ValueError: if the data do not fit the model.
     """
-    config = run_config(run_dir)
-    folder = str(Path(data_dir or config.data_dir).resolve())
-    written = Path(run_dir) / f"metrics-{split}.json"
-    if not overwrite and written.exists() and (other := _data_dir_of(written)) != folder:
-        raise FileExistsError(f"{written} has the results on {other}: move it away, or use --overwrite.")
-    model = best_model(run_dir)
-    stream, table = evaluation_stream(model, config, data_dir, split, allow_missing)
-    probabilities = predict(model, stream)
+    run = RunDir.open(run_dir)
+    folder = str(Path(data_dir or run.config.data_dir).resolve())
+    if not overwrite:
+        _check_same_data(run.metrics(split), folder)
+    predictor = best_model(run)
+    dataset = open_split(run.config, split, predictor.findings, data_dir, allow_missing)
+    stream = Stream(dataset, predictor.image_size, run.config.batch_size)
+    probabilities = predictor.predict_stream(stream)
     summary = {
         "data_dir": folder,
-        "protocol": config.protocol,
+        "protocol": dataset.protocol,
         "split": split,
-        "images": len(table),
-        "patients": int(table["patient"].nunique()),
-        **summarize(stream.labels, probabilities, model.findings),
+        "images": len(stream),
+        "patients": int(dataset.table["patient"].nunique()),
+        **summarize(stream.labels, probabilities, predictor.findings),
     }
-    write_predictions(
-        Path(run_dir) / f"predictions-{split}.csv", predictions_frame(table, model.findings, probabilities)
-    )
-    write_json(written, summary)
+    write_predictions(run.predictions(split), predictions_frame(dataset, probabilities))
+    write_json(run.metrics(split), summary)
     return summary
+
+
+def best_model(run: RunDir) -> KerasPredictor:
+    """Loads the best model of a run. Raises `FileNotFoundError` if the run has not finished an epoch."""
+    path = run.model("best")
+    if not path.exists():
+        raise FileNotFoundError(f"{run.path} has no {path.name} yet: resume the run until an epoch is finished.")
+    return KerasPredictor(path)
+
+
+def open_split(config: TrainConfig, split, findings, data_dir=None, allow_missing=False) -> Dataset:
+    """Opens one split of the data of a run, with the findings of its model, and logs the notes about it.
+
+    Args:
+        config: the configuration of the run.
+        split: "train", "validation" or "test".
+        findings: names of the findings of the model, in order.
+        data_dir: the data folder; None takes that of the run.
+        allow_missing: whether to leave out images that are absent.
+    """
+    config = relocated(config, data_dir, allow_missing)
+    if config.labels_csv is not None and not Path(config.labels_csv).is_file():
+        raise FileNotFoundError(
+            f"The table {config.labels_csv} of the run no longer exists: prepare a cache where the data are now, and "
+            "name it with `data_dir`."
+        )
+    dataset = prepared(open_dataset(config), config).split(split)
+    for note in dataset.notes:
+        logger.info(note)
+    return dataset.with_findings(findings)
+
+
+def _check_same_data(metrics_file, folder):
+    """Raises `FileExistsError` if results of another data folder are there."""
+    if not metrics_file.exists():
+        return
+    try:
+        other = json.loads(metrics_file.read_text(encoding="utf-8"))["data_dir"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{metrics_file} is damaged: remove it, or use `overwrite`.") from None
+    if other != folder:
+        raise FileExistsError(f"{metrics_file} has the results on {other}: move it away, or use `overwrite`.")

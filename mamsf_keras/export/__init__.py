@@ -1,1 +1,1 @@
-"""From a run to files that serve: SavedModel and TFLite, each checked against Keras before it is left there."""
+"""From a run to files that can be served, each compared with Keras before it is published."""

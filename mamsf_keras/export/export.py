@@ -1,7 +1,8 @@
-"""Exports the best model of a run and publishes the files once they agree with Keras."""
+"""Exports the best model of a run, and publishes the files once they agree with Keras."""
 
 import contextlib
 import itertools
+import logging
 import shutil
 import tempfile
 from pathlib import Path
@@ -9,12 +10,17 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from mamsf_keras.config import FORMATS, run_config
-from mamsf_keras.evaluation.evaluate import best_model, evaluation_stream
-from mamsf_keras.export.parity import LARGEST_DIFFERENCE, Parity, compare
+from mamsf_keras.config import FORMATS
+from mamsf_keras.data.batches.stream import Stream
+from mamsf_keras.evaluation.evaluate import best_model, open_split
+from mamsf_keras.export.parity import MAX_DIFFERENCE, Parity, compare
+from mamsf_keras.predictors.keras_model import KerasPredictor
+from mamsf_keras.predictors.predictor import Predictor
+from mamsf_keras.run_dir import RunDir
 
 PARITY_IMAGES = 64
 PARITY_BATCHES = (1, 7, 32)
+logger = logging.getLogger(__name__)
 
 
 def export_run(
@@ -22,86 +28,96 @@ def export_run(
 ) -> dict[str, tuple[Path, Parity]]:
     """Exports `best.keras` of a run for TensorFlow Serving and for phones.
 
-    SavedModels go to `OUT/VERSION/`, TFLite to `OUT/NAME-VERSION.tflite`, VERSION the next free integer. Each is
-    written under another name, reloaded, compared with Keras on validation images in batches of several sizes, and
-    renamed when it agrees; a server that polls OUT never sees half a version.
+    SavedModels go to `OUT/VERSION/`, TFLite to `OUT/NAME-VERSION.tflite`, VERSION being the next free integer. Each is
+    written under another name, loaded again, compared with Keras on validation images in batches of several sizes, and
+    renamed if it agrees. A server that polls OUT never sees half a version.
 
     Args:
         run_dir: the folder of a run.
         out: folder of the model; its name is NAME.
-        formats: of "saved-model" and "tflite".
-        data_dir: the data folder for the comparison; None takes the run's.
-        allow_missing: go on without the images that are not there.
+        formats: any of "saved-model" and "tflite".
+        data_dir: the data folder for the comparison; None takes that of the run.
+        allow_missing: whether to leave out images that are absent.
 
     Returns:
         For each format its path and how it compares with Keras.
 
     Raises:
         ValueError: if Keras runs on another backend than TensorFlow, or an export differs from Keras by more than
-            1e-4 or 1 % of the spread of the outputs over the images; nothing is left then.
+            1e-4 or by more than 1 % of the spread of the outputs over the images. Nothing is left behind then.
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(f"Export needs Keras on TensorFlow. Received: {keras.backend.backend()}.")
     if Path(out).exists() and not Path(out).is_dir():
-        raise NotADirectoryError(f"{out} is a file: name a folder with --out.")
-    config = run_config(run_dir)
-    model = best_model(run_dir)
-    stream, _ = evaluation_stream(model, config, data_dir, "validation", allow_missing)
-    rows = range(min(PARITY_IMAGES, len(stream.paths)))
-    images = np.stack([stream.read(row) for row in rows])[..., None].astype(np.float32)
-    return export_model(model, images, out, formats)
+        raise NotADirectoryError(f"{out} is a file: name a folder with `out`.")
+    run = RunDir.open(run_dir)
+    predictor = best_model(run)
+    dataset = open_split(run.config, "validation", predictor.findings, data_dir, allow_missing)
+    stream = Stream(dataset, predictor.image_size, batch_size=min(PARITY_IMAGES, len(dataset.table)))
+    return export_model(predictor.model, stream.images_in_order(0), out, formats)
 
 
-def export_model(model, images, out, formats=FORMATS) -> dict[str, tuple[Path, Parity]]:
-    """Exports a model with sigmoid output, compared on float32 `images`. See `export_run`."""
+def export_model(model, images: np.ndarray, out, formats=FORMATS) -> dict[str, tuple[Path, Parity]]:
+    """Exports a model with sigmoid output and compares it on uint8 `images`. See `export_run`."""
     if isinstance(formats, str) or not set(formats) <= set(FORMATS):
         raise ValueError(f"`formats` must be a list of {', '.join(FORMATS)}. Received: {formats!r}.")
-    from mamsf_keras.export.saved_model import ServingModule
+    from mamsf_keras.export.formats.saved_model import ServingModule
 
     out = Path(out).resolve()
     module = ServingModule(model)
-    truth = np.asarray(model.predict(images, verbose=0))
+    truth = KerasPredictor(model).predict(images)
     with _temporary_folder(out) as folder:
-        parity, whole = {}, {}
+        parity, finished = {}, {}
         for name in formats:
-            print(f"writing the {name}, loading it and comparing it on {len(images)} images", flush=True)
-            write, load = _writer_and_loader(name)
-            whole[name] = folder / name
-            write(module, whole[name])
-            parity[name] = compare(truth, _in_batches(load(whole[name]), images))
-            if not parity[name].passes:
-                message = f"The {name} export is not left there, for it differs too much: {parity[name]}."
-                if parity[name].difference <= LARGEST_DIFFERENCE:
-                    message += " The model itself hardly tells the images apart: train it further."
-                raise ValueError(message)
-        paths = _publish(whole, out)
+            logger.info("writing the %s, loading it and comparing it on %d images", name, len(images))
+            write, predictor = _load_format(name)
+            finished[name] = folder / name
+            write(module, finished[name])
+            parity[name] = check_parity(name, truth, predictor(finished[name]), images)
+        paths = _publish(finished, out)
     return {name: (paths[name], parity[name]) for name in formats}
 
 
-def _writer_and_loader(name):
-    """Imports the two functions of a format; LiteRT is needed for `tflite` alone."""
-    if name == "saved-model":
-        from mamsf_keras.export import saved_model
+def check_parity(name: str, truth: np.ndarray, predictor: Predictor, images: np.ndarray) -> Parity:
+    """Compares an export with the probabilities of Keras, in batches of several sizes, as a server would get them.
 
-        return saved_model.write_saved_model, saved_model.load_saved_model
-    from mamsf_keras.export import tflite
+    Raises:
+        ValueError: if it differs too much; `name` names the export.
+    """
+    parity = compare(truth, np.concatenate([predictor.predict(batch) for batch in _batches(images)]))
+    if not parity.passes:
+        message = f"The {name} export differs too much and is not published: {parity}."
+        if parity.difference <= MAX_DIFFERENCE:
+            message += " The model itself hardly tells the images apart: train it further."
+        raise ValueError(message)
+    return parity
 
-    return tflite.write_tflite, tflite.load_tflite
 
-
-def _in_batches(run, images):
-    """Runs the images in batches of several sizes, since a server's batches have any."""
-    outputs, start = [], 0
+def _batches(images):
+    start = 0
     for size in itertools.cycle(PARITY_BATCHES):
         if start >= len(images):
-            return np.concatenate(outputs)
-        outputs.append(run(images[start : start + size]))
+            return
+        yield images[start : start + size]
         start += size
+
+
+def _load_format(name):
+    """Returns the writer and the predictor of a format. They are imported here: LiteRT is needed for "tflite" alone."""
+    if name == "saved-model":
+        from mamsf_keras.export.formats.saved_model import write_saved_model
+        from mamsf_keras.predictors.saved_model import SavedModelPredictor
+
+        return write_saved_model, SavedModelPredictor
+    from mamsf_keras.export.formats.tflite import write_tflite
+    from mamsf_keras.predictors.tflite import TFLitePredictor
+
+    return write_tflite, TFLitePredictor
 
 
 @contextlib.contextmanager
 def _temporary_folder(out):
-    """Makes a folder inside `out`, on the same file system, that is gone afterwards, as is `out` if it stays empty."""
+    """Makes a folder inside `out`, on the same file system, and removes it afterwards, with `out` if that is empty."""
     made = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".export-", dir=out))
@@ -113,12 +129,13 @@ def _temporary_folder(out):
             out.rmdir()
 
 
-def _publish(whole, out) -> dict[str, Path]:
-    """Renames whole exports to the next free version and returns their paths."""
+def _publish(finished, out) -> dict[str, Path]:
+    """Renames finished exports to the next free version and returns their paths."""
     taken = [int(path.name) for path in out.iterdir() if path.name.isdecimal()]
     numbers = [path.stem.removeprefix(f"{out.name}-") for path in out.iterdir() if path.suffix == ".tflite"]
     version = max([0, *taken, *(int(number) for number in numbers if number.isdecimal())]) + 1
-    paths = {name: out / (str(version) if name == "saved-model" else f"{out.name}-{version}.tflite") for name in whole}
+    names = {"saved-model": str(version), "tflite": f"{out.name}-{version}.tflite"}
+    paths = {name: out / names[name] for name in finished}
     for name, path in paths.items():
-        whole[name].rename(path)
+        finished[name].rename(path)
     return paths

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import keras
 
-from mamsf_keras.config import CUTS
+from mamsf_keras.config import CHOICES, CUTS
 
 VARIANTS = {
     "efficientnetv2-b0": keras.applications.EfficientNetV2B0,
@@ -24,22 +24,22 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def efficientnetv2(name="efficientnetv2-s", cut="final_block", weights=None, image_size=None):
-    """Builds an EfficientNetV2 and cuts it into the part below and the final block.
+    """Builds an EfficientNetV2 and cuts it in two: the part below, and the final block.
 
     The paper speaks of the "final expansion block" without naming layers. The default cut, the last MBConv block with
     the head convolution that follows it, is our reading.
 
     Args:
         name: "efficientnetv2-b0" to "-b3", "-s", "-m" or "-l".
-        cut: where the final block begins, which reaches to the end: "head" at the head convolution, "final_block" at
+        cut: where the final block starts, which reaches to the end: "head" at the head convolution, "final_block" at
             the last MBConv block, "last_stage" at the first block of the last stage, "whole" at the stem (the part
             below then only preprocesses).
         weights: None for random ones, "imagenet" to download, or the path of a weights file without the top.
-        image_size: height and width in pixels; None for any.
+        image_size: height and width in pixels; None for any size.
 
     Returns:
         `(features, final_block)`, two Keras models. `features` takes `(batch, height, width, 3)` in [0, 255] and
-        does the variant's own preprocessing; `final_block` takes what `features` gives.
+        does the variant's own preprocessing; `final_block` takes the output of `features`.
 
     Raises:
         ValueError: on an unknown name or cut, or weights that do not fit.
@@ -55,8 +55,37 @@ def efficientnetv2(name="efficientnetv2-s", cut="final_block", weights=None, ima
     return features, keras.Model(entry, full.output, name=f"{name}_{cut}")
 
 
+BACKBONES = dict.fromkeys(VARIANTS, efficientnetv2)
+"""Name to factory. A factory takes `(name, cut, weights, image_size)` and returns `(features, final_block)`."""
+
+
+def register_backbone(name: str, factory):
+    """Makes a custom backbone known to `MAMSFNet`, `TrainConfig` and the command line.
+
+    ```python
+    register_backbone("my-net", lambda name, cut, weights, image_size: (features, final_block))
+    ```
+
+    A run of it needs it again when it is opened: register it first in every process.
+
+    Args:
+        name: the new name.
+        factory: see `BACKBONES`; it may ignore `cut`.
+    """
+    BACKBONES[name] = factory
+    if name not in CHOICES["backbone"]:
+        CHOICES["backbone"] = (*CHOICES["backbone"], name)
+
+
+def build_backbone(name: str, cut="final_block", weights=None, image_size=None):
+    """Builds a registered backbone; see `efficientnetv2` for the arguments, the result and the errors."""
+    if name not in BACKBONES:
+        raise ValueError(f"`backbone` must be one of {', '.join(BACKBONES)}. Received: {name}.")
+    return BACKBONES[name](name, cut, weights, image_size)
+
+
 def _first_layer(full, cut):
-    """Names the layer that the final block begins with."""
+    """Returns the name of the layer that the final block starts with."""
     last = [m for m in (re.match(r"(block\d+)[a-z]+_", layer.name) for layer in full.layers) if m][-1]
     return {
         "head": "top_conv",
@@ -93,18 +122,18 @@ def _load(name, weights, image_size):
             raise
         reason = " ".join(str(error).split())
         raise ConnectionError(
-            f"The ImageNet weights of {name} could not be downloaded. Use --weights FILE for a file that you have "
-            f"(such as {name}_notop.h5), or --weights none to start from random weights. ({reason})"
+            f"The ImageNet weights of {name} could not be downloaded. Name a file that you have with "
+            f"`weights` (such as {name}_notop.h5), or start from random weights with `weights` none. ({reason})"
         ) from error
 
 
 def _read_weights(full, name, weights):
     if not Path(weights).is_file():
         raise FileNotFoundError(
-            f"The weights file {weights} does not exist: --weights imagenet downloads some, and none goes without."
+            f"The weights file {weights} does not exist. Use imagenet to download some, or none for random ones."
         )
     try:
-        with warnings.catch_warnings():  # Keras speaks of containers that hold no weights; a misfit raises
+        with warnings.catch_warnings():  # Keras mentions containers without weights; wrong weights raise
             warnings.filterwarnings("ignore", message="Skipping nested container")
             full.load_weights(weights)
     except (ValueError, OSError, KeyError, zipfile.BadZipFile, zlib.error) as error:

@@ -1,4 +1,4 @@
-"""What each part of a MAMSFNet costs: parameters and floating-point operations."""
+"""What each block of a MAMSFNet costs: parameters and floating-point operations."""
 
 import math
 
@@ -32,20 +32,20 @@ def flops(block) -> int | None:
 
 
 def cost_table(model) -> pd.DataFrame:
-    """Tabulates the parts of a `MAMSFNet`.
+    """Tabulates the blocks of a `MAMSFNet`.
 
     Returns:
-        A row for each part that the model has, and `total`: `layers` (what it is), `parameters`, `trained` (those that
+        One row per block of the model, and `total`: `layers` (what it is), `parameters`, `trained` (those that
         gradients move) and `flops` of one image's forward pass (see `flops`; missing where the image size is open).
     """
-    parts = {"features": model.features, "online block": model.final_block}
+    blocks = {"features": model.features, "online block": model.final_block}
     if model.anchor:
-        parts["shadow block"] = model.anchor.shadow
+        blocks["shadow block"] = model.anchor.shadow
     if model.fusion:
-        parts["fusion"] = model.fusion
+        blocks["fusion"] = model.fusion
     rows = {}
-    for name, part in parts.items():
-        rows[name] = (part.name, part.count_params(), _size(part.trainable_weights), flops(part))
+    for name, block in blocks.items():
+        rows[name] = (block.name, block.count_params(), _size(block.trainable_weights), flops(block))
     kernel = model.classifier.kernel
     trained = _size(model.classifier.trainable_weights)
     rows["classifier"] = (model.classifier.name, model.classifier.count_params(), trained, 2 * math.prod(kernel.shape))

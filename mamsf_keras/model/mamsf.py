@@ -9,7 +9,7 @@ import keras
 from keras import layers, ops
 
 from mamsf_keras.findings import FINDINGS
-from mamsf_keras.model.backbone import efficientnetv2
+from mamsf_keras.model.backbone import build_backbone
 from mamsf_keras.model.fusion import MultiScaleFusion
 from mamsf_keras.model.momentum_anchor import MomentumAnchor
 
@@ -24,8 +24,7 @@ class MAMSFNet(keras.Model):
         s     = MultiScaleFusion(h)
         logit = W [GAP(s); GAP(z_ema)] + b      one for each finding
 
-    The head is float32 under every precision policy. `model.anchor` is the `MomentumAnchor`, whose shadow moves only
-    under a `SelectiveEMACallback`.
+    The head is float32 under every precision policy. The shadow moves only under a `SelectiveEMACallback`.
 
     ```python
     model = MAMSFNet("efficientnetv2-s")
@@ -34,12 +33,18 @@ class MAMSFNet(keras.Model):
     ```
 
     Args:
-        backbone: a name, which stands for `efficientnetv2(name)`, or a pair `(features, final_block)` of Keras
-            models. `features` takes `(batch, height, width, 3)` floats in [0, 255].
+        backbone: a pair `(features, final_block)` of Keras models, or the name of a registered backbone, with its
+            default arguments; see `build_backbone`. `features` takes `(batch, height, width, 3)` floats in [0, 255].
         findings: names of the outputs, in order; they are stored in the file.
-        anchor: whether the shadow branch is there.
-        fusion: whether the multi-scale fusion is there.
+        use_anchor: whether the model has the shadow branch.
+        use_fusion: whether the model has the multi-scale fusion.
         classifier_activation: "sigmoid" for probabilities or None for logits.
+
+    Attributes:
+        features: the backbone up to the cut.
+        final_block: the rest of the backbone, trained.
+        anchor: the `MomentumAnchor`, or None.
+        fusion: the `MultiScaleFusion`, or None.
 
     Input: uint8 or float32 `(batch, height, width, 1)` in [0, 255]. Output: float32 `(batch, findings)`.
     """
@@ -48,26 +53,29 @@ class MAMSFNet(keras.Model):
         self,
         backbone="efficientnetv2-s",
         findings=FINDINGS,
-        anchor=True,
-        fusion=True,
+        use_anchor=True,
+        use_fusion=True,
         classifier_activation="sigmoid",
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.autocast = False  # pixels stay float32 until they are preprocessed
-        self.features, self.final_block = efficientnetv2(backbone) if isinstance(backbone, str) else backbone
-        self.features.autocast = False
+        self.backbone = build_backbone(backbone) if isinstance(backbone, str) else tuple(backbone)
         self.findings = tuple(findings)
-        self.anchor = MomentumAnchor(self.final_block, name="anchor") if anchor else None
-        self.fusion = MultiScaleFusion(name="fusion") if fusion else None
+        self.use_anchor = use_anchor
+        self.use_fusion = use_fusion
+        self.classifier_activation = classifier_activation
+        self.features, self.final_block = self.backbone
+        self.features.autocast = False
+        self.anchor = MomentumAnchor(self.final_block, name="anchor") if use_anchor else None
+        self.fusion = MultiScaleFusion(name="fusion") if use_fusion else None
         self.pool = layers.GlobalAveragePooling2D(dtype="float32", name="pool")
         self.classifier = layers.Dense(len(self.findings), classifier_activation, dtype="float32", name="classifier")
-        self.classifier_activation = classifier_activation
         self.build((*self.features.input_shape[:3], 1))
 
     @property
     def image_size(self) -> int | None:
-        """Height and width that the backbone was built for, in pixels; None for any."""
+        """Height and width that the backbone was built for, in pixels; None for any size."""
         return self.features.input_shape[1]
 
     def build(self, input_shape):
@@ -103,21 +111,20 @@ class MAMSFNet(keras.Model):
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args, **kwargs):
-        # However it ends, by an error or Ctrl-C too, the shadow stands still afterwards.
+        # However training ends, with an error or Ctrl-C too, the shadow does not move afterwards.
         try:
             return super().fit(*args, **kwargs)
         finally:
             if self.anchor:
-                self.anchor.disarm()
+                self.anchor.stop_tracking()
 
     def get_config(self):
-        blocks = (self.features, self.final_block)
         return {
             "name": self.name,
-            "backbone": [keras.saving.serialize_keras_object(block) for block in blocks],
+            "backbone": [keras.saving.serialize_keras_object(block) for block in self.backbone],
             "findings": self.findings,
-            "anchor": self.anchor is not None,
-            "fusion": self.fusion is not None,
+            "use_anchor": self.use_anchor,
+            "use_fusion": self.use_fusion,
             "classifier_activation": self.classifier_activation,
         }
 
@@ -132,12 +139,12 @@ def load_model(path) -> MAMSFNet:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no `.keras` file, or one of another model.
+        ValueError: if it is not a `.keras` file, or holds another model.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"The model file {path} does not exist.")
     if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} cannot be loaded as a .keras model: it is damaged, or another kind of file.")
+        raise ValueError(f"{path} cannot be loaded as a .keras model: it is damaged, or not a .keras file.")
     try:
         model = keras.saving.load_model(path, compile=False)
     except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:

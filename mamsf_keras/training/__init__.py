@@ -1,1 +1,1 @@
-"""The callback that moves the anchor, the losses, and the training run."""
+"""Training: the run, its phases, losses, checkpoints and callbacks."""

@@ -1,87 +1,94 @@
-"""The whole state of a run after an epoch, so that a resumed run equals an undisturbed one."""
+"""Checkpoint: the complete state of a run after an epoch, so that a resumed run equals an uninterrupted one."""
 
+import dataclasses
 import json
-from pathlib import Path
+import logging
 
 import numpy as np
 from keras import ops
 
-from mamsf_keras.files import whole_file
-from mamsf_keras.training.selective_ema import disarm
+from mamsf_keras.run_dir import RunDir
+from mamsf_keras.storage import atomic_write
+from mamsf_keras.training.callbacks.selective_ema import stop_tracking
+from mamsf_keras.training.history import History
 
 KEPT = 2
 """Checkpoints that stay in the folder."""
 
+logger = logging.getLogger(__name__)
 
-def save_checkpoint(model, history, folder):
-    """Writes `epoch-NNNN.npz`, whole or not at all, and removes all but the newest ones.
 
-    It holds every variable of the model and of its optimizer. The states of the random generators are among them, which
-    Keras' own files leave out, and so are the shadow and the anchor's clock. (On PyTorch a `Dropout` without
-    `noise_shape` draws from PyTorch's global generator, which is not there; EfficientNet has none.)
+@dataclasses.dataclass
+class Checkpoint:
+    """The state of a run after an epoch.
 
-    Args:
-        model: compiled.
-        history: the logs of each finished epoch; their number names the file.
-        folder: made if it is missing.
+    It holds every variable of the model and its optimizer: the states of the random generators too, which Keras' own
+    files leave out, and the shadow with its counts. (On PyTorch, a `Dropout` without `noise_shape` draws from PyTorch's
+    global generator, which is not included; EfficientNet has none.)
+
+    Attributes:
+        history: the finished epochs; empty at the start of a run.
+        arrays: the values of the variables, in the order of the model.
     """
-    folder = Path(folder)
-    folder.mkdir(exist_ok=True)
-    arrays = {str(number): ops.convert_to_numpy(variable) for number, variable in enumerate(_variables(model))}
-    with whole_file(folder / f"epoch-{len(history):04d}.npz") as temporary:
-        np.savez(temporary, history=np.array(json.dumps(history)), count=len(arrays), **arrays)
-    for old in checkpoints(folder)[KEPT:]:
-        old.unlink()
 
+    history: History
+    arrays: list[np.ndarray]
 
-def checkpoints(folder) -> list[Path]:
-    """Lists the checkpoints, the newest first."""
-    return sorted(Path(folder).glob("epoch-*.npz"), key=lambda path: (len(path.name), path.name), reverse=True)
+    @classmethod
+    def of(cls, model, history: History) -> "Checkpoint":
+        """Takes the state of a compiled model."""
+        return cls(history, [ops.convert_to_numpy(variable) for variable in _variables(model)])
 
+    @classmethod
+    def read_newest(cls, run: RunDir) -> "Checkpoint":
+        """Reads the newest checkpoint that is not damaged, and logs which ones are. A new run has an empty one.
 
-def read_checkpoint(folder) -> tuple[list[dict], list[np.ndarray]]:
-    """Reads the newest checkpoint that is not damaged, and says which ones are.
+        Raises:
+            ValueError: if there are checkpoints and all are damaged, or finished epochs without a checkpoint.
+        """
+        for path in run.checkpoint_files():
+            try:
+                return cls._read(path)
+            except (MemoryError, PermissionError):
+                raise
+            except Exception:  # on damaged bytes zipfile, zlib and NumPy raise errors of many kinds
+                logger.warning("%s is damaged and skipped", path)
+        if run.checkpoint_files():
+            raise ValueError(f"All checkpoints in {run.checkpoints} are damaged: start a new run.")
+        if run.history.exists():
+            raise ValueError(f"{run.path} has finished epochs and no checkpoint to resume from: start a new run.")
+        return cls(History(), [])
 
-    Returns:
-        The history and the arrays for `assign_state`; both are empty where there is none.
+    @classmethod
+    def _read(cls, path) -> "Checkpoint":
+        with open(path, "rb") as file, np.load(file) as content:
+            arrays = [content[str(number)] for number in range(content["count"])]
+            return cls(History(json.loads(str(content["history"]))), arrays)
 
-    Raises:
-        ValueError: if there are some and all are damaged.
-    """
-    for path in checkpoints(folder):
-        try:
-            with np.load(path) as file:
-                arrays = [file[str(number)] for number in range(file["count"])]
-                return json.loads(str(file["history"])), arrays
-        except (MemoryError, PermissionError):
-            raise
-        except Exception:  # damaged bytes make zipfile, zlib and NumPy raise errors of many kinds
-            print(f"{path} is damaged and passed over", flush=True)
-    if checkpoints(folder):
-        raise ValueError(
-            f"All checkpoints in {folder} are damaged: begin a new run. What `best.keras` learned is still there."
-        )
-    return [], []
+    def write(self, run: RunDir):
+        """Writes the checkpoint atomically and removes all but the newest ones."""
+        run.checkpoints.mkdir(exist_ok=True)
+        arrays = {str(number): array for number, array in enumerate(self.arrays)}
+        with atomic_write(run.checkpoint(len(self.history))) as temporary:
+            np.savez(temporary, history=np.array(json.dumps(self.history.epochs)), count=len(arrays), **arrays)
+        for old in run.checkpoint_files()[KEPT:]:
+            old.unlink()
 
+    def restore(self, model):
+        """Gives a model and its optimizer this state. Tracking stays off until a `SelectiveEMACallback` starts it.
 
-def assign_state(model, arrays):
-    """Gives a model and its optimizer the arrays of a checkpoint.
+        Args:
+            model: built and compiled like the one that was saved; its optimizer is built.
 
-    The anchor comes back disarmed with its clock running on: a `SelectiveEMACallback` arms it at the start of `fit`.
-
-    Args:
-        model: built and compiled as the one that was saved; its optimizer is built.
-        arrays: what `read_checkpoint` returned.
-
-    Raises:
-        ValueError: if they are of another model or optimizer.
-    """
-    variables = _variables(model)
-    if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
-        raise ValueError("The checkpoint is the state of another model or optimizer.")
-    for variable, array in zip(variables, arrays, strict=True):
-        variable.assign(array)
-    disarm(model)
+        Raises:
+            ValueError: if the state is that of another model or optimizer.
+        """
+        variables = _variables(model)
+        if [array.shape for array in self.arrays] != [tuple(variable.shape) for variable in variables]:
+            raise ValueError("The checkpoint is the state of another model or optimizer.")
+        for variable, array in zip(variables, self.arrays, strict=True):
+            variable.assign(array)
+        stop_tracking(model)
 
 
 def _variables(model):

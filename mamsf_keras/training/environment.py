@@ -1,9 +1,6 @@
-"""What a run ran on: versions, backend, devices, source state, data fingerprint."""
+"""What a run runs on: versions, backend, devices, source state, data fingerprint."""
 
-import contextlib
-import hashlib
 import importlib.metadata
-import os
 import platform
 import subprocess
 from pathlib import Path
@@ -11,21 +8,14 @@ from pathlib import Path
 import keras
 
 import mamsf_keras
-from mamsf_keras.data.shard import PIXEL_COLUMNS
+from mamsf_keras.data.dataset import Dataset
+from mamsf_keras.devices import list_devices
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "keras-cv", "numpy", "pandas", "scikit-learn", "pillow")
 
 
-def environment(table, findings) -> dict:
-    """Describes the environment of a run as a JSON-ready dictionary.
-
-    Args:
-        table: the studies table of the run, whose images and labels are fingerprinted.
-        findings: names of its label columns.
-    """
-    ours = ["path", "row", *PIXEL_COLUMNS]  # of the files, not of the studies
-    studies = table.drop(columns=ours, errors="ignore").astype(dict.fromkeys(findings, "float32"))
-    content = studies.to_csv(index=False).encode()
+def describe_environment(dataset: Dataset) -> dict:
+    """Describes the environment of a run on a data set as a JSON-ready dictionary."""
     return {
         "mamsf-keras": mamsf_keras.__version__,
         "git": _git_state(),
@@ -33,50 +23,9 @@ def environment(table, findings) -> dict:
         "platform": platform.platform(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "backend": keras.backend.backend(),
-        "devices": devices(),
-        "data": {"images": len(table), "sha256": hashlib.sha256(content).hexdigest()},
+        "devices": list_devices(),
+        "data": dataset.fingerprint,
     }
-
-
-def devices() -> list[str]:
-    """Names the devices of the backend; Keras' own `list_devices` does not know PyTorch's."""
-    if keras.backend.backend() != "torch":
-        return keras.distribution.list_devices()
-    import torch
-
-    return [f"cuda:{number}" for number in range(torch.cuda.device_count())] or ["cpu"]
-
-
-def on_gpu() -> bool:
-    """Tells whether the backend computes on a GPU."""
-    return any(word in name.lower() for name in devices() for word in ("gpu", "cuda"))
-
-
-@contextlib.contextmanager
-def temporarily(get, set_to, value):
-    """Gives a global setting a value for the block."""
-    before = get()
-    set_to(value)
-    try:
-        yield
-    finally:
-        set_to(before)
-
-
-def make_deterministic():
-    """Asks the backend for deterministic operations, before its first one. JAX on a CPU has no others."""
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
-    elif backend == "torch":
-        import torch
-
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
-        torch.use_deterministic_algorithms(True)
-    else:
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
 
 
 def _version(package):
@@ -87,7 +36,7 @@ def _version(package):
 
 
 def _git_state() -> str | None:
-    """Returns the commit of the source checkout, None for an installed package."""
+    """Returns the commit of the source checkout, or None for an installed package."""
     source = Path(mamsf_keras.__file__).parents[1]
     if not (source / ".git").exists():
         return None

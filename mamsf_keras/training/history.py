@@ -1,24 +1,27 @@
-"""What a run's epochs were like, as a table and as a picture. No clock time, so that equal runs leave equal files."""
+"""History: the logs of the finished epochs of a run."""
 
-import pandas as pd
+SCORE = "val_auroc"
+"""The log that the best model is chosen by: the mean AUROC on the validation split."""
 
-from mamsf_keras.files import whole_file
 
+class History:
+    """The logs of the finished epochs. Best epoch, patience and the epoch to resume from follow from it alone.
 
-def write_history(history: list[dict], run_dir):
-    """Writes `history.csv`, a row an epoch, and `history.png`: the loss, and the validation AUROC with its best."""
-    from matplotlib.figure import Figure
+    Args:
+        epochs: one dictionary per epoch, with `epoch`, counted from 0, and the logs.
+    """
 
-    table = pd.DataFrame(history)
-    with whole_file(run_dir / "history.csv") as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
-    for axis, name in zip(figure.subplots(1, 2), ("loss", "val_auroc"), strict=True):
-        axis.plot(table["epoch"], table[name], marker="o")
-        axis.set(xlabel="epoch", title=name)
-        axis.xaxis.get_major_locator().set_params(integer=True)
-    best = table["val_auroc"].idxmax()
-    axis.plot(table["epoch"][best], table["val_auroc"][best], "o", mfc="none", ms=12, label="best.keras")
-    axis.legend()
-    with whole_file(run_dir / "history.png") as temporary:
-        figure.savefig(temporary, dpi=100, format="png", metadata={"Software": None})
+    def __init__(self, epochs=()):
+        self.epochs = list(epochs)
+
+    def __len__(self):
+        return len(self.epochs)
+
+    def append(self, epoch: int, logs: dict):
+        """Adds a finished epoch."""
+        self.epochs.append({"epoch": epoch, **{name: float(value) for name, value in logs.items()}})
+
+    @property
+    def best(self) -> dict:
+        """The logs of the first epoch with the best score."""
+        return max(self.epochs, key=lambda logs: logs[SCORE])

@@ -1,4 +1,4 @@
-"""Losses from logits. Each returns one number a cell and never divides or masks: missing labels are sample weights.
+"""Losses from logits. Each returns one number per cell and never divides or masks: missing labels are sample weights.
 
 z is a logit, p = sigmoid(z), y a label of 0 or 1, and n1, n0 are the positive and negative training images of a
 finding. Everything is computed in float32, from z and never from p where p rounds to 0 or 1.
@@ -7,30 +7,6 @@ finding. Everything is computed in float32, from z and never from p where p roun
 import keras
 import numpy as np
 from keras import ops
-
-BALANCED = ("weighted-bce", "bce-adjusted")
-"""Losses whose best constant logit is 0 and not the log-odds."""
-
-
-def make_loss(name: str, positives, negatives, reweighted=False) -> keras.losses.Loss:
-    """Returns a loss by its name on the command line.
-
-    Args:
-        name: one of `config.LOSSES`.
-        positives: `(findings,)`, training images with each finding.
-        negatives: `(findings,)`, training images without it.
-        reweighted: for "ldam", whether the deferred re-weighting is on.
-    """
-    n1, n0 = np.maximum(positives, 1.0), np.maximum(negatives, 1.0)
-    return {
-        "bce": lambda: CellwiseBCE(),
-        "weighted-bce": lambda: WeightedBCE(n0 / n1),
-        "focal": lambda: Focal(),
-        "asl": lambda: Asymmetric(),
-        "weighted-asl": lambda: Asymmetric(prevalence=n1 / (n1 + n0)),
-        "ldam": lambda: LDAM(n1, n0, reweighted),
-        "bce-adjusted": lambda: LogitAdjustedBCE(np.log(n1 / n0)),
-    }[name]()
 
 
 def log_sigmoid(logits):
@@ -43,10 +19,15 @@ def _floats(values) -> list[float]:
 
 
 class Cellwise(keras.losses.Loss):
-    """A loss of each cell, `(batch, findings)`, so that `sample_weight` may weigh or drop single labels.
+    """A loss of each cell, `(batch, findings)`, so that `sample_weight` can weigh or drop single labels.
 
-    Keras then takes the mean over all cells. A subclass says `cells`.
+    Keras then takes the mean over all cells. A subclass implements `cells`.
+
+    Attributes:
+        balanced: True if the best constant logit is 0 and not the log-odds of the finding.
     """
+
+    balanced = False
 
     def call(self, y_true, y_pred):
         """Returns the loss of each cell, float32 `(batch, findings)`, of labels 0 or 1 and logits."""
@@ -70,12 +51,14 @@ class CellwiseBCE(Cellwise):
 class WeightedBCE(CellwiseBCE):
     """Binary cross-entropy with weighted positives: -w y log p - (1 - y) log(1 - p).
 
-    `make_loss` sets w = n0 / n1, so that both kinds of a finding weigh the same (the balancing of Wang et al., CVPR
-    2017, equation 1, with the negatives' weight set to 1).
+    `make_loss` sets w = n0 / n1, so that the positives and the negatives of a finding weigh the same (the balancing of
+    Wang et al., CVPR 2017, equation 1, with the negatives' weight set to 1).
 
     Args:
         weights: w, `(findings,)`.
     """
+
+    balanced = True
 
     def __init__(self, weights, name="weighted-bce", **kwargs):
         super().__init__(name=name, **kwargs)
@@ -100,6 +83,8 @@ class LogitAdjustedBCE(CellwiseBCE):
         log_odds: log(n1 / n0), `(findings,)`.
         tau: strength, at least 0.
     """
+
+    balanced = True
 
     def __init__(self, log_odds, tau=1.0, name="bce-adjusted", **kwargs):
         super().__init__(name=name, **kwargs)
@@ -212,3 +197,34 @@ class LDAM(CellwiseBCE):
     def get_config(self):
         arguments = ("positives", "negatives", "reweighted", "largest")
         return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}
+
+
+LOSSES = {
+    "bce": CellwiseBCE,
+    "weighted-bce": WeightedBCE,
+    "focal": Focal,
+    "asl": Asymmetric,
+    "weighted-asl": Asymmetric,
+    "ldam": LDAM,
+    "bce-adjusted": LogitAdjustedBCE,
+}
+"""Class of each loss, by its name in a configuration."""
+
+
+def make_loss(name: str, positives, negatives, reweighted=False) -> keras.losses.Loss:
+    """Returns the loss of a name, with weights and margins that follow from the training images.
+
+    Args:
+        name: a key of `LOSSES`.
+        positives: `(findings,)`, training images with each finding.
+        negatives: `(findings,)`, training images without it.
+        reweighted: for "ldam", whether the deferred re-weighting is on.
+    """
+    n1, n0 = np.maximum(positives, 1.0), np.maximum(negatives, 1.0)
+    arguments = {
+        "weighted-bce": {"weights": n0 / n1},
+        "weighted-asl": {"prevalence": n1 / (n1 + n0)},
+        "ldam": {"positives": n1, "negatives": n0, "reweighted": reweighted},
+        "bce-adjusted": {"log_odds": np.log(n1 / n0)},
+    }
+    return LOSSES[name](**arguments.get(name, {}))

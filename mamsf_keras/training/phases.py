@@ -1,26 +1,26 @@
-"""The phases of a run: each has an optimizer, a schedule and a compiled step of its own."""
+"""The phases of a run. Each has its own optimizer, learning-rate schedule and compiled step."""
 
 import dataclasses
 
 import keras
 
 from mamsf_keras.config import TrainConfig
-from mamsf_keras.training.environment import on_gpu
+from mamsf_keras.devices import on_gpu
 from mamsf_keras.training.losses import make_loss
 
 FINAL_RATE = 0.1
-"""The learning rate of the final phase, as a part of that of the others."""
+"""Learning rate of the final phase, relative to that of the others."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """A part of a run. Nothing of it changes inside a compiled step: what must change begins another phase.
+    """Consecutive epochs with one compiled step, inside which nothing changes: what changes starts a new phase.
 
     Attributes:
         first: its first epoch, counted from 0.
         end: the epoch after its last.
         loss: name of its loss.
-        rate: its peak learning rate.
+        learning_rate: its peak learning rate.
         frozen: whether the backbone is frozen, so that only the fusion and the classifier learn.
         reweighted: whether LDAM's deferred re-weighting is on.
     """
@@ -28,47 +28,47 @@ class Phase:
     first: int
     end: int
     loss: str
-    rate: float
+    learning_rate: float
     frozen: bool = False
     reweighted: bool = False
 
 
-def phases(config: TrainConfig) -> tuple[Phase, ...]:
-    """Lays out the epochs of a run: the frozen ones, the main ones, the final ones."""
+def plan_phases(config: TrainConfig) -> tuple[Phase, ...]:
+    """Plans the epochs of a run: the frozen ones, the main ones, the final ones."""
     frozen, final = config.freeze_epochs, config.final_epochs
     if final is None:
         final = round((config.epochs - frozen) / 5) if config.loss == "ldam" else 0
     end, rate = config.epochs - final, config.learning_rate
     last = config.final_loss or config.loss
-    laid_out = (
+    planned = (
         Phase(0, frozen, config.loss, rate, frozen=True),
         Phase(frozen, end, config.loss, rate),
         Phase(end, config.epochs, last, FINAL_RATE * rate, reweighted=last == "ldam"),
     )
-    return tuple(phase for phase in laid_out if phase.first < phase.end)
+    return tuple(phase for phase in planned if phase.first < phase.end)
 
 
 def phase_of(config: TrainConfig, epoch: int) -> Phase:
     """Returns the phase of an epoch, counted from 0."""
-    return next(phase for phase in phases(config) if epoch < phase.end)
+    return next(phase for phase in plan_phases(config) if epoch < phase.end)
 
 
-def begin(model, phase: Phase, config: TrainConfig, steps_per_epoch: int, counts):
+def compile_for_phase(model, phase: Phase, config: TrainConfig, steps_per_epoch: int, counts):
     """Compiles a `MAMSFNet` for a phase, with a new optimizer.
 
-    Batch norm in a frozen backbone runs in inference mode, and its statistics stand still.
+    Batch norm in a frozen backbone runs in inference mode, and its statistics do not move.
 
     Args:
         model: gives logits.
-        phase: what is trained how.
+        phase: what to train and how.
         config: of the run.
-        steps_per_epoch: micro-steps an epoch.
+        steps_per_epoch: steps per epoch.
         counts: positive and negative training images of each finding, two arrays `(findings,)`.
     """
     model.features.trainable = not phase.frozen
     model.final_block.trainable = not phase.frozen
     model.compile(
-        adamw(config, phase.rate, (phase.end - phase.first) * steps_per_epoch),
+        adamw(config, phase.learning_rate, (phase.end - phase.first) * steps_per_epoch),
         make_loss(phase.loss, *counts, phase.reweighted),
         jit_compile=resolve_jit(config.jit, config.distribute),
         steps_per_execution=config.steps_per_execution,
@@ -76,16 +76,16 @@ def begin(model, phase: Phase, config: TrainConfig, steps_per_epoch: int, counts
     model.optimizer.build(model.trainable_variables)  # else TensorFlow traces the step twice: 50 s more on two cores
 
 
-def adamw(config: TrainConfig, rate: float, steps: int) -> keras.optimizers.AdamW:
+def adamw(config: TrainConfig, learning_rate: float, steps: int) -> keras.optimizers.AdamW:
     """Returns AdamW with a linear warm-up and a cosine to 0 over `steps`; decay on kernels alone, gradients clipped.
 
-    Under accumulation the schedule counts micro-steps, as Keras reads it: `steps` are those too.
+    Under accumulation Keras' schedules count steps, not updates, and so does `steps`.
     """
     warmup = max(1, round(config.warmup * steps)) if config.warmup else 0
     schedule = keras.optimizers.schedules.CosineDecay(
-        rate / (warmup + 1) if warmup else rate,  # a first rate of 0 would waste the first step
+        learning_rate / (warmup + 1) if warmup else learning_rate,  # from 0, the first step would do nothing
         max(1, steps - warmup),
-        warmup_target=rate if warmup else None,
+        warmup_target=learning_rate if warmup else None,
         warmup_steps=warmup,
     )
     optimizer = keras.optimizers.AdamW(

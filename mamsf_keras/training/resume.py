@@ -1,10 +1,13 @@
-"""What must be the same for a run to go on."""
+"""What must be the same for a run to be resumed."""
 
 import dataclasses
 import json
-from pathlib import Path
+import logging
 
 from mamsf_keras.config import LABEL_OPTIONS, TrainConfig
+from mamsf_keras.data.open import relocated
+from mamsf_keras.run_dir import RunDir
+from mamsf_keras.training.history import History
 from mamsf_keras.training.phases import phase_of
 
 MAY_DIFFER = {
@@ -20,78 +23,86 @@ MAY_DIFFER = {
     "jit",
     "mlflow",
 }
-"""Fields of the configuration that a resumed run may have otherwise: paths, devices, and where it ends. Labels are
-compared by their fingerprint: a cache has them without the options that they were read by."""
+"""Fields of the configuration that may differ in a resumed run: paths, devices, and where it ends. Labels are compared
+by their fingerprint: a cache has them without the options that they were read with."""
+
+logger = logging.getLogger(__name__)
 
 
-def check_resumable(old: TrainConfig, new: TrainConfig):
-    """Refuses a run of another configuration.
-
-    Raises:
-        ValueError: names each field that differs, its old and its new value.
-    """
-    old, new = dataclasses.asdict(old), dataclasses.asdict(new)
-    changed = [name for name in old if old[name] != new[name] and name not in MAY_DIFFER]
-    if changed:
-        text = "; ".join(f"{name} was {old[name]}, now {new[name]}" for name in changed)
-        raise ValueError(f"The run cannot go on with another configuration: {text}. Begin a new one.")
-
-
-def check_end(old: TrainConfig, new: TrainConfig, done: int):
-    """Refuses another end that the epochs which are done do not lead to.
+def resumed_config(run: RunDir, config: TrainConfig) -> TrainConfig:
+    """Returns the configuration of a resumed run. If its data folder is a cache now, the cache has the labels.
 
     Args:
-        old: the configuration that they were trained with.
-        new: that of the run from now on.
-        done: epochs that are done.
+        run: the run to resume.
+        config: the configuration to resume it with.
 
     Raises:
-        ValueError: if there are more of them than the run is to have, or the last of them belongs to another phase
-            then, which has an optimizer of its own.
-
-    Another end that they lead to is said: the rate goes on along another cosine.
+        ValueError: names each field that differs and must not, with its old and its new value.
     """
+    old = run.config
+    if config.labels_csv == old.labels_csv:
+        moved = relocated(dataclasses.replace(config, data_dir=old.data_dir), config.data_dir)
+        config = dataclasses.replace(moved, cache_dir=config.cache_dir)
+    before, now = dataclasses.asdict(old), dataclasses.asdict(config)
+    changed = [name for name in before if before[name] != now[name] and name not in MAY_DIFFER]
+    if changed:
+        text = "; ".join(f"{name} was {before[name]}, now {now[name]}" for name in changed)
+        raise ValueError(f"The run cannot be resumed with another configuration: {text}. Start a new one.")
+    return config
+
+
+def check_end(old: TrainConfig, new: TrainConfig, history: History):
+    """Checks that a run may end after `new.epochs` epochs, and logs a note if that changes the learning rate.
+
+    Args:
+        old: the configuration that the finished epochs were trained with.
+        new: that of the run from now on.
+        history: the finished epochs.
+
+    Raises:
+        ValueError: if more epochs are finished than the run is to have, or if the last of them would then belong to
+            another phase, which has its own optimizer.
+    """
+    done = len(history)
     if done > new.epochs:
-        raise ValueError(f"{done} epochs are done: the run cannot end after {new.epochs}.")
+        raise ValueError(f"{done} epochs are finished: the run cannot end after {new.epochs}.")
     if not done:
         return
     was, now = phase_of(old, done - 1), phase_of(new, done - 1)
     if was.first != now.first:
         raise ValueError(
-            f"The run cannot go on to {new.epochs} epochs: epoch {done} was trained in the phase that begins with "
-            f"epoch {was.first + 1} ({was.loss}), and then would belong to that of epoch {now.first + 1} ({now.loss}). "
-            "Begin a new run."
+            f"The run cannot be extended to {new.epochs} epochs: epoch {done} was trained in the phase that starts "
+            f"with epoch {was.first + 1} ({was.loss}), and would then be in that of {now.first + 1} ({now.loss}). "
+            "Start a new run."
         )
     if old.epochs != new.epochs:
-        print(f"note: the learning rate goes on along the cosine of {new.epochs} epochs; so far it was {old.epochs}")
+        logger.info("note: the learning-rate schedule now spans %d epochs (was %d)", new.epochs, old.epochs)
 
 
-def check_same_surroundings(run_dir, surroundings: dict):
-    """Refuses another backend, and images or labels that are not those the run began with, by their fingerprint.
-
-    Other versions and devices are said.
+def check_environment(run: RunDir, environment: dict):
+    """Checks backend and data against those that a run was started with, and logs other versions and devices.
 
     Args:
-        run_dir: of the run; its `environment.json` says what it began with.
-        surroundings: what `environment` says now.
+        run: the run.
+        environment: what `describe_environment` returns now.
 
     Raises:
-        ValueError: says what it was and is.
+        ValueError: on another backend, or other images, labels or splits, by their fingerprint.
     """
-    before = json.loads((Path(run_dir) / "environment.json").read_text(encoding="utf-8"))
-    if before["backend"] != surroundings["backend"]:
+    before = json.loads(run.environment.read_text(encoding="utf-8"))
+    if before["backend"] != environment["backend"]:
         raise ValueError(
-            f"The run cannot go on with another backend: it began on {before['backend']}, now it is "
-            f"{surroundings['backend']}. Use --backend {before['backend']}."
+            f"The run cannot be resumed on another backend: it was started on {before['backend']}, and this is "
+            f"{environment['backend']}. Use `backend` {before['backend']}."
         )
-    old, data = before["data"], surroundings["data"]
+    old, data = before["data"], environment["data"]
     if old != data:
         raise ValueError(
-            f"The run cannot go on with other data: it began with {old['images']} images, now there are "
-            f"{data['images']}, or labels, patients or parts changed. Begin a new run."
+            f"The run cannot be resumed on other data: it was started with {old['images']} images, and now there are "
+            f"{data['images']}, or labels, patients or splits changed. Start a new run."
         )
-    was, now = ({**one, **one["packages"]} for one in (before, surroundings))
+    was, now = ({**one, **one["packages"]} for one in (before, environment))
     names = [name for name in {**was, **now} if name not in ("data", "packages")]
     changed = [f"{name} was {was.get(name)}, now {now.get(name)}" for name in names if was.get(name) != now.get(name)]
     if changed:
-        print(f"note: the run may end otherwise than an undisturbed one: {'; '.join(changed)}")
+        logger.info("note: results may differ from an uninterrupted run: %s", "; ".join(changed))

@@ -1,226 +1,206 @@
 """One training run: from a data folder to a run folder."""
 
 import contextlib
-import shlex
-import shutil
+import logging
 import time
 from pathlib import Path
 
 import keras
 
-from mamsf_keras.config import TrainConfig, run_config, write_json
-from mamsf_keras.data.cache import is_cache
-from mamsf_keras.data.folder import read_run_data, read_run_tables
-from mamsf_keras.data.pipeline import training_batches
-from mamsf_keras.data.splits import split_table
-from mamsf_keras.data.stream import Stream, check_fills_a_batch, named_errors, subset
-from mamsf_keras.data.tables import Studies
-from mamsf_keras.files import one_process
+from mamsf_keras.config import TrainConfig
+from mamsf_keras.data.batches.feed import training_batches
+from mamsf_keras.data.batches.stream import named_errors
+from mamsf_keras.data.open import open_dataset
+from mamsf_keras.devices import Devices, find_devices, make_deterministic, on_gpu, without_tensorflow
 from mamsf_keras.model.cost import cost_text
-from mamsf_keras.training.build import (
-    anchor_callback,
-    anchor_text,
-    build_backbone,
-    build_model,
-    class_counts,
-)
-from mamsf_keras.training.callbacks import RunFiles, StopOnBadLoss, ValidationAUROC
-from mamsf_keras.training.checkpoint import assign_state, checkpoints, read_checkpoint
-from mamsf_keras.training.distribute import Devices, devices_for
-from mamsf_keras.training.environment import environment, make_deterministic, on_gpu
-from mamsf_keras.training.monitor import Gauges, loggers
-from mamsf_keras.training.phases import begin, phases
-from mamsf_keras.training.resume import check_end, check_resumable, check_same_surroundings
+from mamsf_keras.run_dir import RunDir
+from mamsf_keras.storage import write_json
+from mamsf_keras.training.build import anchor_text, build_backbone, build_ema_callback, build_model
+from mamsf_keras.training.callbacks.build import build_callbacks, finished_loggers
+from mamsf_keras.training.callbacks.mlflow import connect
+from mamsf_keras.training.callbacks.stop_without_progress import patience_ran_out
+from mamsf_keras.training.checkpoint import Checkpoint
+from mamsf_keras.training.data import TrainingData, load_training_data
+from mamsf_keras.training.environment import describe_environment
+from mamsf_keras.training.history import SCORE, History
+from mamsf_keras.training.inference_copy import InferenceCopy
+from mamsf_keras.training.phases import compile_for_phase, plan_phases
+from mamsf_keras.training.resume import check_end, check_environment, resumed_config
+
+logger = logging.getLogger(__name__)
 
 
-def train(config: TrainConfig, run_dir, resume: bool = False) -> dict:
-    """Trains a MAMSFNet and writes only under `run_dir`, and the cache of the images; see `read_run_data`.
+@without_tensorflow()
+def train(config: TrainConfig, run_dir, resume: bool = False, callbacks=()) -> dict:
+    """Trains a `MAMSFNet` and writes everything to `run_dir`, except the cache of the images; see `prepared`.
 
-    It writes `config.json`, `environment.json`, `history.csv`, `history.png`, `best.keras` (best validation AUROC),
-    `last.keras`, the last two `checkpoints` and curves for TensorBoard. A run that fails in its first epoch leaves no
-    folder behind, unless by a loss or outputs that are not finite or because it was stopped.
+    The run folder holds `config.json`, `environment.json`, `history.csv`, `history.png`, `best.keras` (highest
+    validation AUROC), `last.keras`, the two most recent checkpoints and TensorBoard logs. If the run fails before the
+    first epoch ends, the folder is removed, except after a non-finite loss or an interrupt.
 
-    A run that was stopped, by whatever, is resumed at its last finished epoch and ends as if nobody had disturbed it.
+    ```python
+    train(TrainConfig("ChestX-ray14", epochs=10), "runs/s224")
+    ```
 
     Args:
         config: what to train on which data.
-        run_dir: a folder that does not exist yet, or with `resume` that of the run to go on with.
-        resume: go on with a run of the same configuration, but for `resume.MAY_DIFFER`.
+        run_dir: folder to create, or with `resume=True` that of an existing run.
+        resume: whether to continue from the last finished epoch. The configuration must be the same except for the
+            fields in `resume.MAY_DIFFER`.
+        callbacks: further Keras callbacks, called after those of the run.
 
     Returns:
-        `best_epoch`, `val_auroc` (of that epoch), `epochs`, `seconds`, `images_per_second` (of training, validation
-        included, in this call).
+        `best_epoch`, `validation_auroc` (of that epoch), `epochs`, `seconds`, `images_per_second` (of training with its
+        validation, in this call).
 
     Raises:
-        ValueError: on data, weights or values that do not fit, a loss that is not finite, or a run of another
-            configuration (says what differs).
+        ValueError: on data, weights or values that do not fit, a loss that is not finite, or a resumed run with another
+            configuration (names what differs).
         FileExistsError: if `run_dir` exists and is not to be resumed.
         FileNotFoundError: if there is no run to resume.
         BlockingIOError: if another process trains this run.
     """
-    run_dir = Path(run_dir)
+    config = _checked_config(config, run_dir, resume)
+    devices = _set_up_backend(config)
+    with _claim_run(config, run_dir, resume, devices) as run, devices.scope:
+        checkpoint = _read_checkpoint(run, config)
+        dataset = open_dataset(config)  # fails fast: before the images are prepared, and so does the backbone
+        backbone = build_backbone(config, None if checkpoint.arrays else _initial_weights(config))
+        data = load_training_data(dataset, config, devices)
+        _record_environment(run, data, config, checkpoint, devices)
+        model = build_model(config, backbone, data.dataset.findings, data.class_counts)
+        inference_copy = InferenceCopy(config, data.dataset.findings)
+        history, done = checkpoint.history, len(checkpoint.history)
+        ours = build_callbacks(config, run, data, history, devices, inference_copy=inference_copy)
+        seconds = _run_phases(model, config, data, checkpoint, [*ours, *callbacks])
+        if devices.writes:
+            inference_copy.write(model, run.model("last"))
+    return _summarize(history, seconds, images=(len(history) - done) * data.steps_per_epoch * config.batch_size)
+
+
+def _checked_config(config: TrainConfig, run_dir, resume: bool) -> TrainConfig:
+    """Checks everything that needs no data and no device, and returns the configuration to train with."""
+    run = RunDir.open(run_dir) if resume else RunDir.free(run_dir)
     if resume:
-        old = run_config(run_dir)
-        if is_cache(config.data_dir) and config.labels_csv == old.labels_csv:
-            config = config.at_cache(config.data_dir)
-        check_resumable(old, config)
-    elif run_dir.exists():  # no process can have made it now: they wait for each other to begin
-        way_out = ", or go on with --resume" if (run_dir / "config.json").exists() else ""
-        raise FileExistsError(f"The run folder {run_dir} exists. Choose another --run-dir{way_out}.")
+        config = resumed_config(run, config)
     check_backend(config)
-    if config.cache_dir and Path(config.cache_dir).is_relative_to(run_dir.resolve()):
-        raise ValueError(f"The cache must lie outside of the run folder. Received: --cache-dir {config.cache_dir}.")
+    if config.cache_dir and Path(config.cache_dir).is_relative_to(run.path.resolve()):
+        raise ValueError(f"`cache_dir` must be outside of the run folder. Received: cache_dir={config.cache_dir}.")
+    if config.mlflow:
+        connect(config.mlflow)
+    return config
+
+
+def check_backend(config: TrainConfig):
+    """Raises `ValueError` on options that the backend in use does not support."""
+    backend = keras.backend.backend()
+    if config.augment == "strong" and backend != "tensorflow":
+        raise ValueError(f"`augment` strong needs `backend` tensorflow. Keras runs on {backend}.")
+    if config.steps_per_execution > 1 and backend == "torch":
+        raise ValueError("PyTorch runs one step at a time: leave out `steps_per_execution`.")
+    one_pixel = config.fusion and config.image_size == 32
+    if one_pixel and config.precision == "mixed_bfloat16" and backend == "tensorflow" and not on_gpu():
+        raise ValueError(  # uninitialized memory in oneDNN's gradient of the kernel, TensorFlow 2.21
+            "On a CPU, TensorFlow's bfloat16 gradient of a 5x5 kernel on a feature map of one pixel is wrong: use "
+            "`image_size` 64 or `precision` float32."
+        )
+
+
+def _set_up_backend(config: TrainConfig) -> Devices:
+    """Seeds the backend, makes it deterministic if asked for, and finds the devices."""
     if config.deterministic:
         make_deterministic()
     keras.utils.set_random_seed(config.seed)
-    devices = devices_for(config.distribute)
+    devices = find_devices(config.distribute)
     devices.check_batch(config.batch_size)
-    if devices.process:  # the first process makes the folder and writes into it
+    return devices
+
+
+@contextlib.contextmanager
+def _claim_run(config: TrainConfig, run_dir, resume: bool, devices: Devices):
+    """Yields the run folder, made or opened, and locked by the process that writes; the others wait for it."""
+    if not devices.writes:
         devices.wait("run folder")
-        return _train(config, run_dir, resume, devices)
-    new_folders = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
-    run_dir.mkdir(parents=True, exist_ok=resume)
-    try:
-        with one_process(run_dir):
-            if not resume:
-                config.save(run_dir / "config.json")
-            devices.wait("run folder")
-            return _train(config, run_dir, resume, devices)
-    except KeyboardInterrupt:
-        words = ["--run-dir", str(run_dir), "--resume", "--backend", keras.backend.backend()]
-        print(f"\nstopped; to go on: mamsf-keras train {shlex.join(words)}", flush=True)
-        raise
-    except BaseException:
-        if not (resume or checkpoints(run_dir / "checkpoints") or (run_dir / "bad-batch.csv").exists()):
-            _remove(run_dir, new_folders)
-        raise
+        yield RunDir(run_dir)
+        return
+    with contextlib.ExitStack() as stack:
+        if resume:
+            run = RunDir.open(run_dir)
+            stack.enter_context(run.lock())
+        else:
+            run = stack.enter_context(RunDir.create(run_dir, config))
+        devices.wait("run folder")
+        yield run
 
 
-def _remove(run_dir, new_folders):
-    """Removes a run folder and those above it that were made for it."""
-    shutil.rmtree(run_dir, ignore_errors=True)
-    with contextlib.suppress(OSError):  # something else came to lie in one
-        for folder in new_folders[1:]:
-            folder.rmdir()
+def _read_checkpoint(run: RunDir, config: TrainConfig) -> Checkpoint:
+    """Reads the newest checkpoint and checks that the run may end where `config` says."""
+    checkpoint = Checkpoint.read_newest(run)
+    check_end(run.config, config, checkpoint.history)
+    if done := len(checkpoint.history):
+        logger.info("resuming after epoch %d of %d", done, config.epochs)
+        if config.augment == "strong":
+            logger.info("note: `augment` strong is not reproducible: results differ from an uninterrupted run")
+    return checkpoint
 
 
-def _train(config: TrainConfig, run_dir, resume, devices: Devices) -> dict:
-    writes = devices.process == 0
-    history, arrays = read_checkpoint(run_dir / "checkpoints")
-    if not history and (run_dir / "history.csv").exists():
-        raise ValueError(f"{run_dir} has finished epochs and no checkpoint to go on from: begin a new run.")
-    check_end(run_config(run_dir), config, len(history))
-    with devices.scope, loggers(config, run_dir, writes) as logging:
-        tables = read_run_tables(config)  # all that cannot work is said before the long work
-        weights = None if config.weights == "none" or arrays else config.weights
-        backbone = build_backbone(config, weights)
-        training, validation, studies = _data(config, tables, devices)
-        steps = steps_of_epoch(config, training)
-        surroundings = environment(studies.table, studies.findings)
-        if history:
-            check_same_surroundings(run_dir, surroundings)
-        elif writes:
-            write_json(run_dir / "environment.json", surroundings)
-        if writes and resume:
-            config.save(run_dir / "config.json")
-        counts = class_counts(training.labels)
-        model = build_model(config, backbone, studies.findings, counts)
-        print(cost_text(model))
-        done = len(history)
-        if done:
-            print(f"going on after epoch {done} of {config.epochs}")
-            if config.augment == "strong":
-                print("note: the draws of --augment strong cannot be repeated: the end is not that of one run")
-        files = RunFiles(run_dir, config, studies.findings, history, writes)
-        stop = StopOnBadLoss(training, steps, run_dir, writes)
-        scores = ValidationAUROC(validation, studies.findings, stop.stop)
-        watchers = [*devices.callbacks, stop, scores, Gauges(), *logging, files]  # what is logged may be logged again
-        start = time.perf_counter()
-        with named_errors(training, validation):
-            run_phases(model, config, training, steps, counts, watchers, files, arrays)
-        seconds = time.perf_counter() - start
-        files.write_model("last.keras", model)
-    images = steps * training.batch_size * (len(history) - done)
+def _initial_weights(config: TrainConfig) -> str | None:
+    return None if config.weights == "none" else config.weights
+
+
+def _record_environment(run: RunDir, data: TrainingData, config: TrainConfig, checkpoint: Checkpoint, devices: Devices):
+    """Writes what the run starts with, or compares it with what the run was started with."""
+    environment = describe_environment(data.dataset)
+    if len(checkpoint.history):
+        check_environment(run, environment)
+    elif devices.writes:
+        write_json(run.environment, environment)
+    if devices.writes:
+        config.save(run.config_file)  # a resumed run may have other paths
+
+
+def _run_phases(model, config: TrainConfig, data: TrainingData, checkpoint: Checkpoint, callbacks) -> float:
+    """Runs the phases that the checkpoint has not finished. Returns the seconds that it took."""
+    history, done = checkpoint.history, len(checkpoint.history)
+    ema = build_ema_callback(config, data.steps_per_epoch) if config.anchor else None
+    logger.info(cost_text(model))
+    if ema:
+        logger.info(anchor_text(ema, config, data.steps_per_epoch))
+    logger.info("The first step builds the graph; that can take a minute.")
+    started = time.perf_counter()
+    with named_errors(data.training, data.validation), finished_loggers(callbacks):
+        for phase in plan_phases(config):
+            if phase.end < done:
+                continue
+            compile_for_phase(model, phase, config, data.steps_per_epoch, data.class_counts)
+            if phase.first < done:
+                checkpoint.restore(model)
+            start = max(phase.first, done)
+            if start < phase.end and not patience_ran_out(config, history):
+                # No EMA while the backbone is frozen: shadow and online weights are equal.
+                tracked = [ema] if ema and not phase.frozen else []
+                _fit(model, data, start, phase.end, [*tracked, *callbacks])
+    return time.perf_counter() - started
+
+
+def _fit(model, data: TrainingData, start: int, stop: int, callbacks):
+    """Trains from epoch `start` to epoch `stop`, counted from 0."""
+    steps = data.steps_per_epoch
+    model.fit(
+        training_batches(data.training, start * steps, stop * steps),
+        initial_epoch=start,
+        epochs=stop,
+        steps_per_epoch=steps,
+        callbacks=callbacks,
+        shuffle=False,  # the stream has shuffled
+    )
+
+
+def _summarize(history: History, seconds: float, images: int) -> dict:
     return {
-        "best_epoch": files.best["epoch"] + 1,
-        "val_auroc": files.best["val_auroc"],
+        "best_epoch": history.best["epoch"] + 1,
+        "validation_auroc": history.best[SCORE],
         "epochs": len(history),
         "seconds": seconds,
         "images_per_second": images / seconds,
     }
-
-
-def _data(config: TrainConfig, tables: Studies, devices: Devices) -> tuple[Stream, Stream, Studies]:
-    """Reads the data of a run, says what they are, and checks that they can be trained on."""
-    if devices.process:
-        devices.wait("data")  # the first process makes the cache
-    try:
-        studies = read_run_data(config, tables)
-    finally:
-        if not devices.process:
-            devices.wait("data")  # what was wrong the others then see too
-    print(*studies.notes, split_table(studies.table, studies.table["part"], studies.findings), sep="\n", flush=True)
-    options = (studies.findings, config.image_size, config.batch_size)
-    share = (devices.process, devices.processes)
-    training = Stream(subset(studies.table, "train"), *options, config.augment, config.seed, share)
-    validation = Stream(subset(studies.table, "validation"), *options, share=share)
-    check_validation(validation, studies.findings)
-    check_fills_a_batch(training)
-    return training, validation, studies
-
-
-def steps_of_epoch(config: TrainConfig, training: Stream) -> int:
-    """Counts the steps of an epoch: a pass, or a few steps less where several are executed at once, as whole ones."""
-    steps, at_once = config.steps_per_epoch or training.batches, config.steps_per_execution
-    if steps < at_once:
-        raise ValueError(f"An epoch has {steps} steps: --steps-per-execution {at_once} is too much.")
-    return steps - steps % at_once
-
-
-def check_backend(config: TrainConfig):
-    """Refuses what the backend cannot do."""
-    backend = keras.backend.backend()
-    if config.steps_per_execution > 1 and backend == "torch":
-        raise ValueError("PyTorch runs one step at a time: leave out --steps-per-execution.")
-    one_pixel = config.fusion and config.image_size == 32
-    if one_pixel and config.precision == "mixed_bfloat16" and backend == "tensorflow" and not on_gpu():
-        raise ValueError(  # uninitialised memory in oneDNN's gradient of the kernel, TensorFlow 2.21
-            "On a CPU, TensorFlow's bfloat16 gradient of a 5x5 kernel on a feature map of one pixel is wrong: use "
-            "--image-size 64 or --precision float32."
-        )
-
-
-def check_validation(stream: Stream, findings):
-    """Refuses a validation part on which no AUROC is defined."""
-    if not ((stream.labels == 1).any(axis=0) & (stream.labels == 0).any(axis=0)).any():
-        raise ValueError(
-            f"None of the {len(findings)} findings has both positive and negative images in the validation part of "
-            f"{len(stream.labels)} images: no AUROC to choose the best model by. More images may have one, or another "
-            "--protocol."
-        )
-
-
-def run_phases(model, config: TrainConfig, training: Stream, steps, counts, watchers, files: RunFiles, arrays):
-    """Runs the phases after the epochs that `files` knows, whose last state is `arrays`."""
-    done = len(files.history)
-    ema = anchor_callback(config, steps) if config.anchor else None
-    if ema:
-        print(anchor_text(ema, config, steps))
-    print("The first step builds the graph; that can take a minute.", flush=True)
-    for phase in phases(config):
-        if phase.end < done:
-            continue
-        begin(model, phase, config, steps, counts)
-        if phase.first < done:
-            assign_state(model, arrays)
-        first = max(phase.first, done)
-        if first == phase.end or files.exhausted:
-            continue
-        model.fit(
-            training_batches(training, phase.end * steps, first * steps),
-            initial_epoch=first,
-            epochs=phase.end,
-            steps_per_epoch=steps,
-            callbacks=[*([ema] if ema and not phase.frozen else []), *watchers],  # frozen: its own average
-            shuffle=False,  # the stream has shuffled
-        )

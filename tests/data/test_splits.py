@@ -4,17 +4,28 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mamsf_keras.data.chestxray14 import read_tables
-from mamsf_keras.data.splits import official_split, overlap, random_patient_split, split, split_counts, split_table
+from mamsf_keras.config import DataConfig
+from mamsf_keras.data.dataset import Dataset
+from mamsf_keras.data.readers import nih
+from mamsf_keras.data.splits import (
+    assign_splits,
+    equal_images,
+    official_split,
+    overlap,
+    random_patient_split,
+    split_counts,
+    split_summary,
+    split_table,
+)
 from mamsf_keras.data.tables import patient_key
 from mamsf_keras.findings import FINDINGS, NO_FINDING
 
 pytestmark = pytest.mark.no_keras
 
 
-def studies(rows):
-    """A table of (patient, labels, official part)."""
-    table = pd.DataFrame({"patient": [row[0] for row in rows], "official_part": [row[2] for row in rows]})
+def make_table(rows):
+    """Returns a table of rows (patient, labels, official list)."""
+    table = pd.DataFrame({"patient": [row[0] for row in rows], "official_list": [row[2] for row in rows]})
     for name in FINDINGS:
         table[name] = [int(name in row[1]) for row in rows]
     return table
@@ -24,7 +35,7 @@ def validation_by_hand(table):
     """The rule of the docstring, in plain Python over dictionaries."""
     counts = {name: int(table[name].sum()) for name in FINDINGS}
     found = {}
-    for row in table[table["official_part"] == "train_val"].to_dict("records"):
+    for row in table[table["official_list"] == "train_val"].to_dict("records"):
         found.setdefault(str(int(row["patient"])), set()).update(name for name in FINDINGS if row[name])
     strata = {}
     for patient, names in found.items():
@@ -36,55 +47,44 @@ def validation_by_hand(table):
     return chosen
 
 
-def test_official_split_is_the_written_rule(nih_dir):
-    table = read_tables(nih_dir).table
+def test_official_split_follows_the_documented_rule(nih_dir):
+    table = nih.read(DataConfig(nih_dir)).table
     part = official_split(table)
     chosen = set(table["patient"][part == "validation"].map(patient_key))
     assert chosen == validation_by_hand(table) and len(chosen) > 100
-    assert ((part == "test") == (table["official_part"] == "test")).all()
+    assert ((part == "test") == (table["official_list"] == "test")).all()
 
 
 def test_official_split_depends_neither_on_row_order_nor_on_how_ids_are_written(nih_dir):
-    table = read_tables(nih_dir).table
+    table = nih.read(DataConfig(nih_dir)).table
     part = official_split(table)
     order = np.random.default_rng(0).permutation(len(table))
     shuffled = table.iloc[order].assign(patient=lambda t: t["patient"].map(lambda p: f"{int(p):08d}"))
     assert (official_split(shuffled) == part[order]).all()
 
 
-@pytest.mark.parametrize(
-    ("written", "key"),
-    [(13, "13"), (13.0, "13"), ("00000013", "13"), ("13.0", "13"), (" 13 ", "13"), ("P13", "P13"), ("1.5", "1.5")],
-)
-def test_patient_key(written, key):
-    assert patient_key(written) == key
-
-
 def test_shared_patient_is_refused():
     rows = [(p, ["Mass"] if p % 2 else [], "train_val") for p in range(40)] + [("00000007", [], "test")]
-    with pytest.raises(ValueError, match="must not be shared .* 1 in (train|validation) and test"):
-        split(studies(rows))
+    with pytest.raises(ValueError, match="must not be in two splits. Found: 1 in (train|validation) and test"):
+        split_table(make_table(rows))
 
 
-def test_empty_part_and_unknown_protocol_are_refused():
-    with pytest.raises(ValueError, match="leaves the validation part empty"):
-        split(studies([(1, [], "train_val"), (2, [], "test")]))
-    with pytest.raises(
-        ValueError,
-        match="`protocol` must be one of official, .* Received: random.",
-    ):
-        split(studies([(1, [], "train_val")]), protocol="random")
+def test_empty_split_and_unknown_protocol_are_refused():
+    with pytest.raises(ValueError, match="leaves the validation split of 2 images empty"):
+        split_table(make_table([(1, [], "train_val"), (2, [], "test")]))
+    with pytest.raises(ValueError, match="`protocol` must be one of official, .* Received: random."):
+        split_table(make_table([(1, [], "train_val")]), protocol="random")
 
 
-def test_overlap_and_table_by_hand():
-    table = studies([(1, ["Mass"], "train_val"), (2, [], "train_val"), (2, [], "train_val"), (3, ["Mass"], "test")])
+def test_overlap_and_summary_by_hand():
+    table = make_table([(1, ["Mass"], "train_val"), (2, [], "train_val"), (2, [], "train_val"), (3, ["Mass"], "test")])
     part = np.array(["train", "train", "validation", "test"], dtype=object)
     assert overlap(table["patient"], part) == {
         ("train", "validation"): 1,
         ("train", "test"): 0,
         ("validation", "test"): 0,
     }
-    lines = split_table(table, part).splitlines()
+    lines = split_summary(table.assign(split=part)).splitlines()
     assert lines[1].split() == ["images", "2", "1", "1", "4"]
     assert lines[2].split() == ["patients", "2", "1", "1", "3"]
     assert lines[3].split() == ["No", "Finding", "1", "1", "0", "2"]
@@ -92,8 +92,8 @@ def test_overlap_and_table_by_hand():
     assert lines[-1] == "patient overlap: train/validation 1, train/test 0, validation/test 0"
 
 
-def random_studies(patients=600, seed=0):
-    """Patients of one to four images; findings from common to one patient in a hundred."""
+def random_table(patients=600, seed=0):
+    """Returns patients with one to four images; the findings are on 30 % to 1 % of the images."""
     rng = np.random.default_rng(seed)
     rates = np.geomspace(0.3, 0.01, len(FINDINGS))
     rows = []
@@ -102,11 +102,11 @@ def random_studies(patients=600, seed=0):
             rows.append(
                 (patient, [name for name, rate in zip(FINDINGS, rates, strict=True) if rng.random() < rate], "")
             )
-    return studies(rows)
+    return make_table(rows)
 
 
-def test_random_patients_hold_every_finding_in_every_part():
-    table = random_studies()
+def test_random_patient_split_has_every_finding_in_every_split():
+    table = random_table()
     part = random_patient_split(table)
     assert set(overlap(table["patient"], part).values()) == {0}
     for name in FINDINGS:
@@ -119,55 +119,86 @@ def test_random_patients_hold_every_finding_in_every_part():
     assert counts.to_dict() == pytest.approx({"train": 420, "test": 120, "validation": 60}, abs=20)
 
 
-def test_three_patients_of_a_finding_are_one_in_each_part():
-    table = studies([(p, ["Hernia"] if p < 3 else [], "") for p in range(100)])
+def test_official_split_of_random_patients_follows_the_documented_rule():
+    table = random_table(patients=900)
+    table["official_list"] = np.where(table["patient"] % 5 == 0, "test", "train_val")
+    splits = official_split(table)
+    chosen = set(table["patient"][splits == "validation"].map(patient_key))
+    assert chosen == validation_by_hand(table) and len(chosen) > 50
+    assert ((splits == "test") == (table["official_list"] == "test")).all()
+
+
+def test_three_patients_of_a_finding_are_in_three_splits():
+    table = make_table([(p, ["Hernia"] if p < 3 else [], "") for p in range(100)])
     assert set(random_patient_split(table)[:3]) == {"train", "validation", "test"}
 
 
-def test_random_patients_depend_neither_on_row_order_nor_on_how_ids_are_written():
-    table = random_studies()
+def test_random_patient_split_depends_neither_on_row_order_nor_on_how_ids_are_written():
+    table = random_table()
     order = np.random.default_rng(0).permutation(len(table))
     shuffled = table.iloc[order].assign(patient=lambda t: t["patient"].map(lambda p: f"{p:08d}"))
     assert (random_patient_split(shuffled) == random_patient_split(table)[order]).all()
 
 
 def test_an_image_without_labels_is_not_counted_as_without_finding():
-    table = studies([(1, ["Mass"], ""), (2, [], ""), (3, [], "")]).astype({name: float for name in FINDINGS})
+    table = make_table([(1, ["Mass"], ""), (2, [], ""), (3, [], "")]).astype({name: float for name in FINDINGS})
     table.loc[2, list(FINDINGS)] = np.nan
     part = np.array(["train", "validation", "test"], dtype=object)
-    assert split_counts(table, part)["all"][["images", NO_FINDING]].tolist() == [3, 1]
+    assert split_counts(table.assign(split=part))["all"][["images", NO_FINDING]].tolist() == [3, 1]
 
 
-def test_disease_only_leaves_out_what_has_no_finding():
-    table = random_studies()
-    part = split(table, protocol="disease-only")
+def test_disease_only_leaves_out_images_without_finding():
+    table = random_table()
+    part = split_table(table, protocol="disease-only")
     assert ((part == "") == (table[list(FINDINGS)].sum(axis=1) == 0)).all()
     healthy = table[list(FINDINGS)].sum(axis=1).eq(0).astype("int8")
-    labelled = split(table.assign(**{NO_FINDING: healthy}), (*FINDINGS, NO_FINDING), protocol="disease-only")
+    labelled = split_table(table.assign(**{NO_FINDING: healthy}), (*FINDINGS, NO_FINDING), protocol="disease-only")
     assert ((labelled == "") == (healthy == 1)).all()
 
 
-def test_lists_of_ones_own(tmp_path):
-    table = studies([(p, ["Mass"], "") for p in (1, 2, 3, 4)]).assign(image=["a", "b", "c", "d"])
+def test_custom_split_from_a_file(tmp_path):
+    table = make_table([(p, ["Mass"], "") for p in (1, 2, 3, 4)]).assign(image=["a", "b", "c", "d"])
     lists = tmp_path / "lists.csv"
     lists.write_text("image,split\na,train\nb,validation\nc,test\n")
-    assert split(table, protocol=f"file:{lists}").tolist() == ["train", "validation", "test", ""]
+    assert split_table(table, protocol=f"file:{lists}").tolist() == ["train", "validation", "test", ""]
     lists.write_text("image,split\na,train\nb,val\nc,test\n")
     with pytest.raises(ValueError, match=r"must be one of train, validation, test. Found: 1 \(first: val\)"):
-        split(table, protocol=f"file:{lists}")
+        split_table(table, protocol=f"file:{lists}")
     lists.write_text("image,split\na,train\nb,validation\nx,test\n")
     with pytest.raises(ValueError, match="lists images that the table lacks: 1"):
-        split(table, protocol=f"file:{lists}")
+        split_table(table, protocol=f"file:{lists}")
+    lists.write_text("image,split\na,train\nb,validation\nc,test\na,test\n")
+    with pytest.raises(ValueError, match=r"lists images more than once: 1 \(first: a\)"):
+        split_table(table, protocol=f"file:{lists}")
 
 
 @pytest.mark.parametrize("patient", ["1", "1.0", "00000001"])
-def test_leak_in_a_list_is_refused(tmp_path, patient):
-    table = studies([(1, ["Mass"], ""), (2, [], ""), (patient, [], "")]).assign(image=["a", "b", "c"])
+def test_custom_split_that_shares_a_patient_is_refused(tmp_path, patient):
+    table = make_table([(1, ["Mass"], ""), (2, [], ""), (patient, [], "")]).assign(image=["a", "b", "c"])
     (tmp_path / "lists.csv").write_text("image,split\na,train\nb,validation\nc,test\n")
-    with pytest.raises(ValueError, match="Patients must not be shared .* 1 in train and test"):
-        split(table, protocol=f"file:{tmp_path / 'lists.csv'}")
+    with pytest.raises(ValueError, match="Patients must not be in two splits. Found: 1 in train and test"):
+        split_table(table, protocol=f"file:{tmp_path / 'lists.csv'}")
 
 
 def test_other_tables_have_no_official_split():
-    with pytest.raises(ValueError, match="Only the NIH tables have an official split: use --protocol random-patient"):
-        split(studies([(1, [], "")]))
+    with pytest.raises(ValueError, match="Only the NIH tables have an official split: use `protocol` random-patient"):
+        split_table(make_table([(1, [], "")]))
+
+
+def test_assign_splits_adds_the_column_and_notes_what_is_left_out():
+    dataset = Dataset(random_table(), FINDINGS, store=None, notes=("a note",))
+    without = int(dataset.table[list(FINDINGS)].sum(axis=1).eq(0).sum())
+    assigned = assign_splits(dataset, "disease-only")
+    np.testing.assert_array_equal(assigned.table["split"], split_table(dataset.table, protocol="disease-only"))
+    assert assigned.protocol == "disease-only" and without > 0
+    assert assigned.notes == ("a note", f"images left out by the disease-only protocol: {without}")
+    assert "split" not in dataset.table and dataset.protocol is None
+
+
+def test_equal_pixels_in_two_splits_are_noted(tmp_path):
+    table = make_table([(p, ["Mass"], "") for p in range(6)]).assign(image=list("abcdef"))
+    table["sha256"] = ["1", "2", "1", "2", np.nan, np.nan]  # a = c and b = d
+    (tmp_path / "lists.csv").write_text("image,split\na,train\nb,train\nc,test\nd,train\ne,validation\n")
+    assigned = assign_splits(Dataset(table, FINDINGS, store=None), f"file:{tmp_path / 'lists.csv'}")
+    assert assigned.notes[-1] == "images with equal pixels in more than one split: 1 (first: a = c)"
+    assert equal_images(assigned.table)["image"].tolist() == ["a", "b", "c", "d"]

@@ -1,13 +1,14 @@
-import zipfile
-
+import keras
 import numpy as np
 import pytest
 
-from tests.conftest import toy_backbone
+from mamsf_keras.predictors.predictor import Predictor
+from tests.runs import toy_config
+from tests.toys import toy_backbone
 
 pytestmark = pytest.mark.tensorflow
 
-IMAGES = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 1)).astype("float32")
+IMAGES = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 1), dtype=np.uint8)
 
 
 @pytest.fixture
@@ -21,10 +22,9 @@ def model():
 
 
 def test_exports_reload_and_agree_with_keras(tmp_path, model):
-    import tensorflow as tf
-
     from mamsf_keras.export.export import export_model
-    from mamsf_keras.export.tflite import load_tflite
+    from mamsf_keras.predictors.saved_model import SavedModelPredictor
+    from mamsf_keras.predictors.tflite import TFLitePredictor
 
     out = tmp_path / "models" / "toy"
     result = export_model(model, IMAGES, out)
@@ -33,25 +33,21 @@ def test_exports_reload_and_agree_with_keras(tmp_path, model):
         "tflite": out / "toy-1.tflite",
     }
     expected = model.predict(IMAGES, verbose=0)
-    signature = tf.saved_model.load(str(out / "1")).signatures["serving_default"]
-    for batch in (1, 5):
-        outputs = signature(images=tf.constant(IMAGES[:batch]))
-        np.testing.assert_allclose(outputs["probabilities"], expected[:batch], atol=1e-6)
-        assert outputs["findings"].numpy().tolist() == [[b"Mass", b"Pleural_Thickening"]] * batch
-        np.testing.assert_allclose(load_tflite(out / "toy-1.tflite")(IMAGES[:batch]), expected[:batch], atol=1e-6)
-    assert zipfile.ZipFile(out / "toy-1.tflite").read("labels.txt") == b"Mass\nPleural_Thickening\n"
+    for predictor in (SavedModelPredictor(out / "1"), TFLitePredictor(out / "toy-1.tflite")):
+        np.testing.assert_allclose(predictor.predict(IMAGES), expected, atol=1e-6)
     assert sorted(path.name for path in out.iterdir()) == ["1", "toy-1.tflite"]
 
 
-def test_another_image_size_is_an_error(tmp_path, model):
-    from mamsf_keras.export.saved_model import ServingModule, load_saved_model, write_saved_model
+def test_run_is_exported_from_its_folder(small_nih, tmp_path, model):
+    from mamsf_keras import RunDir, export_run
 
-    write_saved_model(ServingModule(model), tmp_path / "served")
-    with pytest.raises(Exception, match="48"):
-        load_saved_model(tmp_path / "served")(np.zeros((2, 48, 48, 1), np.float32))
+    with RunDir.create(tmp_path / "run", toy_config(small_nih)) as run:
+        model.save(run.model("best"))
+    (path, parity) = export_run(run.path, tmp_path / "toy", ["saved-model"])["saved-model"]
+    assert path == tmp_path / "toy" / "1" and parity.passes
 
 
-def test_next_version_leaves_the_earlier_ones(tmp_path, model):
+def test_next_version_keeps_the_earlier_ones(tmp_path, model):
     from mamsf_keras.export.export import export_model
 
     (tmp_path / "toy" / "7").mkdir(parents=True)
@@ -69,31 +65,35 @@ def test_unknown_formats_are_refused(tmp_path, model, formats):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_each_value_is_stored_once(tmp_path, model):
-    from mamsf_keras.export.export import export_model
+class Shifted(Predictor):
+    """The probabilities of a Keras model, off by 0.0002, in batches that it remembers."""
 
-    export_model(model, IMAGES, tmp_path / "toy", ["saved-model"])
-    stored = (tmp_path / "toy" / "1" / "variables" / "variables.data-00000-of-00001").stat().st_size
-    values = sum(variable.value.shape.num_elements() * 4 for variable in model.variables)
-    assert values <= stored < values * 1.1 + 4096
+    findings, image_size = ("Mass", "Pleural_Thickening"), 32
+
+    def __init__(self, model):
+        self.model = model
+        self.sizes = []
+
+    def predict(self, images):
+        self.sizes.append(len(images))
+        return keras.ops.convert_to_numpy(self.model(images.astype("float32"), training=False)) + 2e-4
 
 
-def test_an_export_that_differs_is_not_left_there(tmp_path, model, monkeypatch):
-    from mamsf_keras.export import saved_model
-    from mamsf_keras.export.export import export_model
+def test_export_that_differs_is_refused_after_batches_of_several_sizes(model):
+    from mamsf_keras.export.export import check_parity
 
-    true = saved_model.load_saved_model
-    monkeypatch.setattr(saved_model, "load_saved_model", lambda folder: lambda images: true(folder)(images) + 2e-4)
+    predictor = Shifted(model)
     with pytest.raises(
-        ValueError, match=r"The saved-model export is not left there.*largest difference from Keras 0.0002"
+        ValueError, match=r"The tflite export differs too much and is not published: largest difference .* 0.0002"
     ):
-        export_model(model, IMAGES, tmp_path / "toy")
-    assert list(tmp_path.iterdir()) == []
+        check_parity("tflite", model.predict(IMAGES, verbose=0), predictor, IMAGES)
+    assert predictor.sizes == [1, 7, 32, 1, 7, 16]
 
 
-def test_a_model_that_answers_the_same_to_everything_is_refused(tmp_path, model):
+def test_model_that_answers_the_same_to_everything_is_refused_and_nothing_is_left(tmp_path, model):
     from mamsf_keras.export.export import export_model
 
     model.classifier.kernel.assign(np.zeros(model.classifier.kernel.shape))
     with pytest.raises(ValueError, match="smallest spread over images 0. .* train it further"):
         export_model(model, IMAGES, tmp_path / "toy", ["saved-model"])
+    assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ def test_figures_by_hand():
     keras = np.array([[0.2, 0.5], [0.4, 0.7]])
     parity = compare(keras, keras + [[0, 1e-5], [-2e-5, 0]])
     assert parity.difference == pytest.approx(2e-5) and parity.spread == pytest.approx(0.1)
-    assert parity.part_of_spread == pytest.approx(2e-4) and parity.passes
+    assert parity.share_of_spread == pytest.approx(2e-4) and parity.passes
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,30 @@
+"""EfficientNetV2, its cuts and the registered backbones. Run as a module, it saves the outputs of model files."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import h5py
 import keras
 import numpy as np
 import pytest
 from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 
-from mamsf_keras.model.backbone import VARIANTS, efficientnetv2, preprocessing
+from mamsf_keras import MAMSFNet, load_model
+from mamsf_keras.config import CHOICES, CUTS, TrainConfig
+from mamsf_keras.model.backbone import (
+    VARIANTS,
+    build_backbone,
+    efficientnetv2,
+    preprocessing,
+    register_backbone,
+)
+from tests.toys import toy_backbone
 
 FINAL_BLOCK_B0 = 825_392
 FULL_B0 = 5_919_312
+IMAGES = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 1), dtype=np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +42,7 @@ def test_preprocessing_equals_that_of_keras(name):
     np.testing.assert_allclose(preprocessing(name)(images), expected, atol=2e-6)
 
 
+@pytest.mark.tensorflow  # names and counts alone: built once
 def test_cut_keeps_the_network_whole(b0):
     features, final_block = b0
     assert final_block.count_params() == FINAL_BLOCK_B0
@@ -32,6 +50,7 @@ def test_cut_keeps_the_network_whole(b0):
     assert [layer.name for layer in final_block.layers[1:3]] == ["block6h_expand_conv", "block6h_expand_bn"]
 
 
+@pytest.mark.tensorflow  # names and counts alone: built once
 @pytest.mark.parametrize(
     ("cut", "first", "parameters"),
     [
@@ -85,6 +104,7 @@ def test_weights_of_every_file_kind_arrive(tmp_path, name):
         np.testing.assert_array_equal(weight, saved[weight.path])
 
 
+@pytest.mark.tensorflow
 def test_weights_that_do_not_fit_are_refused(tmp_path):
     toy = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     toy.save_weights(tmp_path / "toy.weights.h5")
@@ -96,13 +116,16 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
         efficientnetv2("efficientnetv2-b0", weights=tmp_path / "nowhere.h5", image_size=32)
 
 
+@pytest.mark.tensorflow
 def test_failed_download_names_the_ways_out(monkeypatch):
-    def no_network(weights, **options):
-        raise Exception("URL fetch failure on https://example.org: None -- [Errno -2] Name or service not known")
-
-    monkeypatch.setitem(VARIANTS, "efficientnetv2-s", no_network)
-    with pytest.raises(ConnectionError, match="--weights FILE .* --weights none"):
-        efficientnetv2("efficientnetv2-s", weights="imagenet")
+    file = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"), "models", "efficientnetv2-b1_notop.h5")
+    if file.exists():
+        pytest.skip("the weights have been downloaded before")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
+    monkeypatch.setenv("no_proxy", "")
+    words = "efficientnetv2-b1 could not be downloaded.*with `weights`.*random weights with `weights` none"
+    with pytest.raises(ConnectionError, match=words):
+        efficientnetv2("efficientnetv2-b1", weights="imagenet", image_size=32)
 
 
 def test_unknown_name_and_cut_name_the_valid_ones():
@@ -110,3 +133,66 @@ def test_unknown_name_and_cut_name_the_valid_ones():
         efficientnetv2("resnet50")
     with pytest.raises(ValueError, match="`cut` must be one of head, final_block, last_stage, whole. Received: tail"):
         efficientnetv2("efficientnetv2-b0", cut="tail")
+
+
+def test_registered_backbone_is_a_choice_of_every_configuration():
+    seen = []
+
+    def factory(*arguments):
+        seen.append(arguments)
+        return toy_backbone(arguments[3])
+
+    register_backbone("spied toy", factory)
+    register_backbone("spied toy", factory)
+    assert CHOICES["backbone"].count("spied toy") == 1
+    assert TrainConfig("data", backbone="spied toy").backbone == "spied toy"
+    model = MAMSFNet("spied toy", ("A",))
+    features, final_block = build_backbone("spied toy", "head", "weights.h5", 64)
+    assert seen == [("spied toy", "final_block", None, None), ("spied toy", "head", "weights.h5", 64)]
+    assert model.image_size is None and features.input_shape == (None, 64, 64, 3)
+    assert features.output_shape == final_block.input_shape
+
+
+@pytest.mark.tensorflow
+def test_unknown_backbone_names_the_registered_ones():
+    with pytest.raises(ValueError, match="must be one of efficientnetv2-b0, .*, toy.*Received: resnet50"):
+        build_backbone("resnet50")
+
+
+def outputs(path):
+    return load_model(path).predict(IMAGES, verbose=0)
+
+
+def save_model_of_cut(path, cut):
+    """Saves a model whose shadow is not the online block and whose logits spread by 1 over the images."""
+    keras.utils.set_random_seed(0)
+    model = MAMSFNet(efficientnetv2("efficientnetv2-b0", cut, image_size=32), ("A", "B"), classifier_activation=None)
+    for weight in model.anchor.shadow.weights:
+        weight.assign(keras.ops.convert_to_numpy(weight) * np.random.default_rng(1).uniform(0.5, 1.5, weight.shape))
+    kernel = model.classifier.kernel
+    kernel.assign(keras.ops.convert_to_numpy(kernel) / model.predict(IMAGES, verbose=0).std(axis=0))
+    model.save(path)
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_file_of_each_cut_gives_the_same_outputs_on_every_backend(tmp_path):
+    paths = [tmp_path / f"{cut}.keras" for cut in CUTS]
+    for cut, path in zip(CUTS, paths, strict=True):
+        save_model_of_cut(path, cut)
+    for backend in ("jax", "torch"):
+        command = [sys.executable, "-m", "tests.model.test_backbone", *paths]
+        environment = {**os.environ, "KERAS_BACKEND": backend}
+        subprocess.run(command, cwd=Path(__file__).parents[2], env=environment, check=True, capture_output=True)
+    for path in paths:
+        expected = outputs(path)
+        assert expected.std(axis=0) == pytest.approx([1, 1], rel=1e-3)
+        for backend in ("jax", "torch"):
+            difference = np.abs(np.load(f"{path}.{backend}.npy") - expected).max()
+            print(f"{path.stem}, {backend}: largest difference of a logit {difference:.1e}")
+            assert difference < 1e-4
+
+
+if __name__ == "__main__":
+    for file in sys.argv[1:]:
+        np.save(f"{file}.{keras.backend.backend()}.npy", outputs(file))

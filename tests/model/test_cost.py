@@ -3,7 +3,7 @@ import pytest
 
 from mamsf_keras import MAMSFNet, efficientnetv2
 from mamsf_keras.model.cost import cost_table, cost_text, flops
-from tests.conftest import toy_backbone
+from tests.toys import toy_backbone
 
 
 def test_toy_by_hand():
@@ -33,7 +33,7 @@ def test_published_count_of_efficientnetv2_s():
     assert (flops(features) + flops(final_block)) / 2 + 1280 * 1000 == pytest.approx(8.366e9, abs=0.5e6)
 
 
-def test_open_image_size_is_said():
+def test_open_image_size_has_question_marks():
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, keras.layers.Conv2D(2, 3)(inputs))
     assert flops(model) is None

@@ -14,7 +14,7 @@ def test_shapes_and_parameters():
     assert fusion.count_params() == branches + 3 * 4 * 10 + batch_norms
 
 
-def test_it_sees_two_pixels_far_and_no_farther():
+def test_receptive_field_reaches_two_pixels_and_no_farther():
     fusion = MultiScaleFusion(filters=4, output_filters=3)
     blank = np.zeros((1, 11, 11, 2), "float32")
     dot = blank.copy()
@@ -29,8 +29,16 @@ def test_config_round_trip():
     assert MultiScaleFusion.from_config(fusion.get_config()).get_config() == fusion.get_config()
 
 
+def test_saved_layer_gives_the_same_outputs(tmp_path):
+    maps = np.random.default_rng(0).normal(size=(2, 5, 5, 6)).astype("float32")
+    model = keras.Sequential([keras.Input(maps.shape[1:]), MultiScaleFusion(4, 10, kernel_sizes=(1, 7))])
+    expected = model.predict(maps, verbose=0)
+    model.save(tmp_path / "x.keras")
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "x.keras").predict(maps, verbose=0), expected)
+
+
 @pytest.mark.tensorflow
-def test_gradient_on_the_map_is_no_sum_of_three():
+def test_gradient_on_the_map_is_not_a_sum_of_three():
     """TensorFlow adds three in an order that depends on the threads."""
     import tensorflow as tf
 

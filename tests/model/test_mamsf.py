@@ -3,7 +3,9 @@ import numpy as np
 import pytest
 
 from mamsf_keras import FINDINGS, MAMSFNet, load_model
-from tests.conftest import toy_backbone
+from mamsf_keras.model.decay import DecaySchedule
+from mamsf_keras.training.build import dtype_policy
+from tests.toys import toy_backbone
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1), dtype=np.uint8)
 
@@ -11,7 +13,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1), dtype=np.uint
 @pytest.mark.parametrize("anchor", [True, False])
 @pytest.mark.parametrize("fusion", [True, False])
 def test_saved_file_gives_the_same_outputs(tmp_path, anchor, fusion):
-    model = MAMSFNet(toy_backbone(), ("Mass", "Hernia"), anchor=anchor, fusion=fusion, name="small")
+    model = MAMSFNet(toy_backbone(), ("Mass", "Hernia"), use_anchor=anchor, use_fusion=fusion, name="small")
     for weight in model.weights:
         weight.assign(np.random.default_rng(len(weight.path)).uniform(0.1, 1, weight.shape))
     expected = model.predict(IMAGES, verbose=0)
@@ -22,7 +24,30 @@ def test_saved_file_gives_the_same_outputs(tmp_path, anchor, fusion):
     assert (again.anchor is not None, again.fusion is not None) == (anchor, fusion)
     if anchor:
         for one, two in zip(again.anchor.shadow.weights, model.anchor.shadow.weights, strict=True):
-            np.testing.assert_array_equal(one, two)
+            np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(weight) for weight in (one, two)))
+
+
+def test_every_argument_is_an_attribute_that_a_file_keeps(tmp_path):
+    backbone = toy_backbone()
+    arguments = {"findings": ("B", "A"), "use_anchor": False, "use_fusion": False, "classifier_activation": None}
+    model = MAMSFNet(backbone, **arguments)
+    assert model.backbone == backbone == (model.features, model.final_block)
+    model.save(tmp_path / "x.keras")
+    for one in (model, load_model(tmp_path / "x.keras")):
+        assert {name: getattr(one, name) for name in arguments} == arguments
+
+
+def test_however_training_ends_the_shadow_does_not_move_afterwards():
+    class Fail(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise KeyboardInterrupt
+
+    model = MAMSFNet(toy_backbone(), ("A",), use_fusion=False)
+    model.compile("sgd", "binary_crossentropy")
+    model.anchor.start_tracking(DecaySchedule(0.5))
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(IMAGES, np.ones((4, 1), "float32"), verbose=0, callbacks=[Fail()])
+    assert float(model.anchor.tracking) == 0
 
 
 def test_default_findings_and_range():
@@ -58,28 +83,39 @@ def test_classifier_sees_pooled_fusion_and_pooled_shadow():
 
 
 def test_pixels_reach_the_preprocessing_in_float32_under_mixed_precision():
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        seen = []
+    seen = []
 
-        class Spy(keras.layers.Layer):
-            def call(self, inputs):
-                seen.append(keras.backend.standardize_dtype(inputs.dtype))
-                return inputs
+    class Spy(keras.layers.Layer):
+        def call(self, inputs):
+            seen.append(keras.backend.standardize_dtype(inputs.dtype))
+            return inputs
 
+    with dtype_policy("mixed_bfloat16"):
         rgb = keras.Input((32, 32, 3), dtype="float32")
         x = keras.layers.Conv2D(4, 3, strides=4)(Spy(dtype="float32")(rgb))
         block = keras.Sequential([keras.Input(x.shape[1:]), keras.layers.Conv2D(4, 1)])
         model = MAMSFNet((keras.Model(rgb, x), block))
         seen.clear()
         outputs = model(IMAGES.astype("float32") + 0.3)
-    finally:
-        keras.config.set_dtype_policy("float32")
     assert set(seen) == {"float32"}
     assert keras.backend.standardize_dtype(outputs.dtype) == "float32"
 
 
-def test_files_that_are_none(tmp_path):
+def test_probabilities_near_one_stay_apart_in_float16():
+    """Logits 8, 9, 10 from the model's own head; a float16 sigmoid gives 1.0 for each."""
+    with dtype_policy("mixed_float16"):
+        model = MAMSFNet(toy_backbone(), ("A", "B", "C"), use_fusion=False)
+    assert model.final_block.layers[1].compute_dtype == "float16"
+    kernel, bias = model.classifier.weights
+    kernel.assign(np.zeros(kernel.shape))
+    bias.assign([8.0, 9.0, 10.0])
+    outputs = model.predict(IMAGES[:2], verbose=0)
+    assert outputs.dtype == np.float32
+    np.testing.assert_allclose(outputs[0], 1 / (1 + np.exp([-8.0, -9.0, -10.0])), rtol=1e-6)
+    assert len(set(outputs[0].tolist())) == 3 and outputs.max() < 1
+
+
+def test_files_that_are_not_models_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="does not exist"):
         load_model(tmp_path / "none.keras")
     (tmp_path / "text.keras").write_text("no model")

@@ -1,61 +1,49 @@
-import math
-
 import keras
 import numpy as np
 import pytest
 
-from mamsf_keras.model.momentum_anchor import MomentumAnchor, decay_at, ema
-from tests.conftest import toy_backbone
+from mamsf_keras.model.decay import DecaySchedule
+from mamsf_keras.model.momentum_anchor import MomentumAnchor
+from tests.toys import toy_backbone
+
+MAPS = np.random.default_rng(0).normal(size=(4, 8, 8, 8)).astype("float32")
 
 
-def d(t, decay, a=0.0, gamma=1.0, power=1.0, start=0.0, rate=0.0):
-    policy = np.array([decay, a, gamma, power, start, rate], np.float32)
-    return float(decay_at(keras.ops.convert_to_tensor(policy), keras.ops.convert_to_tensor(np.float32(t))))
+@pytest.fixture
+def anchor():
+    return MomentumAnchor(toy_backbone(dropout=0.0)[1])
 
 
-def test_ema_by_hand():
-    assert ema(2.0, 10.0, 0.75) == 4.0
+def values(block):
+    return [keras.ops.convert_to_numpy(weight).copy() for weight in block.weights]
 
 
-def test_constant_decay():
-    assert d(0, 0.9) == d(10**6, 0.9) == pytest.approx(0.9)
+def fill(block, value):
+    for weight in block.weights:
+        weight.assign(np.full(weight.shape, value))
 
 
-def test_ratio_warmup():
-    for t in (0, 1, 20, 10**5):
-        assert d(t, 0.999, a=0.9, gamma=10) == pytest.approx(min(0.999, (1 + t) / (10 + t)), rel=1e-6)
+def counts(anchor):
+    """The number of updates and the number of steps in the open accumulation window."""
+    return float(anchor.update_count), float(anchor.step_count)
 
 
-def test_power_warmup_reaches_the_published_value():
-    # timm: power 2/3 reaches 0.999 at 31.6 thousand steps
-    assert d(31_622, 1, a=1, power=2 / 3) == pytest.approx(0.999, abs=1e-6)
-    assert d(0, 0.9999, a=1, power=2 / 3) == 0
-
-
-def test_cosine_to_one():
-    for t in (0, 30, 50, 100, 150):
-        byol = 1 - (1 - 0.99) * (math.cos(math.pi * min(t / 100, 1)) + 1) / 2
-        assert d(t, 0.99, rate=1 / 100) == pytest.approx(byol, abs=1e-6)
-    assert d(100, 0.99, rate=1 / 100) == 1
-
-
-def test_before_start_the_shadow_follows():
-    assert d(4, 0.9, start=5) == 0
-    assert d(5, 0.999, a=0.9, gamma=10, start=5) == pytest.approx(0.1)
-
-
-def test_shadow_is_an_untrained_copy():
-    anchor = MomentumAnchor(toy_backbone()[1])
-    for online, shadow in zip(anchor.online.weights, anchor.shadow.weights, strict=True):
+def test_shadow_is_an_untrained_copy(anchor):
+    for online, shadow in zip(values(anchor.online), values(anchor.shadow), strict=True):
         np.testing.assert_array_equal(online, shadow)
     paths = {weight.path for weight in anchor.trainable_weights}
     assert paths == {weight.path for weight in anchor.online.trainable_weights}
     assert not anchor.shadow.trainable_weights
-    assert float(anchor.armed) == 0
+    assert float(anchor.tracking) == 0
 
 
-def test_unfreezing_a_model_leaves_the_shadow_untrained():
-    anchor = MomentumAnchor(toy_backbone()[1])
+def test_block_that_is_not_built_is_refused():
+    block = keras.Sequential([keras.layers.Conv2D(3, 1)], name="bare")
+    with pytest.raises(ValueError, match="`online` must be built, so that its shadow is a copy. Received: bare"):
+        MomentumAnchor(block)
+
+
+def test_unfreezing_a_model_keeps_the_shadow_untrained(anchor):
     before = [weight.path for weight in anchor.trainable_weights]
     model = keras.Sequential([anchor])
     model.trainable = False
@@ -64,26 +52,70 @@ def test_unfreezing_a_model_leaves_the_shadow_untrained():
     assert [weight.path for weight in anchor.trainable_weights] == before and not anchor.shadow.trainable_weights
 
 
-def test_reset_copies_and_clears_the_clock():
-    anchor = MomentumAnchor(toy_backbone()[1])
-    for weight in anchor.online.weights:
-        weight.assign(np.full(weight.shape, 2.0))
-    anchor.clock.assign([1.0, 7.0])
+def test_reset_copies_the_weights_and_clears_the_counts(anchor):
+    fill(anchor.online, 2.0)
+    anchor.step_count.assign(1.0)
+    anchor.update_count.assign(7.0)
     anchor.reset()
-    assert all((np.asarray(keras.ops.convert_to_numpy(weight)) == 2).all() for weight in anchor.shadow.weights)
-    assert keras.ops.convert_to_numpy(anchor.clock).tolist() == [0, 0]
+    assert all((value == 2).all() for value in values(anchor.shadow))
+    assert counts(anchor) == (0, 0)
 
 
-def test_outputs_are_online_in_training_mode_and_shadow_in_inference_mode():
-    block = toy_backbone(dropout=0.0)[1]
-    anchor = MomentumAnchor(block)
-    maps = np.random.default_rng(0).normal(size=(4, 8, 8, 8)).astype("float32")
-    expected = keras.ops.convert_to_numpy(anchor.shadow(maps, training=False))
-    online, shadow = (keras.ops.convert_to_numpy(x) for x in anchor(maps, training=True))
+def test_updates_by_hand(anchor):
+    fill(anchor.online, 1.0)
+    fill(anchor.shadow, 0.0)
+    anchor.update_shadow()
+    assert all((value == 0).all() for value in values(anchor.shadow)) and counts(anchor) == (0, 0)
+    anchor.start_tracking(DecaySchedule(0.75))
+    anchor.update_shadow()
+    anchor.update_shadow()
+    for value in values(anchor.shadow):
+        np.testing.assert_allclose(value, 1 - 0.75**2, rtol=1e-6)
+    assert counts(anchor) == (2, 0)
+    anchor.stop_tracking()
+    anchor.update_shadow()
+    for value in values(anchor.shadow):
+        np.testing.assert_allclose(value, 1 - 0.75**2, rtol=1e-6)
+    assert counts(anchor) == (2, 0)
+
+
+def test_accumulation_window_moves_the_shadow_at_its_first_step(anchor):
+    """The window of three steps has one step left, so the second and the fifth step move the shadow."""
+    fill(anchor.online, 1.0)
+    fill(anchor.shadow, 0.0)
+    anchor.start_tracking(DecaySchedule(0.5), accumulation_steps=3, step_count=2)
+    moved = []
+    for _ in range(5):
+        anchor.update_shadow()
+        moved.append(float(values(anchor.shadow)[0].flat[0]))
+    assert moved == [0, 0.5, 0.5, 0.5, 0.75]
+    assert counts(anchor) == (2, 1)
+
+
+def test_values_that_are_not_finite_are_not_taken_in(anchor):
+    fill(anchor.online, 1.0)
+    fill(anchor.shadow, 0.0)
+    kernel = values(anchor.online)[0]
+    kernel.flat[:2] = np.nan, np.inf
+    anchor.online.weights[0].assign(kernel)
+    anchor.start_tracking(DecaySchedule(0.5))
+    anchor.update_shadow()
+    shadow = values(anchor.shadow)[0].ravel()
+    assert shadow[:2].tolist() == [0, 0] and (shadow[2:] == 0.5).all()
+
+
+def test_outputs_are_online_in_training_mode_and_shadow_in_inference_mode(anchor):
+    expected = keras.ops.convert_to_numpy(anchor.shadow(MAPS, training=False))
+    online, shadow = (keras.ops.convert_to_numpy(x) for x in anchor(MAPS, training=True))
     np.testing.assert_array_equal(shadow, expected)
     assert np.abs(online - shadow).max() > 0.01  # batch statistics against moving statistics
-    alone = keras.ops.convert_to_numpy(anchor(maps[:1], training=True)[1])
+    alone = keras.ops.convert_to_numpy(anchor(MAPS[:1], training=True)[1])
     np.testing.assert_allclose(alone, shadow[:1], atol=1e-6)
+
+
+def test_output_shapes_are_those_of_the_block(anchor):
+    shapes = anchor.compute_output_shape(MAPS.shape)
+    assert shapes == tuple(tuple(output.shape) for output in anchor(MAPS)) == ((4, 8, 8, 12),) * 2
 
 
 def test_config_round_trip():
@@ -91,3 +123,21 @@ def test_config_round_trip():
     again = MomentumAnchor.from_config(anchor.get_config())
     assert again.name == "twin"
     assert [w.shape for w in again.shadow.weights] == [w.shape for w in anchor.shadow.weights]
+
+
+def test_saved_layer_keeps_shadow_counts_and_schedule_and_stops_tracking(anchor, tmp_path):
+    fill(anchor.online, 1.0)
+    anchor.start_tracking(DecaySchedule(0.9, "ratio"), accumulation_steps=2)
+    for _ in range(3):
+        anchor.update_shadow()
+    inputs = keras.Input(MAPS.shape[1:])
+    keras.Model(inputs, anchor(inputs)).save(tmp_path / "x.keras")
+    (again,) = [
+        layer for layer in keras.saving.load_model(tmp_path / "x.keras").layers if isinstance(layer, MomentumAnchor)
+    ]
+    for block in ("online", "shadow"):
+        for one, two in zip(values(getattr(anchor, block)), values(getattr(again, block)), strict=True):
+            np.testing.assert_array_equal(one, two)
+    assert counts(again) == counts(anchor) == (2, 1)
+    assert keras.ops.convert_to_numpy(again.schedule).tolist() == pytest.approx([0.9, 0.9, 10, 1, 0])
+    assert (float(anchor.tracking), float(again.tracking)) == (1, 0)

@@ -1,4 +1,4 @@
-"""A run that is killed and resumed against one that nobody disturbed."""
+"""Checkpoints. Run as a module, it trains, writes a checkpoint and is killed."""
 
 import io
 import os
@@ -13,25 +13,31 @@ import keras
 import numpy as np
 import pytest
 
-from mamsf_keras import MAMSFNet, SelectiveEMACallback
-from mamsf_keras.model.momentum_anchor import decay_at
-from mamsf_keras.training.checkpoint import assign_state, checkpoints, read_checkpoint, save_checkpoint
+from mamsf_keras import MAMSFNet, RunDir, SelectiveEMACallback
+from mamsf_keras.training.callbacks.anchor_metrics import current_decay
+from mamsf_keras.training.checkpoint import Checkpoint
+from mamsf_keras.training.history import History
 from mamsf_keras.training.losses import CellwiseBCE
-from tests.conftest import toy_backbone
+from tests.toys import contents, toy_backbone
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (80, 32, 32, 1), dtype=np.uint8)
 LABELS = (RNG.random((80, 2)) < 0.4).astype("float32")
-STEPS_PER_EPOCH = 20
 WARMUP = {"decay": 0.999, "warmup": "ratio"}
 
 
 def toy_model():
     keras.utils.set_random_seed(0)
-    model = MAMSFNet(toy_backbone(), ("A", "B"), fusion=False, classifier_activation=None)
+    model = MAMSFNet(toy_backbone(), ("A", "B"), use_fusion=False, classifier_activation=None)
     model.compile(keras.optimizers.Adam(0.01), CellwiseBCE())
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+@pytest.fixture(scope="module")
+def some_model():
+    """A compiled model, not to be changed."""
+    return toy_model()
 
 
 def fit(model, first, end, *callbacks):
@@ -41,46 +47,79 @@ def fit(model, first, end, *callbacks):
 
 
 class KilledInTheSecondEpoch(keras.callbacks.Callback):
-    def __init__(self, path):
+    def __init__(self, run):
         super().__init__()
-        self.path = path
+        self.run = run
 
     def on_epoch_end(self, epoch, logs=None):
-        save_checkpoint(self.model, [{"epoch": epoch}], self.path)
+        Checkpoint.of(self.model, History([{"epoch": epoch}])).write(self.run)
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.path.exists() and batch == 7:
+        if self.run.checkpoint_files() and batch == 7:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_killed_in_the_middle_of_the_warmup_and_resumed(tmp_path):
-    path = tmp_path / "checkpoints"
-    command = [sys.executable, "-m", "tests.training.test_checkpoint", path]
+    run = RunDir(tmp_path)
+    command = [sys.executable, "-m", "tests.training.test_checkpoint", run.path]
     killed = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
 
-    undisturbed = toy_model()
-    fit(undisturbed, 0, 2)
+    uninterrupted = toy_model()
+    fit(uninterrupted, 0, 2)
     resumed = toy_model()
-    history, arrays = read_checkpoint(path)
-    assert history == [{"epoch": 0}]
-    assign_state(resumed, arrays)
-    clock = keras.ops.convert_to_numpy(resumed.anchor.clock)
-    assert clock.tolist() == [0, 20] and float(resumed.anchor.armed) == 0
-    assert float(decay_at(keras.ops.convert_to_tensor(resumed.anchor.policy), clock[1])) == pytest.approx(21 / 30)
+    checkpoint = Checkpoint.read_newest(run)
+    assert checkpoint.history.epochs == [{"epoch": 0}]
+    checkpoint.restore(resumed)
+    assert (float(resumed.anchor.update_count), float(resumed.anchor.step_count)) == (20, 0)
+    assert float(resumed.anchor.tracking) == 0
+    assert current_decay(resumed.anchor) == pytest.approx(21 / 30)
     fit(resumed, 1, 2)
-    for one, two in zip(undisturbed.variables, resumed.variables, strict=True):
+    for one, two in zip(uninterrupted.variables, resumed.variables, strict=True):
         np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(variable) for variable in (one, two)))
 
 
 def test_state_of_another_model_is_refused(tmp_path):
-    save_checkpoint(toy_model(), [{}], tmp_path)
-    other = MAMSFNet(toy_backbone(), ("A",), fusion=False, classifier_activation=None)
+    Checkpoint.of(toy_model(), History([{}])).write(RunDir(tmp_path))
+    other = MAMSFNet(toy_backbone(), ("A",), use_fusion=False, classifier_activation=None)
     other.compile("adam", CellwiseBCE())
     other.optimizer.build(other.trainable_variables)
     with pytest.raises(ValueError, match="state of another model"):
-        assign_state(other, read_checkpoint(tmp_path)[1])
-    assert [path.name for path in tmp_path.iterdir()] == ["epoch-0001.npz"]
+        Checkpoint.read_newest(RunDir(tmp_path)).restore(other)
+    assert list(contents(tmp_path)) == ["checkpoints/epoch-0001.npz"]
+
+
+@pytest.mark.tensorflow
+def test_new_run_has_an_empty_checkpoint(tmp_path):
+    checkpoint = Checkpoint.read_newest(RunDir(tmp_path))
+    assert len(checkpoint.history) == 0 and checkpoint.arrays == []
+
+
+@pytest.mark.tensorflow
+def test_finished_epochs_without_a_checkpoint_are_refused(tmp_path):
+    run = RunDir(tmp_path)
+    run.history.write_text("epoch,loss\n0,0.5\n")
+    with pytest.raises(ValueError, match="has finished epochs and no checkpoint to resume from: start a new run"):
+        Checkpoint.read_newest(run)
+
+
+def test_two_newest_checkpoints_are_kept(tmp_path, some_model):
+    run = RunDir(tmp_path)
+    for epochs in (1, 2, 9, 10):
+        Checkpoint.of(some_model, History([{}] * epochs)).write(run)
+    assert list(contents(tmp_path)) == ["checkpoints/epoch-0009.npz", "checkpoints/epoch-0010.npz"]
+
+
+def test_file_has_the_state_of_every_variable(tmp_path, some_model):
+    """The states of the random generators too, which Keras' own files leave out."""
+    run = RunDir(tmp_path)
+    Checkpoint.of(some_model, History([{"epoch": 0, "loss": 0.1 + 0.2}])).write(run)
+    paths = [variable.path for variable in some_model.variables]
+    assert any("seed_generator_state" in path for path in paths)
+    with np.load(run.checkpoint(1)) as file:
+        for number, variable in enumerate([*some_model.variables, *some_model.optimizer.variables]):
+            np.testing.assert_array_equal(file[str(number)], keras.ops.convert_to_numpy(variable))
+    assert Checkpoint.read_newest(run).history.epochs == [{"epoch": 0, "loss": 0.1 + 0.2}]
 
 
 def without_last_array(data):
@@ -92,7 +131,7 @@ def without_last_array(data):
 
 
 DIRECTORY = b"PK\x01\x02"
-"""How an entry of the directory of a zip file begins; its compression and its flags follow."""
+"""How an entry of the directory of a zip file starts; its compression and its flags follow."""
 
 
 @pytest.mark.parametrize(
@@ -106,28 +145,25 @@ DIRECTORY = b"PK\x01\x02"
         lambda data: data.replace(DIRECTORY, b"PK\x01\x03"),
         without_last_array,
     ],
-    ids=["cut", "empty", "byte", "compression", "encryption", "directory", "an array less"],
+    ids=["cut", "empty", "byte", "compression", "encryption", "directory", "missing array"],
 )
-def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, capsys, damage):
-    model = toy_model()
+def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog, damage, some_model):
+    run = RunDir(tmp_path)
     for epochs in (1, 2, 3):
-        save_checkpoint(model, [{"loss": 0.1}] * epochs, tmp_path)
-    newest, before = checkpoints(tmp_path)
+        Checkpoint.of(some_model, History([{"loss": 0.1}] * epochs)).write(run)
+    newest, before = run.checkpoint_files()
     assert (newest.name, before.name) == ("epoch-0003.npz", "epoch-0002.npz")
     newest.write_bytes(damage(newest.read_bytes()))
-    history, arrays = read_checkpoint(tmp_path)
-    assert history == [{"loss": 0.1}] * 2 and len(arrays) == len(model.variables) + len(model.optimizer.variables)
-    assert f"{newest} is damaged and passed over" in capsys.readouterr().out
+    checkpoint = Checkpoint.read_newest(run)
+    assert checkpoint.history.epochs == [{"loss": 0.1}] * 2
+    variables = [*some_model.variables, *some_model.optimizer.variables]
+    for array, variable in zip(checkpoint.arrays, variables, strict=True):
+        np.testing.assert_array_equal(array, keras.ops.convert_to_numpy(variable))
+    assert f"{newest} is damaged and skipped" in caplog.text
     before.write_bytes(b"")
-    with pytest.raises(ValueError, match="are damaged: begin a new run"):
-        read_checkpoint(tmp_path)
-
-
-def test_checkpoints_are_ordered_by_number(tmp_path):
-    for number in (9998, 9999, 10000, 10001):
-        (tmp_path / f"epoch-{number:04d}.npz").touch()
-    assert [path.stem for path in checkpoints(tmp_path)] == [f"epoch-{n}" for n in (10001, 10000, 9999, 9998)]
+    with pytest.raises(ValueError, match=f"All checkpoints in {run.checkpoints} are damaged: start a new run."):
+        Checkpoint.read_newest(run)
 
 
 if __name__ == "__main__":
-    fit(toy_model(), 0, 2, KilledInTheSecondEpoch(Path(sys.argv[1])))
+    fit(toy_model(), 0, 2, KilledInTheSecondEpoch(RunDir(sys.argv[1])))

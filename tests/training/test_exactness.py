@@ -1,4 +1,4 @@
-"""The shadow against NumPy in every way to run a step; `benchmarks/exactness.py` prints the same as a table."""
+"""The shadow against NumPy for every way to run a step; `benchmarks/exactness.py` prints the same as a table."""
 
 import os
 import re
@@ -27,7 +27,7 @@ def test_error_is_that_of_float32(jit, precision, steps_per_execution, accumulat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", [way for way in ways(BACKEND) if way not in FAST], ids=str)
-def test_error_is_that_of_float32_in_every_other_way(way):
+def test_error_is_that_of_float32_in_every_other_combination(way):
     assert 0 < shadow_error(*way) < 1e-6
 
 

@@ -2,10 +2,11 @@ import keras
 import numpy as np
 import pytest
 
-from mamsf_keras.config import LOSSES
-from mamsf_keras.training.losses import BALANCED, Asymmetric, CellwiseBCE, Focal, WeightedBCE, make_loss
+from mamsf_keras import config
+from mamsf_keras.training.losses import LOSSES, Asymmetric, CellwiseBCE, Focal, WeightedBCE, make_loss
 
 RNG = np.random.default_rng(0)
+BALANCED = [name for name, loss in LOSSES.items() if loss.balanced]
 LOGITS = np.concatenate([RNG.normal(0, 3, (30, 3)), [[-50, 50, 0], [50, -50, -50]]]).astype("float32")
 LABELS = np.concatenate([RNG.random((30, 3)) < 0.4, [[0, 1, 1], [0, 1, 0]]]).astype("float32")
 POSITIVES, NEGATIVES = np.array([10.0, 200.0, 3.0]), np.array([990.0, 800.0, 997.0])
@@ -38,6 +39,12 @@ def reference(name, y, z, reweighted=False):
     }[name]
 
 
+@pytest.mark.no_keras
+def test_every_name_of_a_configuration_is_a_loss():
+    assert tuple(LOSSES) == config.LOSSES
+    assert BALANCED == ["weighted-bce", "bce-adjusted"]
+
+
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("reweighted", [False, True])
 def test_cells_by_numpy_and_at_the_ends(name, reweighted):
@@ -48,7 +55,7 @@ def test_cells_by_numpy_and_at_the_ends(name, reweighted):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_finite_on_float16_logits_with_finite_gradients(name):
+def test_float16_logits_give_finite_losses_and_gradients(name):
     loss = make_loss(name, POSITIVES, NEGATIVES)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3, kernel_initializer="identity")])
     model.compile(keras.optimizers.SGD(1e-3), loss)
@@ -75,7 +82,7 @@ def test_gradient_by_differences(name):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_comes_back_from_its_config(name):
+def test_config_round_trip(name):
     loss = make_loss(name, POSITIVES, NEGATIVES, reweighted=True)
     again = keras.losses.deserialize(keras.losses.serialize(loss))
     one, two = (keras.ops.convert_to_numpy(each.call(LABELS, LOGITS)) for each in (loss, again))
@@ -106,7 +113,7 @@ def test_special_cases_are_cross_entropy():
 
 
 @pytest.mark.parametrize("name", ["bce", *BALANCED])
-def test_the_bias_to_start_from(name):
+def test_best_constant_logit(name):
     """The constant logit of the least loss, by a grid: 0 for the balanced losses, the log-odds for cross-entropy."""
     n1, n0 = np.array([20.0]), np.array([980.0])
     labels = np.repeat([[1.0], [0.0]], [20, 980], axis=0).astype("float32")

@@ -1,9 +1,11 @@
-"""Runs that are killed or stopped, and gone on with, through the command line."""
+"""Runs that are stopped or killed and resumed, against uninterrupted ones. Run as a module, it is the command line."""
 
+import dataclasses
 import json
 import os
 import random
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,197 +15,285 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
+from mamsf_keras import RunDir, TrainConfig, load_model, open_dataset, prepare, register_backbone, train
 from mamsf_keras.cli import main
+from mamsf_keras.training.history import History
+from mamsf_keras.training.resume import MAY_DIFFER, check_end, check_environment, resumed_config
+from tests.conftest import BACKEND
+from tests.runs import Killed, StopAfter, check_same_files, invoke, succeeded, toy_config, train_arguments
+from tests.toys import contents, simple_rows, toy_backbone, write_nih
 
-from mamsf_keras import TrainConfig, load_model
-from mamsf_keras.training import build
-from mamsf_keras.training import train as training
-from tests.conftest import BACKEND, simple_rows, toy_efficientnetv2, write_nih
-from tests.training.runs import Killed, arguments, invoke, same_files, stopped_after, succeeded
-
-
-@pytest.mark.parametrize("epoch", [0, 3])
-def test_stopped_by_an_error_and_resumed(undisturbed, tmp_path, toy_training, epoch):
-    """At the end of the frozen phase, and in the middle of the next."""
-    run = tmp_path / "run"
-    with stopped_after(epoch, KeyboardInterrupt if epoch else Killed):
-        result = invoke(*arguments(undisturbed / "nih", run))
-    assert result.exit_code == 1
-    assert (f"to go on: mamsf-keras train --run-dir {run} --resume" in result.output) == (epoch > 0)
-    assert not (run / "last.keras").exists()
-    text = succeeded("train", "--run-dir", run, "--resume")
-    assert f"going on after epoch {epoch + 1} of 6" in text
-    same_files(undisturbed / "run", run)
-    if epoch == 3:
-        text = succeeded("train", "--run-dir", run, "--resume")  # nothing is left to do
-        assert " 0.0 images/s" in text
-        same_files(undisturbed / "run", run)
+ROOT = Path(__file__).parents[2]
 
 
-def test_short_epochs_train_as_long_ones(small_nih, tmp_path, toy_training):
-    """18 epochs of 2 steps are 6 of 6: the stream goes on where it was."""
-    one, two = tmp_path / "long", tmp_path / "short"
-    options = "--image-size 32 --batch-size 8 --weights none --decay 0.9".split()
-    for run, epochs in ((one, ("--epochs", 6)), (two, ("--epochs", 18, "--steps-per-epoch", 2))):
-        succeeded("train", "--data-dir", small_nih, "--run-dir", run, *options, *epochs)
-    assert [len(pd.read_csv(run / "history.csv")) for run in (one, two)] == [6, 18]
-    weights = (load_model(run / "last.keras").get_weights() for run in (one, two))
-    for a, b in zip(*weights, strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 if BACKEND == "torch" else 0)
+def check_same_weights(one, two, rtol=0.0, atol=1e-6 if BACKEND == "torch" else 0.0):
+    """Checks that the last models of two runs are equal; on PyTorch to 1e-6."""
+    for a, b in zip(*(load_model(run / "last.keras").get_weights() for run in (one, two)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
 
 
-def scores(monkeypatch, values):
-    """Gives the epochs these validation scores."""
-
-    def on_epoch_end(self, epoch, logs=None):
-        logs["val_auroc"] = values[epoch]
-
-    monkeypatch.setattr(training.ValidationAUROC, "on_epoch_end", on_epoch_end)
+def epochs_of(run) -> list[int]:
+    return pd.read_csv(run / "history.csv")["epoch"].tolist()
 
 
-def test_early_stopping_ends_where_an_undisturbed_run_does(small_nih, tmp_path, toy_training, monkeypatch):
-    """Stopped in the middle of its patience, and resumed again when it has ended."""
-    scores(monkeypatch, [0.1, 0.6, 0.8, 0.7, 0.7, 0.7, 0.9, 0.9, 0.9])
-    more = ("--epochs", 9, "--patience", 3)
+def test_run_that_is_stopped_three_times_ends_as_an_uninterrupted_one(uninterrupted, tmp_path, caplog):
+    """Before the first epoch, at the end of the frozen phase, in the middle of the next; then with nothing to do."""
+    caplog.set_level("INFO", "mamsf_keras")
+    config, folder = uninterrupted.config, tmp_path / "run"
+    with RunDir.create(folder, config) as run:
+        pass  # killed here, a run has left only this
+    with pytest.raises(Killed):
+        train(config, folder, resume=True, callbacks=[StopAfter(0)])
+    assert "resuming" not in caplog.text and run.environment.exists() and not run.model("last").exists()
+    with pytest.raises(KeyboardInterrupt):
+        train(config, folder, resume=True, callbacks=[StopAfter(3, KeyboardInterrupt)])
+    assert "resuming after epoch 1 of 6" in caplog.text and epochs_of(folder) == [0, 1, 2, 3]
+    train(config, folder, resume=True)
+    assert "resuming after epoch 4 of 6" in caplog.text
+    check_same_files(uninterrupted.path, folder)
+    assert " 0.0 images/s" in succeeded("train", "--run-dir", folder, "--resume")
+    check_same_files(uninterrupted.path, folder)
+
+
+def test_short_epochs_train_as_long_ones(shared_nih, tmp_path):
+    """6 epochs of 2 steps are 2 of 6: the stream continues where it was."""
+    options = {"decay": 0.9, "fusion": False}
+    train(toy_config(shared_nih, **options), tmp_path / "long")
+    train(toy_config(shared_nih, epochs=6, steps_per_epoch=2, **options), tmp_path / "short")
+    assert (len(epochs_of(tmp_path / "long")), len(epochs_of(tmp_path / "short"))) == (2, 6)
+    check_same_weights(tmp_path / "long", tmp_path / "short")
+
+
+def test_early_stopping_ends_where_an_uninterrupted_run_does(shared_nih, tmp_path):
+    """Stopped in the middle of its patience, and resumed again when it has ended. Epochs are counted from 0."""
+    config = toy_config(shared_nih, epochs=30, patience=3, fusion=False)
     one, two = tmp_path / "one", tmp_path / "two"
-    succeeded(*arguments(small_nih, one, *more))
-    assert len(pd.read_csv(one / "history.csv")) == 6
-    with stopped_after(3):
-        invoke(*arguments(small_nih, two, *more))
+    summary = train(config, one)
+    scores = pd.read_csv(one / "history.csv")["val_auroc"]
+    assert len(scores) - 1 - scores.idxmax() == 3 and len(scores) < 30
+    with pytest.raises(Killed):
+        train(config, two, callbacks=[StopAfter(len(scores) - 3)])
     for _ in range(2):
-        text = succeeded("train", "--run-dir", two, "--resume")
-        assert "at epoch 3 of 6" in text
-        same_files(one, two)
+        again = train(config, two, resume=True)
+        assert {name: again[name] for name in ("best_epoch", "validation_auroc", "epochs")} == {
+            "best_epoch": scores.idxmax() + 1,
+            "validation_auroc": summary["validation_auroc"],
+            "epochs": len(scores),
+        }
+        check_same_files(one, two)
 
 
-def test_patience_begins_with_a_phase(small_nih, tmp_path, toy_training, monkeypatch):
-    """A frozen phase without progress ends no run, and its epochs do not count in the next."""
-    scores(monkeypatch, [0.5, 0.4, 0.4, 0.4, 0.3, 0.3, 0.3, 0.3])
-    succeeded(*arguments(small_nih, tmp_path / "run", "--epochs", 8, "--freeze-epochs", 3, "--patience", 2))
-    assert len(pd.read_csv(tmp_path / "run" / "history.csv")) == 5
+@pytest.mark.skipif(BACKEND == "torch", reason="PyTorch runs one step at a time")
+def test_steps_that_executions_do_not_divide(shared_nih, tmp_path):
+    """6 steps are a pass, 4 are executed at once: an epoch has 4, and a resumed run continues where it was."""
+    options = {"decay": 0.9, "fusion": False}
+    several = toy_config(shared_nih, steps_per_execution=4, **options)
+    one, two, short = tmp_path / "one", tmp_path / "two", tmp_path / "short"
+    train(several, one)
+    with pytest.raises(Killed):
+        train(several, two, callbacks=[StopAfter(0)])
+    train(several, two, resume=True)
+    check_same_files(one, two)
+    train(toy_config(shared_nih, steps_per_epoch=4, **options), short)
+    check_same_weights(one, short, rtol=1e-4, atol=1e-6)
 
 
-def test_a_table_of_ones_own_is_gone_and_its_cache_stays(tmp_path, toy_training):
-    """The run goes on with the labels of the cache, which are those it began with."""
-    folder = write_nih(tmp_path / "images", simple_rows())
+@pytest.mark.tensorflow
+def test_run_on_a_table_is_resumed_on_its_cache_when_the_table_is_gone(tmp_path, caplog):
+    """The cache has the labels that the run was started with."""
+    caplog.set_level("INFO", "mamsf_keras")
     rows = pd.DataFrame(simple_rows(), columns=["Path", "labels", "Patient ID"])
     rows["Path"] = "images_001/images/" + rows["Path"]
     for name in ("Effusion", "Mass"):
         rows[name] = rows["labels"].str.contains(name).astype(int)
-    table = tmp_path / "table.csv"
+    table, run = tmp_path / "table.csv", tmp_path / "run"
     rows.drop(columns="labels").to_csv(table, index=False)
-    data = ("--data-dir", folder, "--labels-csv", table, "--blank", "negative")
-    cache, run = tmp_path / "cache", tmp_path / "run"
-    succeeded("prepare", *data, "--cache-dir", cache, "--image-size", 32)
-    options = "--protocol random-patient --image-size 32 --batch-size 8 --weights none --epochs 1 --no-cache".split()
-    succeeded("train", *data, "--run-dir", run, *options)
+    images = write_nih(tmp_path / "images", simple_rows())
+    options = {"labels_csv": str(table), "blank": "negative", "protocol": "random-patient", "fusion": False}
+    config = toy_config(images, epochs=1, cache=False, **options)
+    prepare(open_dataset(config), tmp_path / "cache", image_size=32, workers=1)
+    train(config, run)
     table.unlink()
-    text = succeeded("train", "--run-dir", run, "--resume", "--epochs", 2, "--data-dir", cache)
-    assert "going on after epoch 1 of 2" in text
+    succeeded("train", "--run-dir", run, "--resume", "--epochs", 2, "--data-dir", tmp_path / "cache")
+    assert "resuming after epoch 1 of 2" in caplog.text and epochs_of(run) == [0, 1]
     succeeded("evaluate", "--run-dir", run)
 
 
-def test_steps_that_executions_do_not_divide(small_nih, tmp_path, toy_training):
-    """6 steps are a pass, 4 are executed at once: an epoch has 4, and a resumed run goes on where it was."""
-    if BACKEND == "torch":
-        pytest.skip("PyTorch runs one step at a time")
-    options = "--image-size 32 --batch-size 8 --weights none --epochs 3 --decay 0.9".split()
-    one, two, short = tmp_path / "one", tmp_path / "two", tmp_path / "short"
-    data = ("train", "--data-dir", small_nih)
-    succeeded(*data, "--run-dir", one, *options, "--steps-per-execution", 4)
-    with stopped_after(0):
-        invoke(*data, "--run-dir", two, *options, "--steps-per-execution", 4)
-    succeeded("train", "--run-dir", two, "--resume")
-    same_files(one, two)
-    succeeded(*data, "--run-dir", short, *options, "--steps-per-epoch", 4)
-    weights = (load_model(run / "last.keras").get_weights() for run in (one, short))
-    for a, b in zip(*weights, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
-    result = invoke(*data, "--run-dir", tmp_path / "three", *options, "--steps-per-execution", 7)
-    assert result.exit_code == 1 and "An epoch has 6 steps" in result.stderr
-    result = invoke(*data, "--run-dir", tmp_path / "three", "--steps-per-epoch", 6, "--steps-per-execution", 4)
-    assert result.exit_code == 2 and "multiple of `steps_per_execution` (4)" in result.stderr
+@pytest.mark.tensorflow
+def test_what_makes_a_resumed_run_differ_is_logged(shared_nih, tmp_path, caplog):
+    """Another version, another end, and augmentation that is not reproducible."""
+    caplog.set_level("INFO", "mamsf_keras")
+    run = RunDir(tmp_path / "run")
+    config = toy_config(shared_nih, epochs=1, augment="strong", fusion=False)
+    train(config, run.path)
+    environment = json.loads(run.environment.read_text())
+    numpy = environment["packages"]["numpy"]
+    environment["packages"]["numpy"] = "1.0"
+    run.environment.write_text(json.dumps(environment))
+    assert "note:" not in caplog.text
+    train(dataclasses.replace(config, epochs=2), run.path, resume=True)
+    notes = [line.partition("note: ")[2] for line in caplog.text.splitlines() if "note: " in line]
+    assert notes == [
+        "the learning-rate schedule now spans 2 epochs (was 1)",
+        "`augment` strong is not reproducible: results differ from an uninterrupted run",
+        f"results may differ from an uninterrupted run: numpy was 1.0, now {numpy}",
+    ]
+    assert run.config.epochs == 2
 
 
-def test_what_keeps_the_bits_from_being_equal_is_said(small_nih, tmp_path, toy_training):
-    """Another version, and draws that cannot be repeated."""
-    run = tmp_path / "run"
-    options = "--image-size 32 --batch-size 8 --weights none --epochs 1".split()
-    augment = "strong" if BACKEND == "tensorflow" else "light"
-    succeeded("train", "--data-dir", small_nih, "--run-dir", run, *options, "--augment", augment)
-    surroundings = json.loads((run / "environment.json").read_text())
-    numpy = surroundings["packages"]["numpy"]
-    surroundings["packages"]["numpy"] = "1.0"
-    (run / "environment.json").write_text(json.dumps(surroundings))
-    text = succeeded("train", "--run-dir", run, "--resume", "--epochs", 2)
-    assert f"may end otherwise than an undisturbed one: numpy was 1.0, now {numpy}\n" in text
-    assert "goes on along the cosine of 2 epochs; so far it was 1" in text
-    assert ("draws of --augment strong cannot be repeated" in text) == (augment == "strong")
-
-
-@pytest.mark.parametrize("work", [pytest.param("read_run_data", marks=pytest.mark.slow), "run_phases"])
-def test_killed_before_its_first_epoch(undisturbed, tmp_path, toy_training, monkeypatch, work):
-    """It resumes as a new run."""
-
-    def fail(*arguments):
-        raise Killed
-
-    run = tmp_path / "run"
-    with monkeypatch.context() as patch:
-        patch.setattr(training, work, fail)
-        patch.setattr(training, "_remove", lambda *arguments: None)
-        with pytest.raises(Killed):
-            training.train(TrainConfig.load(undisturbed / "run" / "config.json"), run)
-    assert (run / "config.json").exists() and not list(run.glob("*.keras"))
-    result = invoke("evaluate", "--run-dir", run)
-    assert result.exit_code == 1 and "has no best.keras yet" in result.stderr and "--resume" in result.stderr
-    succeeded("train", "--run-dir", run, "--resume")
-    same_files(undisturbed / "run", run)
-    assert (run / "environment.json").exists()
-
-
-def test_ctrl_c_keeps_the_run_and_says_how_to_go_on(small_nih, tmp_path, toy_training, monkeypatch):
+@pytest.mark.tensorflow
+def test_ctrl_c_keeps_the_run_and_prints_how_to_resume_it(shared_nih, tmp_path):
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "run_phases", interrupt)
-        result = invoke(*arguments(small_nih, tmp_path / "my run"))
-    assert result.exit_code == 1
-    words = shlex.split(result.stdout.partition("to go on: mamsf-keras ")[2])
-    succeeded(*words)
+    register_backbone("interrupted toy", interrupt)
+    config, file = toy_config(shared_nih, backbone="interrupted toy", epochs=1, fusion=False), tmp_path / "config.json"
+    config.save(file)
+    result = invoke("train", "--config", file, "--run-dir", tmp_path / "my run")
+    assert result.exit_code == 1 and not list(tmp_path.rglob("*.keras"))
+    register_backbone("interrupted toy", lambda name, cut, weights, image_size: toy_backbone(image_size))
+    succeeded(*shlex.split(result.stdout.partition("stopped; to resume: mamsf-keras ")[2]))
     assert (tmp_path / "my run" / "best.keras").exists()
 
 
-def test_config_file_repeats_a_run(undisturbed, tmp_path, toy_training):
-    config = undisturbed / "run" / "config.json"
-    succeeded("train", "--config", config, "--run-dir", tmp_path / "two")
-    same_files(undisturbed / "run", tmp_path / "two")
-    more = ("--seed", 1, "--epochs", 2, "--freeze-epochs", 0, "--final-epochs", 1)
-    succeeded("train", "--config", config, "--run-dir", tmp_path / "three", *more)
-    assert json.loads((tmp_path / "three" / "config.json").read_text())["seed"] == 1
-    result = invoke("train", "--config", tmp_path / "none.json", "--run-dir", tmp_path / "four")
-    assert result.exit_code == 1 and "none.json is no file" in result.stderr
+@pytest.mark.tensorflow
+def test_refused_run_is_not_changed(small_nih, finished):
+    """Fewer epochs than are finished, a phase that moves over them, another option, other data, no checkpoint."""
+    config, before = finished.config, contents(finished.path)
+
+    def check_refused(message, **options):
+        with pytest.raises(ValueError, match=message):
+            train(dataclasses.replace(config, **options), finished.path, resume=True)
+        assert contents(finished.path) == before
+
+    check_refused("6 epochs are finished: the run cannot end after 5", epochs=5)
+    check_refused("epoch 6 was trained in the phase that starts with epoch 5", epochs=7)
+    check_refused("another configuration: batch_size was 8, now 4; seed was 0, now 3", batch_size=4, seed=3)
+    table = small_nih / "Data_Entry_2017.csv"
+    table.write_text(table.read_text().replace("No Finding", "Mass", 1))
+    check_refused("cannot be resumed on other data", data_dir=str(small_nih))
+    for path in finished.checkpoint_files():
+        path.write_bytes(b"")
+    before = contents(finished.path)
+    check_refused("are damaged: start a new run")
+    shutil.rmtree(finished.checkpoints)
+    before = contents(finished.path)
+    check_refused("finished epochs and no checkpoint to resume from")
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(TrainConfig)])
+def test_only_paths_devices_and_the_end_may_differ(finished, name):
+    others = {
+        "labels_csv": "other.csv",
+        "label_columns": ("Mass",),
+        "image_column": "Path",
+        "patient_column": "Patient",
+        "blank": "negative",
+        "uncertain": "positive",
+        "cache_dir": "other",
+        "protocol": "random-patient",
+        "backbone": "efficientnetv2-b0",
+        "augment": "none",
+        "cut": "head",
+        "decay": 0.5,
+        "decay_schedule": "power",
+        "loss": "asl",
+        "final_loss": "asl",
+        "precision": "mixed_float16",
+        "jit": "on",
+        "distribute": "mirrored",
+        "mlflow": "file:x",
+        "weights": "other.h5",
+        "data_dir": "other",
+        "steps_per_epoch": 3,
+    }
+    old = getattr(finished.config, name)
+    new = others.get(name, not old if isinstance(old, bool) else (old or 1) * 2 if isinstance(old, int) else 0.5)
+    options = {name: new}
+    if name in ("label_columns", "image_column", "patient_column", "blank", "uncertain"):
+        options["labels_csv"] = "other.csv"
+    config = dataclasses.replace(finished.config, **options)
+    assert getattr(config, name) != old
+    if name in MAY_DIFFER:
+        assert getattr(resumed_config(finished, config), name) == getattr(config, name)
+    else:
+        with pytest.raises(ValueError, match=f"another configuration: {name} was .*Start a new one"):
+            resumed_config(finished, config)
+
+
+@pytest.mark.no_keras
+def test_a_run_may_end_later_or_at_its_last_epoch(caplog):
+    caplog.set_level("INFO", "mamsf_keras")
+    old, history = toy_config("data", epochs=6, freeze_epochs=1), History([{"epoch": n} for n in range(4)])
+    check_end(old, old, history)
+    check_end(old, dataclasses.replace(old, epochs=9), History())
+    assert not caplog.text
+    for epochs in (4, 9):
+        check_end(old, dataclasses.replace(old, epochs=epochs), history)
+        assert f"note: the learning-rate schedule now spans {epochs} epochs (was 6)" in caplog.text
+    with pytest.raises(ValueError, match="4 epochs are finished: the run cannot end after 3"):
+        check_end(old, dataclasses.replace(old, epochs=3), history)
+
+
+@pytest.mark.no_keras
+def test_finished_epochs_may_not_change_their_phase():
+    """The last two epochs are a phase. With 7 epochs in all, epoch 5 would move into the one before."""
+    old = toy_config("data", epochs=6, final_epochs=2, final_loss="focal")
+    longer = dataclasses.replace(old, epochs=7)
+    check_end(old, longer, History([{"epoch": n} for n in range(4)]))
+    words = r"epoch 5 was trained in the phase that starts with epoch 5 \(focal\).* would then be in that of 1 \(bce\)"
+    with pytest.raises(ValueError, match=words):
+        check_end(old, longer, History([{"epoch": n} for n in range(5)]))
+
+
+@pytest.mark.no_keras
+def test_environment_is_compared(tmp_path, caplog):
+    caplog.set_level("INFO", "mamsf_keras")
+    run = RunDir(tmp_path)
+    data = {"images": 80, "sha256": "abc"}
+    versions = {"keras": "3", "numpy": "2"}
+    then = {"git": "1", "packages": versions, "backend": "jax", "devices": ["cpu:0"], "data": data}
+    run.environment.write_text(json.dumps(then))
+    check_environment(run, then)
+    assert not caplog.text
+    check_environment(run, {**then, "git": "2", "packages": {"keras": "3", "torch": "2.6"}})
+    assert caplog.messages == [
+        "note: results may differ from an uninterrupted run: git was 1, now 2; numpy was 2, now None; "
+        "torch was None, now 2.6"
+    ]
+    with pytest.raises(
+        ValueError, match="another backend: it was started on jax, and this is torch. Use `backend` jax"
+    ):
+        check_environment(run, {**then, "backend": "torch"})
+    with pytest.raises(ValueError, match="other data: it was started with 80 images, and now there are 79"):
+        check_environment(run, {**then, "data": {**data, "images": 79}})
+    with pytest.raises(ValueError, match="labels, patients or splits changed"):
+        check_environment(run, {**then, "data": {**data, "sha256": "abd"}})
+
+
+@pytest.mark.tensorflow
+def test_another_backend_is_refused_with_the_option_to_use(finished):
+    environment = json.loads(finished.environment.read_text())
+    finished.environment.write_text(json.dumps({**environment, "backend": "jax"}))
+    result = invoke("train", "--run-dir", finished.path, "--resume")
+    assert result.exit_code == 1 and "it was started on jax" in result.stderr and "--backend jax" in result.stderr
 
 
 @pytest.mark.slow
 def test_killed_at_eight_random_moments_and_resumed(small_nih, tmp_path):
-    """SIGKILL, light augmentation and drop-path on: everything that is left equals an undisturbed run's, which ended by
-    its patience."""
+    """SIGKILL, with light augmentation and drop path: equal to an uninterrupted run, which its patience has ended."""
 
     def run_process(run, *more):
-        command = [sys.executable, "-m", "tests.training.test_resume", *arguments(small_nih, run, *more)]
+        command = [sys.executable, "-m", "tests.training.test_resume", *train_arguments(small_nih, run, *more)]
         return subprocess.Popen(
-            [str(word) for word in command],
-            cwd=Path(__file__).parents[2],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+            [str(word) for word in command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
 
-    undisturbed, run = tmp_path / "undisturbed", tmp_path / "run"
+    uninterrupted, run = tmp_path / "uninterrupted", tmp_path / "run"
     options = ("--epochs", 60, "--patience", 32, "--deterministic")
-    process = run_process(undisturbed, *options)
+    process = run_process(uninterrupted, *options)
     output = process.communicate()[0]
     assert process.returncode == 0, output
     random.seed(0)
@@ -221,8 +311,8 @@ def test_killed_at_eight_random_moments_and_resumed(small_nih, tmp_path):
     process = run_process(run, *options, "--resume")
     output = process.communicate()[0]
     assert process.returncode == 0, output
-    same_files(undisturbed, run)
-    epochs = pd.read_csv(run / "history.csv")["epoch"].tolist()
+    check_same_files(uninterrupted, run)
+    epochs = epochs_of(run)
     assert epochs == list(range(len(epochs))) and len(epochs) < 60
 
 
@@ -232,6 +322,5 @@ def read_history(run):
 
 
 if __name__ == "__main__":
-    build.efficientnetv2 = toy_efficientnetv2
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     main(sys.argv[1:])

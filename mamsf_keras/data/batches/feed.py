@@ -1,0 +1,40 @@
+"""Feeds a stream to Keras: through `tf.data` on TensorFlow, through a `PyDataset` on JAX and PyTorch.
+
+JAX and PyTorch never import TensorFlow, so they train without it and leave the memory of the GPU to the backend.
+"""
+
+import keras
+
+from mamsf_keras.data.batches.stream import Stream
+
+
+def training_batches(stream: Stream, start: int, stop: int):
+    """Returns the batches from step `start` to `stop` for `fit` with `steps_per_epoch`.
+
+    Returns:
+        A `tf.data.Dataset` on TensorFlow, else a `PyDataset`.
+
+    Raises:
+        ValueError: if there are fewer images than one batch holds, or on "strong" augmentation on another backend.
+    """
+    stream.check_fills_a_batch()
+    if keras.backend.backend() == "tensorflow":
+        from mamsf_keras.data.batches import tf_data
+
+        return tf_data.training_dataset(stream, start, stop)
+    if stream.augment == "strong":
+        raise ValueError("`augment` strong needs the TensorFlow backend: use light.")
+    from mamsf_keras.data.batches import py_dataset
+
+    return py_dataset.training_dataset(stream, start)
+
+
+def evaluation_batches(stream: Stream):
+    """Returns every image once in row order, not augmented. The last batch is filled up with the last image."""
+    if keras.backend.backend() == "tensorflow":
+        from mamsf_keras.data.batches import tf_data
+
+        return tf_data.evaluation_dataset(stream)
+    from mamsf_keras.data.batches import py_dataset
+
+    return py_dataset.evaluation_dataset(stream)

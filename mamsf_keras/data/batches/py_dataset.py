@@ -1,0 +1,54 @@
+"""The stream as `keras.utils.PyDataset`s, for JAX and PyTorch."""
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import keras
+
+from mamsf_keras.data.batches.stream import Stream
+
+
+class ReadAhead(keras.utils.PyDataset):
+    """Batches that its own threads read ahead of Keras.
+
+    Keras' workers lose the batch that an unbuilt model is built from, and with it the order of all that follow (Keras
+    3.15, JAX and PyTorch). So Keras gets one worker, which asks for the batches in turn, and a batch is a function of
+    its index alone.
+
+    Args:
+        read: function from an index to a batch.
+        num_batches: number of batches; None for an endless data set.
+        workers: number of threads that read, one per CPU core by default.
+    """
+
+    def __init__(self, read, num_batches: int | None, workers: int | None = None):
+        super().__init__(workers=1)
+        self.read = read
+        self.ahead = 2 * (workers or os.cpu_count() or 1)
+        self.pool = ThreadPoolExecutor(self.ahead // 2)
+        self.pending = {}
+        self._num_batches = num_batches
+
+    @property
+    def num_batches(self):
+        """Number of batches, or None."""
+        return self._num_batches
+
+    def __getitem__(self, index):
+        """Returns a batch and starts reading the next ones."""
+        end = math.inf if self._num_batches is None else self._num_batches
+        wanted = [i for i in range(index, index + self.ahead) if i < end]
+        self.pending = {i: self.pending.get(i) or self.pool.submit(self.read, i) for i in wanted}
+        return self.pending[index].result()
+
+
+def training_dataset(stream: Stream, start: int = 0, workers: int | None = None) -> ReadAhead:
+    """Returns the batches of a stream from a step on, endless, for `fit` with `steps_per_epoch`."""
+    return ReadAhead(lambda index: stream.batch(start + index), None, workers)
+
+
+def evaluation_dataset(stream: Stream, workers: int | None = None) -> ReadAhead:
+    """Returns every image of a stream once in row order; see `Stream.images_in_order`."""
+    count = math.ceil(len(stream) / stream.batch_size)
+    return ReadAhead(lambda index: (stream.images_in_order(index),), count, workers)

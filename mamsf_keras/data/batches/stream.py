@@ -1,0 +1,131 @@
+"""The stream: a batch is a pure function of the step.
+
+    steps_per_pass = len(rows) // batch_size
+    pass, i        = divmod(step, steps_per_pass)
+    batch rows     = default_rng([seed, pass]).permutation(rows)[i * batch_size : (i + 1) * batch_size]
+    image          = the row's pixels, augmented by default_rng([seed, pass, row])
+
+So the order is an exact uniform shuffle, the same on every backend and machine, and a run can start at any step. A
+pass visits every image at most once, all but the last N mod batch_size of its order: padding would enter the batch-norm
+statistics. NumPy alone; the other modules of this package feed the batches to Keras.
+"""
+
+import contextlib
+import functools
+
+import numpy as np
+
+from mamsf_keras.config import CHOICES
+from mamsf_keras.data.dataset import Dataset
+from mamsf_keras.images.augment import light
+
+
+class Stream:
+    """Reads the images of one split, by row or by step.
+
+    Args:
+        dataset: one split of a data set.
+        image_size: height and width in pixels.
+        batch_size: images per batch.
+        augment: "none", "light" or "strong".
+        seed: of the order and the augmentation.
+        share: `(process, processes)`: which share of each batch this process reads, if several train together.
+
+    Raises:
+        ValueError: on an unknown augmentation, or a cache of another image size.
+    """
+
+    def __init__(self, dataset: Dataset, image_size, batch_size, augment="none", seed=0, share=(0, 1)):
+        if augment not in CHOICES["augment"]:
+            raise ValueError(f"`augment` must be one of {', '.join(CHOICES['augment'])}. Received: {augment}.")
+        self.dataset = dataset
+        self.image_size = image_size
+        self.batch_size = batch_size
+        self.augment = augment
+        self.seed = seed
+        process, processes = share
+        self.share_size = batch_size // processes
+        self.share = slice(process * self.share_size, (process + 1) * self.share_size)
+        self.images = dataset.table["image"].to_numpy()
+        self.labels = dataset.labels
+        self.pixels = dataset.open_images(image_size)
+        self.steps_per_pass = len(self) // batch_size
+        self.error = None
+
+    def __len__(self):
+        return len(self.images)
+
+    def rows(self, step: int) -> np.ndarray:
+        """Returns the rows `(batch,)` of the batch at a step, counted from the start of training."""
+        pass_index, i = divmod(step, self.steps_per_pass)
+        return self._order(pass_index)[i * self.batch_size : (i + 1) * self.batch_size]
+
+    @functools.lru_cache(maxsize=2)  # noqa: B019 - a stream lives as long as its run
+    def _order(self, pass_index):
+        return np.random.default_rng([self.seed, pass_index]).permutation(len(self))
+
+    def batch(self, step: int):
+        """Returns the batch at a step, or this process' share of it.
+
+        Returns:
+            images uint8 `(batch, height, width, 1)`, labels float32 `(batch, findings)` with 0 where missing, and
+            weights float32 `(batch, findings)`: observed x cells / observed cells of the whole batch.
+        """
+        rows, pass_index = self.rows(int(step)), int(step) // self.steps_per_pass
+        images = np.stack([self.augmented(row, pass_index) for row in rows[self.share]])[..., None]
+        labels, weights = labels_and_weights(self.labels[rows])
+        return images, labels[self.share], weights[self.share]
+
+    def augmented(self, row: int, pass_index: int) -> np.ndarray:
+        """Returns the pixels of a row in a pass, uint8 `(height, width)`, with light augmentation unless it is off."""
+        image = self.read(row)
+        if self.augment == "none":
+            return image
+        return light(image, np.random.default_rng([self.seed, pass_index, row]))
+
+    def read(self, row: int) -> np.ndarray:
+        """Returns the pixels of a row, uint8 `(height, width)`, not augmented."""
+        try:
+            return self.pixels(row)
+        except (ValueError, ImportError, OSError) as error:
+            self.error = error  # TensorFlow hides it in a long text: see `named_errors`
+            raise
+
+    def images_in_order(self, batch_index: int) -> np.ndarray:
+        """Returns the images of a batch in row order, not augmented: uint8 `(batch, height, width, 1)`, or the share.
+
+        The last batch is filled up with the last image.
+        """
+        rows = np.arange(batch_index * self.batch_size, (batch_index + 1) * self.batch_size)[self.share]
+        return np.stack([self.read(row) for row in np.minimum(rows, len(self) - 1)])[..., None]
+
+    def check_fills_a_batch(self):
+        """Raises `ValueError` if there are fewer images than one batch holds."""
+        if not self.steps_per_pass:
+            raise ValueError(
+                f"`batch_size` must be at most the number of training images, {len(self)}. "
+                f"Received: batch_size={self.batch_size}."
+            )
+
+
+def labels_and_weights(labels: np.ndarray):
+    """Turns labels with NaN where missing into labels and weights, both float32 `(batch, findings)`.
+
+    The weights are observed x cells / observed cells, so that the mean over all cells of loss x weight is the mean
+    over the observed cells. All are 0 where nothing is observed.
+    """
+    observed = ~np.isnan(labels)
+    weights = observed * np.float32(labels.size / max(observed.sum(), 1))
+    return np.where(observed, labels, 0).astype(np.float32), weights.astype(np.float32)
+
+
+@contextlib.contextmanager
+def named_errors(*streams: Stream):
+    """Raises a stream's own error, which names the image, in place of the error that a backend makes of it."""
+    try:
+        yield
+    except Exception:  # each backend wraps an error of the input pipeline in another class
+        for stream in streams:
+            if stream.error is not None:
+                raise stream.error from None
+        raise

@@ -1,0 +1,1 @@
+"""The cache: every image decoded once into uint8 shards."""

@@ -1,0 +1,91 @@
+"""The files of a cache, in which every image is decoded once, resized and stored as uint8 grey.
+
+    CACHE/
+      plan.json          what the cache is made for: image size, number of files, findings, checksum of the table
+      shards/00000.npy   uint8 (images, size, size), in the order of the table; beside it 00000.csv, one row per image
+      index.csv          the table of the data set with `shard`, `row`, `sha256` of the pixels, `height` and `width` of
+                         the original, blank where there is no image
+      rejected.csv       the images that could not be read, with the reason; absent if there are none
+      meta.json          the plan, the counts, the notes, and the checksums of tables and shards; written last
+
+A cache without `meta.json` is unfinished, and `prepare` resumes it. A shard is made again if its images changed, by
+their size in bytes, or if more of them were rejected than are allowed. No file holds a wall-clock time, so equal images
+and tables make equal bytes.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from mamsf_keras.config import LABEL_OPTIONS, DataConfig
+from mamsf_keras.storage import checksum
+
+FORMAT = 5
+"""Increases when the layout changes."""
+TABLES = ("index.csv", "rejected.csv")
+FILES = {"plan.json", "shards", "meta.json", ".lock", *TABLES}
+"""Everything that a cache holds."""
+
+
+def default_cache_dir(data: DataConfig, image_size: int) -> Path:
+    """Returns the cache of a data folder below the user's cache folder: `XDG_CACHE_HOME`, or else `~/.cache`."""
+    source = repr([FORMAT, data.data_dir, data.labels_csv, *(getattr(data, name) for name in LABEL_OPTIONS)])
+    name = f"{Path(data.data_dir).name}-{hashlib.sha256(source.encode()).hexdigest()[:8]}-{image_size}px"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mamsf-keras" / name
+
+
+def is_finished(cache_dir) -> bool:
+    """Returns True if a cache is complete."""
+    return (Path(cache_dir) / "meta.json").is_file()
+
+
+def read_meta(cache_dir) -> dict:
+    """Reads `meta.json`.
+
+    Raises:
+        ValueError: if the cache is not finished, or was written by another version of this software.
+    """
+    if not is_finished(cache_dir):
+        raise ValueError(f"The cache {cache_dir} is not finished: run the same `mamsf-keras prepare` again.")
+    meta = _read_json(Path(cache_dir) / "meta.json")
+    if meta["format"] != FORMAT:
+        raise ValueError(
+            f"The cache {cache_dir} has format {meta['format']}, and this version reads format {FORMAT}: remove it, or "
+            "name a new folder, and prepare it again."
+        )
+    return meta
+
+
+def read_plan(cache_dir) -> dict:
+    """Reads `plan.json`. Raises `ValueError` if it is damaged."""
+    return _read_json(Path(cache_dir) / "plan.json")
+
+
+def _read_json(path) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content["format"]
+        return content
+    except (ValueError, KeyError, TypeError):
+        damaged = path if path.name == "meta.json" else path.parent
+        raise ValueError(f"{path} is damaged: remove {damaged} and run `mamsf-keras prepare` again.") from None
+
+
+def tables_are_intact(cache_dir, tables=TABLES) -> bool:
+    """Returns True if these tables of a finished cache are as they were written."""
+    checksums = read_meta(cache_dir)["tables"]
+    return all(checksum(Path(cache_dir) / name) == checksums[name] for name in tables)
+
+
+def read_index(cache_dir, findings) -> pd.DataFrame:
+    """Reads `index.csv`. Labels are int8, or float32 with NaN where some are missing."""
+    texts = dict.fromkeys(("image", "patient", "sex", "view", "official_list", "shard", "sha256"), str)
+    blank = dict.fromkeys(("age", "follow_up", "row", "shard", "sha256", "height", "width", *findings), "")
+    options = {"dtype": {**texts, **dict.fromkeys(findings, "float32")}, "keep_default_na": False, "na_values": blank}
+    table = pd.read_csv(Path(cache_dir) / "index.csv", **options)
+    if table[findings].notna().all(axis=None):
+        table[findings] = table[findings].astype("int8")
+    return table

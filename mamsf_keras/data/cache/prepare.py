@@ -1,0 +1,195 @@
+"""Makes a cache, resumes one, or checks a finished one. `layout.py` describes its files."""
+
+import contextlib
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from mamsf_keras.data.cache.layout import TABLES, is_finished, read_meta, tables_are_intact
+from mamsf_keras.data.cache.plan import check_plan, has_plan, make_plan, write_plan
+from mamsf_keras.data.cache.shard import PIXEL_COLUMNS, Shard, is_current, make_shard
+from mamsf_keras.data.dataset import Dataset
+from mamsf_keras.data.readers.cache import read_cache
+from mamsf_keras.data.splits import assign_splits
+from mamsf_keras.images.grey import read_with_note
+from mamsf_keras.parallel import parallel_map
+from mamsf_keras.storage import checksum, exclusive_lock, write_csv, write_json
+
+SHARD_IMAGES = 256
+
+
+class UnreadableImages(ValueError):
+    """More images cannot be read than are allowed.
+
+    Attributes:
+        count: how many.
+        cache_dir: the unfinished cache, whose `rejected.csv` lists them.
+        image_size: that of the cache.
+    """
+
+    def __init__(self, message, count, cache_dir, image_size):
+        super().__init__(message)
+        self.count = count
+        self.cache_dir = cache_dir
+        self.image_size = image_size
+
+
+def prepare(
+    dataset: Dataset,
+    cache_dir,
+    image_size: int = 224,
+    *,
+    workers: int | None = None,
+    allow_rejected: int | None = 0,
+    verify: bool = False,
+    shard_images: int = SHARD_IMAGES,
+) -> Dataset:
+    """Decodes every image of a data set once into a cache, or resumes or checks the cache that is there.
+
+    A finished cache in good order is only read, so any number of runs may share it.
+
+    ```python
+    cached = prepare(open_dataset("ChestX-ray14"), "nih224", image_size=224)
+    ```
+
+    Args:
+        dataset: original images. All are prepared, whatever their split.
+        cache_dir: folder to write: new, empty, or a cache of the same images, tables and size.
+        image_size: height and width in pixels.
+        workers: number of processes, one per CPU core by default.
+        allow_rejected: how many images may be unreadable; they are left out. None allows as many as the finished cache
+            was made without, and none in a new cache.
+        verify: whether to read every shard of a finished cache, and to make those again whose checksum is wrong.
+        shard_images: images per shard.
+
+    Returns:
+        The data set that the cache holds, split by the protocol of `dataset`.
+
+    Raises:
+        ValueError: if `dataset` is a cache, or the folder holds something else or a cache of another plan.
+        UnreadableImages: if more images are unreadable than allowed. The next call tries these again.
+        BlockingIOError: if another process works on this cache.
+        OSError: if the disk is full.
+    """
+    if dataset.image_size is not None:
+        raise ValueError("The data are a cache already: prepare the original images.")
+    cache_dir = Path(cache_dir)
+    images = dataset.resolved
+    plan = make_plan(images, image_size, shard_images)
+    check_plan(cache_dir, plan, dataset.table)
+    shards = _list_shards(images.table["path"], cache_dir, image_size, shard_images)
+    if allow_rejected is None:
+        allow_rejected = read_meta(cache_dir)["rejected"] if is_finished(cache_dir) else 0
+    if not _is_complete(cache_dir, shards, allow_rejected, verify):
+        (cache_dir / "shards").mkdir(parents=True, exist_ok=True)
+        with exclusive_lock(cache_dir):
+            check_plan(cache_dir, plan, dataset.table)  # another process may have been faster
+            _write_cache(cache_dir, plan, shards, dataset, workers, allow_rejected)
+    cached = read_cache(cache_dir)
+    return cached if dataset.protocol is None else assign_splits(cached, dataset.protocol)
+
+
+def _list_shards(paths: pd.Series, cache_dir, image_size, shard_images) -> list[Shard]:
+    starts = range(0, len(paths), shard_images)
+    return [
+        Shard(paths.iloc[start : start + shard_images].tolist(), cache_dir / "shards" / f"{i:05d}.npy", image_size)
+        for i, start in enumerate(starts)
+    ]
+
+
+def _is_complete(cache_dir, shards, allow_rejected, verify) -> bool:
+    """Returns True if a cache needs no work. With `verify`, shards whose checksum is wrong are removed.
+
+    Raises:
+        UnreadableImages: if it is complete but for rejected images that still cannot be read and are not allowed.
+    """
+    if not is_finished(cache_dir):
+        return False
+    meta = read_meta(cache_dir)
+    if verify:
+        for shard in shards:
+            if checksum(shard.path) != meta["shards"].get(shard.path.name):
+                shard.path.unlink(missing_ok=True)
+    intact = has_plan(cache_dir) and tables_are_intact(cache_dir)
+    if not (intact and all(is_current(shard, accept_rejected=True) for shard in shards)):
+        return False
+    if meta["rejected"] <= allow_rejected:
+        return True
+    if _some_can_be_read(cache_dir, shards):
+        return False
+    _check_rejected(cache_dir, meta, allow_rejected)
+    return True
+
+
+def _some_can_be_read(cache_dir, shards) -> bool:
+    """Returns True if a rejected image has been repaired since."""
+    errors = _read_records(shards)["error"]
+    paths = pd.Series([path for shard in shards for path in shard.images])
+    for path in paths[errors.notna()]:
+        with contextlib.suppress(ValueError):
+            read_with_note(path)
+            return True
+    return False
+
+
+def _write_cache(cache_dir, plan, shards, dataset, workers, allow_rejected):
+    """Makes the shards that are not current, and then the tables and `meta.json`."""
+    if not has_plan(cache_dir):
+        write_plan(cache_dir, plan)
+    (cache_dir / "meta.json").unlink(missing_ok=True)
+    _make_shards(shards, workers)
+    records = _read_records(shards)
+    _write_tables(cache_dir, dataset.table, records.assign(image=dataset.resolved.table["image"]))
+    _check_rejected(cache_dir, plan, allow_rejected)
+    kept = records[records["error"].isna()]
+    notes = (f"{count} {text}" for text, count in kept["note"].value_counts().items())
+    meta = {
+        **plan,
+        "sources": {file.name: checksum(file) for file in dataset.sources},
+        "images": len(kept),
+        "rejected": len(records) - len(kept),
+        "notes": [*dataset.resolved.notes, *notes],
+        "tables": {name: checksum(cache_dir / name) for name in TABLES},
+        "shards": {shard.path.name: checksum(shard.path) for shard in shards},
+    }
+    write_json(cache_dir / "meta.json", meta)
+
+
+def _make_shards(shards, workers):
+    todo = [shard for shard in shards if not is_current(shard)]
+    total, left = (sum(len(shard.images) for shard in some) for some in (shards, todo))
+    with tqdm(total=total, initial=total - left, desc="preparing", unit=" images", smoothing=0) as bar:
+        parallel_map(make_shard, todo, workers, on_result=bar.update)
+
+
+def _read_records(shards) -> pd.DataFrame:
+    """Returns what became of each image, with the shard and the row in it, in the order of the table."""
+    records = []
+    for shard in shards:
+        record = pd.read_csv(shard.record, dtype=str)
+        records.append(record.assign(shard=shard.path.name, row=range(len(record))))
+    return pd.concat(records, ignore_index=True)
+
+
+def _write_tables(cache_dir, table, records):
+    """Writes the index, which has every row of the table, and the list of rejected images."""
+    kept, rejected = records[records["error"].isna()], records[records["error"].notna()]
+    columns = ["image", "shard", "row", *PIXEL_COLUMNS]
+    table = table.drop(columns="split", errors="ignore")
+    index = table.merge(kept[columns], on="image", how="left", validate="one_to_one")
+    write_csv(cache_dir / "index.csv", index.astype({"row": "Int64"}))
+    (cache_dir / "rejected.csv").unlink(missing_ok=True)
+    if len(rejected):
+        write_csv(cache_dir / "rejected.csv", rejected[["image", "error"]])
+
+
+def _check_rejected(cache_dir, plan, allow_rejected):
+    path = cache_dir / "rejected.csv"
+    errors = pd.read_csv(path)["error"] if path.exists() else []
+    if len(errors) > allow_rejected:
+        raise UnreadableImages(
+            f"{len(errors)} of {plan['files']} images cannot be read (first: {errors[0]}); {path} lists them all. "
+            f"Repair them and run again, or leave them out with `allow_rejected` {len(errors)}.",
+            *(len(errors), cache_dir, plan["image_size"]),
+        )

@@ -1,0 +1,143 @@
+"""Dataset: the images of a data set with their labels, splits and notes. It knows no file format."""
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from mamsf_keras.config import SPLITS
+
+PLACE_COLUMNS = ("path", "row", "shard", "sha256", "height", "width")
+"""Columns that say where the pixels of an image are, or what its file is like."""
+
+
+class ImageStore(Protocol):
+    """Where the pixels of a data set lie: image files, or the shards of a cache. Each reader provides one.
+
+    Attributes:
+        image_size: height and width of all images in pixels; None where the files have sizes of their own.
+    """
+
+    image_size: int | None
+
+    def resolve_paths(self, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+        """Returns the rows whose image is there, with the columns that `open` needs, and notes for the user.
+
+        Raises:
+            ValueError: if images are absent that must not be.
+        """
+
+    def open(self, table: pd.DataFrame, image_size: int) -> Callable[[int], np.ndarray]:
+        """Returns a function from a row number of a resolved table to pixels, uint8 `(image_size, image_size)`."""
+
+    def inspect(self, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+        """Returns `height`, `width` and `sha256` for each row, NaN where unknown, and notes. It never raises."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """The images of a data set. `open_dataset` makes one; nothing here changes it.
+
+    ```python
+    dataset = open_dataset("ChestX-ray14")
+    training = dataset.split("train")
+    pixels = training.open_images(224)(0)
+    ```
+
+    Attributes:
+        table: one row per image of the tables, with the columns `image` (name in the table), `patient`, `follow_up`,
+            `age` (years, as written, or missing), `sex`, `view`, `official_list` ("train_val" or "test", empty where
+            there is none), one column per finding (1, 0, or NaN where the label is missing) and, if the data set has
+            been split, `split` ("train", "validation", "test", or empty where the protocol leaves the image out).
+        findings: names of the finding columns, in output order.
+        store: where the pixels are.
+        protocol: how the images were split; None if they were not.
+        notes: what the user should know about the data, one line each.
+        sources: the files that the table was read from.
+        is_resolved: True if every row has its image, and the columns that `store.open` needs.
+    """
+
+    table: pd.DataFrame
+    findings: tuple[str, ...]
+    store: ImageStore
+    protocol: str | None = None
+    notes: tuple[str, ...] = ()
+    sources: tuple[Path, ...] = ()
+    is_resolved: bool = False
+
+    @functools.cached_property
+    def resolved(self) -> "Dataset":
+        """The data set of the images that are there. The files are looked up on first use.
+
+        Raises:
+            ValueError: if images are absent that must not be.
+        """
+        if self.is_resolved:
+            return self
+        table, notes = self.store.resolve_paths(self.table)
+        notes = (*self.notes, *notes)
+        return dataclasses.replace(self, table=table.reset_index(drop=True), notes=notes, is_resolved=True)
+
+    @property
+    def image_size(self) -> int | None:
+        """Height and width of all images in pixels; None for originals, whose sizes differ."""
+        return self.store.image_size
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The labels, float32 `(images, findings)`: 1, 0, or NaN where missing."""
+        return self.table[list(self.findings)].to_numpy(np.float32)
+
+    @property
+    def fingerprint(self) -> dict:
+        """What identifies the images that are used, their labels and their splits: `images`, their count, and `sha256`.
+
+        It is the same for the original files and for a cache of them.
+        """
+        table = self.used.drop(columns=list(PLACE_COLUMNS), errors="ignore")
+        content = table.astype(dict.fromkeys(self.findings, "float32")).to_csv(index=False)
+        return {"images": len(table), "sha256": hashlib.sha256(content.encode()).hexdigest()}
+
+    @property
+    def used(self) -> pd.DataFrame:
+        """The resolved rows that belong to a split."""
+        table = self.resolved.table
+        return table[table["split"] != ""].reset_index(drop=True)
+
+    def split(self, name: str) -> "Dataset":
+        """Returns the images of one split, "train", "validation" or "test", that are there.
+
+        Raises:
+            ValueError: on another name, or if there are none.
+        """
+        if name not in SPLITS:
+            raise ValueError(f"`split` must be one of {', '.join(SPLITS)}. Received: {name}.")
+        dataset = self.resolved
+        table = dataset.table[dataset.table["split"] == name].reset_index(drop=True)
+        if table.empty:
+            raise ValueError(f"The {name} split has no images here.")
+        return dataclasses.replace(dataset, table=table)
+
+    def with_findings(self, findings) -> "Dataset":
+        """Returns the data set with these findings, in this order.
+
+        Raises:
+            ValueError: names the findings that it has no labels of.
+        """
+        lacking = [name for name in findings if name not in self.findings]
+        if lacking:
+            raise ValueError(f"The data have no labels of {', '.join(lacking)}, which the model was trained on.")
+        return dataclasses.replace(self, findings=tuple(findings))
+
+    def open_images(self, image_size: int) -> Callable[[int], np.ndarray]:
+        """Returns a function from a row number to the pixels of the image, uint8 `(image_size, image_size)`.
+
+        Raises:
+            ValueError: if the images are in a cache of another size, or the cache is damaged.
+        """
+        return self.store.open(self.table, image_size)

@@ -1,0 +1,77 @@
+"""open_dataset: the one way from a folder or a table to a `Dataset`."""
+
+import dataclasses
+import logging
+from pathlib import Path
+
+from mamsf_keras.config import LABEL_OPTIONS, DataConfig, TrainConfig
+from mamsf_keras.data.cache.layout import default_cache_dir, is_finished
+from mamsf_keras.data.cache.prepare import prepare
+from mamsf_keras.data.dataset import Dataset
+from mamsf_keras.data.readers import cache, labels_csv, nih
+from mamsf_keras.data.splits import assign_splits
+
+READERS = (cache, labels_csv, nih)
+"""Asked in this order. A new reader is a module with `recognizes(config)` and `read(config)`, and a place here."""
+
+logger = logging.getLogger(__name__)
+
+
+def open_dataset(config: DataConfig | str | Path) -> Dataset:
+    """Reads the tables of a data set and splits it. The images are looked up when they are first needed.
+
+    ```python
+    dataset = open_dataset("ChestX-ray14")
+    dataset = open_dataset(DataConfig("images", labels_csv="labels.csv", protocol="random-patient"))
+    ```
+
+    Args:
+        config: what to read. A path is the folder of NIH ChestX-ray14, or of a cache, with the official split.
+
+    Returns:
+        A `Dataset`; without splits if `config.protocol` is None.
+
+    Raises:
+        ValueError: describes what is wrong with the tables, with counts and the first five names.
+        FileNotFoundError: names the folder or table that is missing.
+    """
+    if not isinstance(config, DataConfig):
+        config = DataConfig(config)
+    reader = next(reader for reader in READERS if reader.recognizes(config))
+    dataset = reader.read(config)
+    return dataset if config.protocol is None else assign_splits(dataset, config.protocol)
+
+
+def prepared(dataset: Dataset, config: TrainConfig) -> Dataset:
+    """Returns the data set by way of a cache, which is made if needed, unless `config.cache` is off.
+
+    Raises:
+        ValueError: if the data set is a cache of another image size.
+        UnreadableImages: if a new cache would lack images.
+    """
+    if dataset.image_size is not None:
+        dataset.store.check_size(config.image_size)
+        return dataset
+    if not config.cache:
+        return dataset
+    cache_dir = config.cache_dir or default_cache_dir(config, config.image_size)
+    if not is_finished(cache_dir):
+        logger.info("preparing every image once, into the cache %s", cache_dir)
+    return prepare(dataset, cache_dir, config.image_size, allow_rejected=None)
+
+
+def relocated(config: DataConfig, data_dir, allow_missing: bool = False) -> DataConfig:
+    """Returns the configuration for the same data in another folder, original or cache.
+
+    Args:
+        config: the configuration to start from.
+        data_dir: the other folder; None keeps the folder.
+        allow_missing: allows absent images, beside what `config` allows.
+    """
+    config = dataclasses.replace(config, allow_missing=allow_missing or config.allow_missing)
+    if data_dir is None or str(Path(data_dir).resolve()) == config.data_dir:
+        return config
+    in_cache = dataclasses.replace(config, data_dir=data_dir, labels_csv=None, **LABEL_OPTIONS)
+    if not cache.recognizes(in_cache):
+        in_cache = dataclasses.replace(config, data_dir=data_dir)
+    return dataclasses.replace(in_cache, cache_dir=None) if isinstance(config, TrainConfig) else in_cache

@@ -1,0 +1,1 @@
+"""Readers: each module recognizes one kind of input (`recognizes`) and reads its tables into a `Dataset` (`read`)."""

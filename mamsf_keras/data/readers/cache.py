@@ -1,0 +1,111 @@
+"""Reads a cache that `prepare` made of another data set. Citation and licence are those of that data set."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mamsf_keras.config import DataConfig
+from mamsf_keras.data.cache.layout import is_finished, read_index, read_meta, tables_are_intact
+from mamsf_keras.data.cache.shard import open_shard
+from mamsf_keras.data.dataset import Dataset
+
+
+def recognizes(config: DataConfig) -> bool:
+    """Returns True if the data folder is a cache, finished or not."""
+    return (Path(config.data_dir) / "plan.json").is_file() or is_finished(config.data_dir)
+
+
+def read(config: DataConfig) -> Dataset:
+    """Reads a cache. It needs no original image.
+
+    Raises:
+        ValueError: if the cache is unfinished or damaged, or is combined with a table of labels.
+    """
+    if config.labels_csv is not None:
+        raise ValueError(f"{config.data_dir} is a cache and has its own labels: leave out `labels_csv`.")
+    return read_cache(config.data_dir)
+
+
+def read_cache(cache_dir) -> Dataset:
+    """Reads the finished cache in a folder; see `read`.
+
+    Returns:
+        A `Dataset` with every image of the source tables. Its table also has `sha256`, `height` and `width` of the
+        original pixels, missing where there is no image.
+    """
+    cache_dir = Path(cache_dir)
+    meta = read_meta(cache_dir)
+    if not tables_are_intact(cache_dir, ["index.csv"]):
+        raise ValueError(f"{cache_dir / 'index.csv'} is lost or damaged: run `mamsf-keras prepare` again.")
+    table = read_index(cache_dir, meta["findings"])
+    size, images = meta["image_size"], meta["images"]
+    note = f"{images} images of {size} x {size} pixels, {images * size**2 / 2**20:.0f} MiB, from the cache {cache_dir}"
+    if absent := int(table["row"].isna().sum()):
+        note += f"; {absent} of {len(table)} images of the tables, missing or rejected, are not in it and are left out"
+    store = CachedImages(cache_dir, size)
+    return Dataset(table, tuple(meta["findings"]), store, notes=(note, *meta["notes"]))
+
+
+class CachedImages:
+    """The image store of a cache.
+
+    Args:
+        cache_dir: folder of the cache.
+        image_size: height and width of its images in pixels.
+    """
+
+    def __init__(self, cache_dir, image_size: int):
+        self.cache_dir = Path(cache_dir)
+        self.image_size = image_size
+
+    def resolve_paths(self, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+        """Drops the rows without an image, which a note of the data set has counted already."""
+        return table.dropna(subset="row").astype({"row": int}), ()
+
+    def open(self, table: pd.DataFrame, image_size: int) -> Callable[[int], np.ndarray]:
+        """Maps the shards into memory and returns a function that looks up the pixels of a row.
+
+        Raises:
+            ValueError: if the images have another size, or a shard is lost or damaged.
+        """
+        self.check_size(image_size)
+        names = table["shard"].unique()
+        _allow_open_files(len(names))
+        # All shards are opened here and not by the threads that read: NumPy parses a header with `ast`, which is not
+        # safe in several threads.
+        shards = {name: open_shard(self.cache_dir / "shards" / name) for name in names}
+        places = list(zip(table["shard"], table["row"], strict=True))
+
+        def read(row: int) -> np.ndarray:
+            shard, place = places[row]
+            return shards[shard][place]
+
+        return read
+
+    def inspect(self, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+        """Returns what the cache knows of the originals."""
+        return table[["height", "width", "sha256"]], ()
+
+    def check_size(self, image_size: int):
+        """Raises `ValueError` if the images have another size."""
+        if image_size != self.image_size:
+            raise ValueError(
+                f"The cache {self.cache_dir} has images of {self.image_size} pixels: use `image_size` "
+                f"{self.image_size}, or prepare another cache. Received: image_size={image_size}."
+            )
+
+
+def _allow_open_files(count: int):
+    """Raises the limit on open files. Each mapped shard keeps one open, and 1,024 is a usual limit."""
+    if importlib.util.find_spec("resource") is None:  # Windows has no such limit
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + 1024
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))

@@ -1,0 +1,185 @@
+"""Reads NIH ChestX-ray14 as it is downloaded.
+
+The data set: 112,120 frontal chest X-rays of 30,805 patients with 14 findings, mined from radiology reports.
+Wang, Peng, Lu, Lu, Bagheri and Summers: ChestX-ray8: Hospital-scale Chest X-ray Database and Benchmarks on
+Weakly-Supervised Classification and Localization of Common Thorax Diseases, CVPR 2017, arXiv 1705.02315.
+Released by the NIH Clinical Center without restriction on use; it asks to be named as the provider, for a link to its
+download site (https://nihcc.app.box.com/v/ChestXray-NIHCC) and for a citation of the paper.
+
+The folder holds `Data_Entry_2017.csv` (or `_v2020`), `train_val_list.txt`, `test_list.txt`, and the images, found by
+their base name under `images*/` at any depth, or anywhere below the folder where there is no such subfolder.
+"""
+
+import os
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from mamsf_keras.config import DataConfig
+from mamsf_keras.data.dataset import Dataset
+from mamsf_keras.data.image_files import ImageFiles
+from mamsf_keras.data.tables import check_names, count_and_first, existing_folder, patient_key, read_csv
+from mamsf_keras.findings import BOX_FINDINGS, FINDINGS, NO_FINDING
+from mamsf_keras.images.grey import SUFFIXES
+
+TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
+LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
+BOXES = "BBox_List_2017.csv"
+
+
+def recognizes(config: DataConfig) -> bool:
+    """Returns True: this reader is the last to be asked, and its errors say what a data folder needs."""
+    return True
+
+
+def read(config: DataConfig) -> Dataset:
+    """Reads the tables. The images are looked up later, by base name.
+
+    Raises:
+        ValueError: describes what is wrong with the tables, with counts and the first five names.
+        FileNotFoundError: names the folder or table that is missing.
+    """
+    data_dir = existing_folder(config.data_dir)
+    path = next((data_dir / name for name in TABLES if (data_dir / name).is_file()), None)
+    if path is None:
+        raise FileNotFoundError(
+            f"{data_dir} has no table {TABLES[1]} (or {TABLES[0]}): `data_dir` must be the folder that has it, or use "
+            "`labels_csv` for another table."
+        )
+    store = ImageFiles(data_dir, find_images, config.allow_missing)
+    sources = (path, *(data_dir / name for name in LISTS.values()))
+    return Dataset(_read_table(path), FINDINGS, store, sources=sources)
+
+
+def _read_table(path) -> pd.DataFrame:
+    raw = read_csv(path, required=("Image Index", "Finding Labels", "Patient ID"))
+    table = pd.DataFrame(
+        {
+            "image": raw["Image Index"],
+            "patient": raw["Patient ID"].map({text: patient_key(text) for text in raw["Patient ID"].unique()}),
+        }
+    )
+    blank = pd.Series("", index=raw.index)
+    table["follow_up"] = pd.to_numeric(raw.get("Follow-up #", blank), errors="coerce")
+    table["age"] = pd.to_numeric(raw.get("Patient Age", blank).str.extract(r"(\d+)")[0], errors="coerce")
+    table["sex"] = raw.get("Patient Gender", raw.get("Patient Sex", blank))
+    table["view"] = raw.get("View Position", blank)
+    check_names(table["image"], table["patient"], path)
+    table["official_list"] = _official_lists(table["image"], path)
+    return pd.concat([table, _label_columns(raw["Finding Labels"], path)], axis=1)
+
+
+def read_boxes(data_dir) -> pd.DataFrame:
+    """Reads `BBox_List_2017.csv`.
+
+    Returns:
+        Frame with `image`, `finding` (one of `BOX_FINDINGS`; the list's "Infiltrate" is Infiltration), and `x`, `y`,
+        `width`, `height` in pixels of the 1024 x 1024 image, (x, y) the upper left corner.
+    """
+    path = existing_folder(data_dir) / BOXES
+    if not path.is_file():
+        raise FileNotFoundError(f"The table {path} does not exist.")
+    raw = read_csv(path, required=("Image Index", "Finding Label"))
+    finding = raw["Finding Label"].replace("Infiltrate", "Infiltration")
+    unknown = sorted(set(finding) - set(BOX_FINDINGS))
+    if unknown:
+        raise ValueError(f"{path} has boxes of unknown findings: {', '.join(unknown)}.")
+    boxes = raw.iloc[:, 2:6].apply(pd.to_numeric)
+    boxes.columns = ["x", "y", "width", "height"]
+    return pd.concat([raw["Image Index"].rename("image"), finding.rename("finding"), boxes], axis=1)
+
+
+def find_images(images: pd.Series, data_dir) -> tuple[pd.Series, tuple[str, ...]]:
+    """Finds the file of each image by base name, or else by its name without the suffix.
+
+    Args:
+        images: names of the images in the table.
+        data_dir: the data folder.
+
+    Returns:
+        The path of each image, NaN where there is none, and notes.
+
+    Raises:
+        ValueError: if two files have the name of one image.
+    """
+    files = _image_files(Path(data_dir))
+    paths = images.map(_index(files, lambda file: file.name, set(images)))
+    stems = images[paths.isna()].map(lambda name: PurePosixPath(name).stem)
+    by_stem = stems.map(_index(files, lambda file: file.stem, set(stems))).dropna()
+    if by_stem.empty:
+        return paths, ()
+    note = f"{len(by_stem)} images have another suffix than in the table and were matched without it."
+    return paths.fillna(by_stem), (note,)
+
+
+def _label_columns(labels, path) -> pd.DataFrame:
+    codes, texts = pd.factorize(labels)
+    sets = [frozenset(name.strip() for name in text.split("|")) for text in texts]
+    unknown = sorted(set().union(*sets) - {*FINDINGS, NO_FINDING})
+    if unknown:
+        known = ", ".join((*FINDINGS, NO_FINDING))
+        rows = sum(not sets[code].isdisjoint(unknown) for code in codes)
+        raise ValueError(f"{path} has unknown findings on {rows} rows: {count_and_first(unknown)}. Known: {known}.")
+    mixed = [text for text, names in zip(texts, sets, strict=True) if NO_FINDING in names and len(names) > 1]
+    if mixed:
+        raise ValueError(f'{path} has rows with both a finding and "{NO_FINDING}": {count_and_first(mixed)}.')
+    positive = np.array([[name in names for name in FINDINGS] for names in sets], dtype="int8")
+    return pd.DataFrame(positive[codes], columns=list(FINDINGS))
+
+
+def _official_lists(images, path) -> pd.Series:
+    """Returns the official list of each image, "train_val" or "test"."""
+    data_dir, listed = path.parent, {}
+    for name, file in LISTS.items():
+        if not (data_dir / file).is_file():
+            raise FileNotFoundError(f"{data_dir} lacks the official list {file}, which NIH provides with the tables.")
+        twice = [image for image in _read_list(data_dir / file) if listed.setdefault(image, name) != name]
+        if twice:
+            raise ValueError(
+                f"{data_dir} lists images in both {' and '.join(LISTS.values())}: {count_and_first(twice)}."
+            )
+    lists = images.map(listed)
+    if lists.isna().any():
+        raise ValueError(f"{path} has images that are in neither list: {count_and_first(images[lists.isna()])}.")
+    unknown = sorted(set(listed) - set(images))
+    if unknown:
+        raise ValueError(
+            f"The official lists have images that {path} lacks: {count_and_first(unknown)}. Keep the tables complete: "
+            "`allow_missing` leaves out images whose files are absent."
+        )
+    return lists
+
+
+def _read_list(path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").split()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text: {error}.") from error
+
+
+def _image_files(data_dir) -> list[Path]:
+    roots = sorted(p for p in data_dir.glob("images*") if p.is_dir()) or [data_dir]
+    files, seen, folders = [], set(), [str(root) for root in reversed(roots)]
+    while folders:
+        folder = folders.pop()
+        real = os.path.realpath(folder)
+        if real in seen:  # a symbolic link back up the tree
+            continue
+        seen.add(real)
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        folders += [entry.path for entry in reversed(entries) if entry.is_dir()]
+        images = [entry for entry in entries if os.path.splitext(entry.name)[1].lower() in SUFFIXES]
+        files += [Path(entry.path) for entry in images if entry.is_file()]  # a dangling link is not a file
+    return files
+
+
+def _index(files, key, wanted) -> dict[str, str]:
+    """Maps keys to files. Two files with one wanted key are an error that names both."""
+    index = {}
+    for file in files:
+        first = index.setdefault(key(file), str(file))
+        if first != str(file) and key(file) in wanted:
+            raise ValueError(f"Two files have the name of one image: {first} and {file}.")
+    return index

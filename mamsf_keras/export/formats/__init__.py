@@ -1,0 +1,1 @@
+"""Writers of export formats, one module each. What reads a format back is its predictor."""

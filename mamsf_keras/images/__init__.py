@@ -1,0 +1,1 @@
+"""One image file to grey pixels, and the augmentation of grey pixels."""

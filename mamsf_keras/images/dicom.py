@@ -1,0 +1,215 @@
+"""From a DICOM file to grey pixels, as the display pipeline of the standard says (PS3.4 N.2, PS3.3 C.7.6.3, C.11).
+
+| step | rule |
+|---|---|
+| stored value | the lowest BitsStored bits, sign extended: what lies above them (old overlays) is not image |
+| modality | Modality LUT, or RescaleSlope and RescaleIntercept |
+| values of interest | VOI LUT, or else the first WindowCenter and WindowWidth by the VOILUTFunction |
+| neither | unsigned 8 bits without a modality step: as stored; else from the image's smallest to its largest value |
+| MONOCHROME1 | inverted |
+| PixelPaddingValue, PixelPaddingRangeLimit | black |
+| RGB, YBR, 8 bit | ITU-R 601 luma |
+
+Refused by name: more than one frame, palette colour, colour above 8 bit, a HighBit that is not BitsStored - 1. pydicom
+reads and decodes. No element is read but those of `ELEMENTS`, so none other can reach a file of ours.
+
+The steps are not those of `pydicom.pixels`, which (3.0.2) reverses the greys of a window after a negative RescaleSlope,
+wraps indices above 255 in a VOI LUT of 8 bits, and raises on a Modality LUT of 12 bits; `test_dicom.py` shows each.
+"""
+
+import contextlib
+import warnings
+
+import numpy as np
+from PIL import Image
+
+ELEMENTS = """
+    SamplesPerPixel PhotometricInterpretation PlanarConfiguration NumberOfFrames Rows Columns BitsAllocated BitsStored
+    HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit ModalityLUTSequence RescaleSlope
+    RescaleIntercept VOILUTSequence VOILUTFunction WindowCenter WindowWidth PixelData
+""".split()
+BARE = "DICOM files without preamble or transfer syntax, read as uncompressed"
+
+
+class Refused(ValueError):
+    """What this module says of a file itself, so that its text holds nothing of the header but the named elements."""
+
+
+def is_dicom(path) -> bool:
+    """Tells whether a file says that it is DICOM: by the letters DICM after its preamble, or else by its name."""
+    return _has_preamble(path) or str(path).lower().endswith((".dcm", ".dicom"))
+
+
+def _has_preamble(path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def read_dicom(path) -> tuple[np.ndarray, str]:
+    """Reads the pixels of a DICOM file by the rules of this module.
+
+    Returns:
+        uint8 array `(height, width)`, and what a person should know of the reading, or "".
+
+    Raises:
+        ImportError: if pydicom is not installed.
+        ValueError: says why the file cannot be read.
+    """
+    with _named(path) as pydicom:
+        dataset = pydicom.dcmread(path, force=True, specific_tags=ELEMENTS)
+        if "PixelData" not in dataset:
+            raise Refused("it has no pixel data")
+        bare = not _has_preamble(path) or "TransferSyntaxUID" not in dataset.file_meta
+        if "TransferSyntaxUID" not in dataset.file_meta:
+            dataset.file_meta.TransferSyntaxUID = _plain_syntax(dataset)
+        _check_decoder(dataset.file_meta.TransferSyntaxUID)
+        return _grey(dataset), BARE if bare else ""
+
+
+def read_dicom_size(path) -> tuple[int, int]:
+    """Reads height and width of a DICOM file from its header. Raises as `read_dicom`."""
+    with _named(path) as pydicom:
+        dataset = pydicom.dcmread(path, force=True, specific_tags=["Rows", "Columns"], stop_before_pixels=True)
+        return dataset.Rows, dataset.Columns
+
+
+@contextlib.contextmanager
+def _named(path):
+    """Gives pydicom to the block and turns what it raises into an error that names the file.
+
+    pydicom quotes the header in its errors and warnings, so of those only the kind is said.
+    """
+    try:
+        import pydicom
+    except ImportError:
+        raise ImportError(f"{path} is DICOM: reading it needs `pip install pydicom python-gdcm`.") from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield pydicom
+        except Refused as error:
+            raise ValueError(f"{path} cannot be read as DICOM: {error}.") from None
+        except Exception as error:  # pydicom and its decoders raise anything on damaged files
+            kind = type(error).__name__
+            raise ValueError(f"{path} cannot be read as DICOM: it is damaged or incomplete ({kind}).") from None
+
+
+def _plain_syntax(dataset):
+    """Returns the transfer syntax of pixels that are not compressed, by how the elements turned out to be written."""
+    from pydicom import uid
+
+    if dataset["PixelData"].is_undefined_length:
+        raise Refused("it is compressed and does not say how")
+    implicit, little_endian = dataset.original_encoding
+    if not little_endian:
+        return uid.ExplicitVRBigEndian
+    return uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
+
+
+def _check_decoder(syntax):
+    from pydicom.pixels import get_decoder
+
+    try:
+        available = not syntax.is_compressed or get_decoder(syntax).is_available
+    except NotImplementedError:  # pydicom knows no decoder of it at all
+        available = False
+    if not available:
+        raise Refused(f"nothing installed decodes its transfer syntax {syntax.name}")
+
+
+def _grey(dataset) -> np.ndarray:
+    from pydicom.pixels import pixel_array
+
+    if int(dataset.get("NumberOfFrames") or 1) > 1:
+        raise Refused(f"it has {dataset.NumberOfFrames} frames, and a radiograph has one")
+    kind, samples = dataset.PhotometricInterpretation, dataset.SamplesPerPixel
+    if kind.startswith(("RGB", "YBR")) and samples == 3 and dataset.BitsAllocated == 8:
+        return np.asarray(Image.fromarray(pixel_array(dataset)).convert("L"))
+    if kind not in ("MONOCHROME1", "MONOCHROME2") or samples != 1:
+        raise Refused(f"{kind} of {samples} x {dataset.BitsAllocated} bits is not supported")
+    stored = _stored(pixel_array(dataset, raw=True), dataset)
+    padding = _padding(stored, dataset)
+    shown = _shown(stored, padding, dataset)
+    shown = 1 - shown if kind == "MONOCHROME1" else shown
+    return np.round(np.where(padding, 0, shown) * 255).astype(np.uint8)
+
+
+def _stored(raw, dataset) -> np.ndarray:
+    """Returns what the stored bits say, int64."""
+    bits = dataset.BitsStored
+    if dataset.HighBit != bits - 1:
+        raise Refused(f"its HighBit is {dataset.HighBit} with {bits} BitsStored; {bits - 1} is supported")
+    sign = 2 ** (bits - 1) if dataset.PixelRepresentation else 0
+    return ((raw.astype(np.int64) & (2**bits - 1)) ^ sign) - sign
+
+
+def _padding(stored, dataset) -> np.ndarray:
+    """Tells which pixels are padding, not image."""
+    value, limit = (dataset.get(f"PixelPadding{name}") for name in ("Value", "RangeLimit"))
+    if value is None:
+        return np.zeros(stored.shape, bool)
+    limits = np.array([value, value if limit is None else limit])
+    if dataset.PixelRepresentation:  # many writers leave out the sign of these two
+        limits = limits.astype(np.uint16).astype(np.int16)
+    return (limits.min() <= stored) & (stored <= limits.max())
+
+
+def _shown(stored, padding, dataset) -> np.ndarray:
+    """Returns the values of interest, 0 to 1."""
+    values = _modality(stored, dataset)
+    if tables := dataset.get("VOILUTSequence"):
+        return _look_up(values, tables[0], dataset) / (2 ** tables[0].LUTDescriptor[2] - 1)
+    center, width = _number(dataset, "WindowCenter"), _number(dataset, "WindowWidth")
+    if center is not None and width is not None:
+        return _window(values, center, width, dataset.get("VOILUTFunction") or "LINEAR")
+    if dataset.BitsStored == 8 and not dataset.PixelRepresentation and np.array_equal(values, stored):
+        return stored / 255
+    inside = values[~padding]
+    low, high = (inside.min(), inside.max()) if inside.size else (0, 1)
+    return np.clip((values - low) / ((high - low) or 1), 0, 1)
+
+
+def _modality(stored, dataset) -> np.ndarray:
+    if tables := dataset.get("ModalityLUTSequence"):
+        return _look_up(stored, tables[0], dataset)
+    slope, intercept = _number(dataset, "RescaleSlope"), _number(dataset, "RescaleIntercept")
+    return stored * (1.0 if slope is None else slope) + (intercept or 0.0)
+
+
+def _look_up(values, item, dataset) -> np.ndarray:
+    """Maps values by a LUT (PS3.3 C.11.1.1.1); pydicom's own wraps indices above 255 in tables of 8 bits."""
+    entries, first, bits = item.LUTDescriptor
+    entries = entries or 2**16
+    if first >= 2**15 and values.max() < first:  # written without its sign
+        first -= 2**16
+    table = item.LUTData
+    if isinstance(table, bytes):
+        order = "<" if dataset.original_encoding[1] else ">"
+        table = np.frombuffer(table, f"{order}u2" if len(table) >= 2 * entries else "u1")[:entries]
+    table = np.atleast_1d(table)
+    if len(table) != entries:
+        raise Refused(f"a look-up table has {len(table)} entries and says {entries}")
+    return table[np.clip(np.round(values).astype(np.int64) - first, 0, entries - 1)] & (2**bits - 1)
+
+
+def _window(values, center, width, function) -> np.ndarray:
+    """Returns the window's output, 0 to 1 (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
+    if (width < 1 and function == "LINEAR") or width <= 0:
+        raise Refused(f"its WindowWidth is {width}")
+    if function == "SIGMOID":
+        return 1 / (1 + np.exp(-4 * (values - center) / width))
+    if function == "LINEAR":
+        center, width = center - 0.5, width - 1
+    elif function != "LINEAR_EXACT":
+        raise Refused("its VOILUTFunction is none of LINEAR, LINEAR_EXACT, SIGMOID")
+    return np.clip((values - center) / max(width, 1e-9) + 0.5, 0, 1)
+
+
+def _number(dataset, name) -> float | None:
+    """Returns an element, or the first of its alternatives; None where there is none."""
+    values = np.atleast_1d(dataset.get(name))
+    if not values.size or values[0] in (None, ""):
+        return None
+    if not np.isfinite(float(values[0])):
+        raise Refused(f"its {name} is {values[0]}")
+    return float(values[0])

@@ -1,0 +1,177 @@
+"""The tables of a phantom data set: patients, follow-ups, label sets."""
+
+from importlib.resources import files
+
+import numpy as np
+import pandas as pd
+
+from mamsf_keras.data.splits import official_split
+from mamsf_keras.findings import FINDINGS, IMAGES, NO_FINDING
+from mamsf_keras.phantoms.geometry import LABELS, TAIL, stream
+
+TEST_IMAGES = 25_596
+"""Images in NIH's `test_list.txt`, of 112,120."""
+
+IMAGES_A_PATIENT = {"train_val": 86_524 / 28_008, "test": 25_596 / 2_797}
+"""Images a patient in NIH's two lists: 3.09 and 9.15."""
+
+ONLY_ONE = 0.57
+"""Share of NIH's patients with a single image."""
+
+KEPT = 0.15
+"""Probability that a follow-up keeps the labels: with chance repeats, 41 % do so, as in the NIH table."""
+
+PORTABLE = {"Edema": 0.85, "Consolidation": 0.6, "Pneumonia": 0.6, "Effusion": 0.5, "Atelectasis": 0.45}
+"""Share of AP views among images with a finding; the largest counts, and 0.33 without these."""
+
+FORMATS = ((2048, 0.171), (2500, 0.143), (2544, 0.139))
+"""Pixels a side and their spacing in millimetres: NIH's commonest values, on square films of 35 cm."""
+
+
+def label_sets():
+    """Reads the joint label distribution of the whole NIH table.
+
+    Source: `Data_Entry_2017.csv` of the NIH release (Wang et al., ChestX-ray8, CVPR 2017, arXiv 1705.02315),
+    as counts alone.
+
+    Returns:
+        A list of tuples of findings, the empty one for No Finding, and a float64 array of their shares.
+    """
+    path = files("mamsf_keras.phantoms") / "label_sets.csv"
+    with path.open(encoding="utf-8") as lines:
+        table = pd.read_csv(lines)
+    sets = [tuple(text.split("|")) if text != NO_FINDING else () for text in table["findings"]]
+    return sets, table["images"].to_numpy() / IMAGES
+
+
+def phantom_table(images, seed=0, tail=0):
+    """Draws the table of a phantom data set.
+
+    Args:
+        images: Int, number of rows, at least 20.
+        seed: Int, 0 or more.
+        tail: Int, least number of positive patients of each finding in each of train, validation and test.
+
+    Returns:
+        A DataFrame with `image`, `patient`, `follow_up`, `official_list` ("train_val" or "test"), `split`
+        ("train", "validation" or "test"), `age`, `sex` ("M" or "F"), `view` ("PA" or "AP"), `pixels`, `spacing`
+        (mm), and one 0/1 column a finding; sorted by patient and follow-up.
+
+    Raises:
+        ValueError: If an argument is out of range, or so few images cannot hold the tail.
+    """
+    for name, value, least in (("images", images, 20), ("seed", seed, 0), ("tail", tail, 0)):
+        if value < least:
+            raise ValueError(f"`{name}` must be at least {least}. Received: {name}={value}.")
+    rng = stream(seed, LABELS)
+    table = _patients(images, rng)
+    table = table.join(_draw_labels(table, rng))
+    _lift(table, tail, stream(seed, TAIL))
+    _fill_validation(table)
+    table["split"] = official_split(table, FINDINGS)
+    return _demographics(table, rng)
+
+
+def _follow_ups(images, mean, rng):
+    """Returns the number of images of each patient, `images` in total: many have one, a few have many."""
+    counts = np.empty(0, dtype=np.int64)
+    several = max((mean - ONLY_ONE) / (1 - ONLY_ONE), 1)
+    while counts.sum() < images:
+        single = rng.random(256) < ONLY_ONE
+        counts = np.append(counts, np.where(single, 1, rng.geometric(1 / several, 256)))
+    last = int(np.searchsorted(np.cumsum(counts), images))
+    counts[last] -= counts[: last + 1].sum() - images
+    return counts[: last + 1]
+
+
+def _patients(images, rng):
+    """Returns the rows' patients, follow-ups and official lists; few images have small test patients."""
+    test = round(images * TEST_IMAGES / IMAGES)
+    usual, many = IMAGES_A_PATIENT["train_val"], IMAGES_A_PATIENT["test"]
+    means = {"train_val": min(usual, (images - test) / 20), "test": usual + (many - usual) * min(images / IMAGES, 1)}
+    sizes = {"train_val": images - test, "test": test}
+    counts = {name: _follow_ups(n, means[name], rng) for name, n in sizes.items()}
+    lists = np.repeat(list(counts), [len(c) for c in counts.values()])
+    counts = np.concatenate(list(counts.values()))
+    order = rng.permutation(len(counts))
+    patient = np.repeat(np.arange(1, len(counts) + 1), counts[order])
+    follow_up = np.concatenate([np.arange(n) for n in counts[order]])
+    names = [f"{p:08d}_{f:03d}.png" for p, f in zip(patient, follow_up, strict=True)]
+    listed = np.repeat(lists[order], counts[order])
+    return pd.DataFrame({"image": names, "patient": patient, "follow_up": follow_up, "official_list": listed})
+
+
+def _draw_labels(table, rng):
+    """Returns the finding columns: drawn from the NIH table, some kept from the visit before."""
+    sets, shares = label_sets()
+    drawn = rng.choice(len(sets), len(table), p=shares)
+    kept = (rng.random(len(table)) < KEPT) & (table["follow_up"] > 0).to_numpy()
+    first = np.maximum.accumulate(np.where(kept, 0, np.arange(len(table))))
+    return pd.DataFrame(_one_hot(sets)[drawn[first]], columns=list(FINDINGS), index=table.index)
+
+
+def _one_hot(sets):
+    return np.array([[finding in labels for finding in FINDINGS] for labels in sets], dtype=np.int64)
+
+
+def _lift(table, tail, rng):
+    """Gives patients without finding the label sets that `tail` asks for, in place."""
+    sets, shares = label_sets()
+    hot = _one_hot(sets)
+    while missing := _missing(table, tail):
+        for finding, official, count in missing:
+            weights = shares * hot[:, FINDINGS.index(finding)]
+            for row in _free_rows(table, official, count, rng):
+                table.loc[row, list(FINDINGS)] = hot[rng.choice(len(sets), p=weights / weights.sum())]
+
+
+def _fill_validation(table):
+    """Clears patients of findings, in place, until the official split has validation images; only in tiny data sets."""
+    for patient in table.loc[table["official_list"] == "train_val", "patient"].unique():
+        if (official_split(table, FINDINGS) == "validation").any():
+            return
+        table.loc[table["patient"] == patient, list(FINDINGS)] = 0
+
+
+def _missing(table, tail):
+    """Returns (finding, official list, patients to lift); ten of train_val are needed for one of validation."""
+    if not tail:
+        return []
+    split = official_split(table, FINDINGS)
+    positive = table[list(FINDINGS)].groupby([split, table["patient"]]).max().groupby(level=0).sum()
+    missing = []
+    for finding in FINDINGS:
+        lack = {name: tail - int(positive[finding].get(name, 0)) for name in ("train", "validation", "test")}
+        lift = {"train_val": max(lack["train"], 5 * lack["validation"]), "test": lack["test"]}
+        missing += [(finding, official, n) for official, n in lift.items() if n > 0]
+    return missing
+
+
+def _free_rows(table, official, count, rng):
+    """Draws one image each of `count` patients without any finding."""
+    free = table.loc[table["official_list"] == official, ["patient", *FINDINGS]].groupby("patient").max().sum(axis=1)
+    patients = free.index[free == 0].to_numpy()
+    if len(patients) < count:
+        raise ValueError(
+            f"`tail` patients of each finding do not fit into {len(table)} images: no patient without finding is "
+            f"left in {official}. Ask for more `images` or a smaller `tail`."
+        )
+    chosen = rng.choice(patients, count, replace=False)
+    return table.index[table["patient"].isin(chosen)].to_series().groupby(table["patient"]).first()
+
+
+def _demographics(table, rng):
+    """Adds age, sex, view and film format."""
+    patients = int(table["patient"].max())
+    age = np.clip(np.rint(48 + 30 * (rng.random((patients, 3)).sum(1) - 1.5)), 2, 95).astype(int)
+    female = rng.random(patients) < 0.44
+    row = table["patient"].to_numpy() - 1
+    table["age"] = age[row] + table["follow_up"] // 4
+    table["sex"] = np.where(female[row], "F", "M")
+    share = np.full(len(table), 0.33)
+    for finding, portable in PORTABLE.items():
+        share = np.maximum(share, portable * table[finding])
+    table["view"] = np.where(rng.random(len(table)) < share, "AP", "PA")
+    formats = np.array(FORMATS)[rng.integers(len(FORMATS), size=len(table))]
+    table["pixels"], table["spacing"] = formats[:, 0].astype(int), formats[:, 1]
+    return table

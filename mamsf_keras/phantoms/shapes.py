@@ -1,0 +1,116 @@
+"""Soft shapes and textures that the phantoms are drawn from.
+
+Only operations that IEEE 754 rounds exactly (sums, products, quotients, square roots, comparisons) are used,
+so that every machine draws the same values: vectorised sines and exponentials differ in their last bit.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+
+def ramp(distance, width):
+    """Returns a straight rise from 0 to 1 around distance 0.
+
+    Args:
+        distance: Float array, millimetres, positive inside the shape.
+        width: Float above 0, millimetres from the first change to the last.
+
+    Returns:
+        An array of `distance`'s shape in [0, 1].
+    """
+    t = distance * (1 / width)
+    t += 0.5
+    return np.clip(t, 0, 1, out=t)
+
+
+def smooth(t):
+    """Returns t^2 (3 - 2 t): bends the ends of a `ramp` into a smooth step."""
+    return t * t * (3 - 2 * t)
+
+
+def bell(q):
+    """Returns (1 - q)^2 below 1 and 0 above: a bell of finite reach.
+
+    Args:
+        q: Float array, 0 or more, square of the distance from the centre in radii.
+
+    Returns:
+        An array of `q`'s shape in [0, 1].
+    """
+    inside = 1 - q
+    np.clip(inside, 0, 1, out=inside)
+    inside *= inside
+    return inside
+
+
+def bump(t):
+    """Returns the `bell` at the signed distance `t` from the centre in radii."""
+    return bell(t * t)
+
+
+def stripes(position, spacing):
+    """Returns the distance to the nearest multiple of `spacing`.
+
+    Args:
+        position: Float array, millimetres.
+        spacing: Float above 0, millimetres.
+
+    Returns:
+        An array of `position`'s shape in [0, spacing / 2].
+    """
+    phase = position * (1 / spacing)
+    phase -= np.rint(phase)
+    np.abs(phase, out=phase)
+    phase *= spacing
+    return phase
+
+
+@lru_cache(maxsize=64)
+def _cells(size, cells):
+    position = np.arange(size, dtype=np.float32) * (cells / size)
+    index = np.floor(position).astype(np.intp)
+    t = position - index
+    return index, (t * t * (3 - 2 * t)).astype(np.float32)
+
+
+def noise(rng, shape, cells):
+    """Draws a smooth random field (value noise).
+
+    Args:
+        rng: NumPy Generator.
+        shape: (height, width) in pixels, height at most width.
+        cells: Int, random values over the width less one; the grain is `width / cells` pixels.
+
+    Returns:
+        A float32 array of `shape` in [-1, 1].
+    """
+    height, width = shape
+    grid = rng.random((cells + 1, cells + 1), dtype=np.float32) * 2 - 1
+    index, t = _cells(width, cells)
+    grid = grid[:, index] + (grid[:, index + 1] - grid[:, index]) * t
+    index, t = index[:height], t[:height, None]
+    field = (grid[1:] - grid[:-1])[index]
+    field *= t
+    field += grid[index]
+    return field
+
+
+def bounding_box(visible):
+    """Returns the smallest box around the true pixels.
+
+    Args:
+        visible: Boolean array of shape (height, width).
+
+    Returns:
+        (x, y, width, height) in whole pixels, or None where nothing is true.
+    """
+    rows, columns = np.flatnonzero(visible.any(1)), np.flatnonzero(visible.any(0))
+    if not len(rows):
+        return None
+    return (
+        int(columns[0]),
+        int(rows[0]),
+        int(columns[-1] - columns[0] + 1),
+        int(rows[-1] - rows[0] + 1),
+    )

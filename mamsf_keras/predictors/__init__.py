@@ -1,0 +1,1 @@
+"""Predictors: grey images in, probabilities out, whatever computes them."""

@@ -1,0 +1,27 @@
+"""Predictions of a SavedModel."""
+
+import numpy as np
+import tensorflow as tf
+
+from mamsf_keras.predictors.predictor import Predictor
+
+
+class SavedModelPredictor(Predictor):
+    """Predicts with a SavedModel that `export` wrote.
+
+    Args:
+        path: folder of one version, with `saved_model.pb`.
+    """
+
+    def __init__(self, path):
+        self.loaded = tf.saved_model.load(str(path))  # the signature does not keep it alive
+        self.signature = self.loaded.signatures["serving_default"]
+        _, inputs = self.signature.structured_input_signature
+        self.image_size = inputs["images"].shape[1]
+        size = self.image_size or 32
+        outputs = self.signature(images=tf.zeros((1, size, size, 1)))
+        self.findings = tuple(name.decode() for name in outputs["findings"].numpy()[0])
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Predicts one batch; see `Predictor.predict`."""
+        return self.signature(images=tf.constant(images, tf.float32))["probabilities"].numpy()

@@ -1,0 +1,1 @@
+"""Pages, plots and tables for people. They take plain results and know nothing of how these were computed."""

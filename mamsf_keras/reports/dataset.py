@@ -1,0 +1,147 @@
+"""What a data set holds: counts, splits, patients, co-occurrence, sizes, duplicates."""
+
+import dataclasses
+
+import pandas as pd
+
+from mamsf_keras.config import SPLITS, DataConfig
+from mamsf_keras.data.open import open_dataset
+from mamsf_keras.data.splits import equal_images, overlap_line, split_counts
+from mamsf_keras.data.tables import count_and_first, patient_key
+
+OLDEST = 120
+"""Ages above it, in years, are counted as errors. The NIH table has one of 412."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What a data set holds.
+
+    Attributes:
+        table: its images, with `split`, `height`, `width` and `sha256`, NaN where not known.
+        findings: names of the finding columns.
+        notes: what the user should know, one line each.
+        tables: title to data frame.
+    """
+
+    table: pd.DataFrame
+    findings: tuple[str, ...]
+    notes: tuple[str, ...]
+    tables: dict[str, pd.DataFrame]
+
+
+def describe(data: DataConfig) -> Description:
+    """Describes a data set. Images that are missing or damaged are counted, and are not an error.
+
+    Duplicates are images of equal pixels in a cache, files of equal bytes in an original folder.
+
+    Args:
+        data: the folder, its labels, and the protocol of its splits.
+
+    Raises:
+        ValueError, FileNotFoundError: as `open_dataset`.
+    """
+    dataset = open_dataset(data)
+    facts, notes = dataset.store.inspect(dataset.table)
+    table = dataset.table.assign(**facts)
+    table = table[table["split"] != ""].reset_index(drop=True)
+    same, findings = equal_images(table), list(dataset.findings)
+    tables = {
+        f"Images, patients and positives by split, {data.protocol} protocol": split_counts(table, findings),
+        "Prevalence, percent of the labelled images": prevalence(table, findings),
+        "Images per patient": images_per_patient(table),
+        "Age, sex and view, in percent unless stated otherwise": demographics(table),
+        "Images with both findings": co_occurrence(table, findings),
+        "Image sizes, height x width in pixels": sizes(table),
+        "Duplicates": duplicates(table, same),
+    }
+    names = [" = ".join(rows["image"].head(5)) for _, rows in same.groupby("sha256")]
+    notes = (*dataset.notes, *notes, overlap_line(table))
+    notes += (f"duplicates: {count_and_first(names)}",) if names else ()
+    return Description(table, dataset.findings, notes, tables)
+
+
+def prevalence(table, findings) -> pd.DataFrame:
+    """Returns the prevalence of each finding in each split, and the ratio of that in test to that in the others."""
+    labels = table[findings].astype(float)
+    rest = labels[table["split"] != "test"]
+    frame = pd.DataFrame({name: 100 * labels[table["split"] == name].mean() for name in SPLITS})
+    return frame.assign(**{"test / others": frame["test"] / (100 * rest.mean())}).round(2)
+
+
+def images_per_patient(table) -> pd.DataFrame:
+    """Returns mean, median and maximum of the images per patient, and the share of the tenth with the most images."""
+
+    def summary(rows):
+        counts = rows["patient"].map(patient_key).value_counts()
+        tenth = counts.head(max(round(len(counts) / 10), 1)).sum() / len(rows)
+        return {
+            "patients": len(counts),
+            "mean": counts.mean(),
+            "median": counts.median(),
+            "maximum": counts.max(),
+            "percent of the images that belong to the top tenth of the patients": 100 * tenth,
+        }
+
+    return _by_split(table, summary).round(2)
+
+
+def demographics(table) -> pd.DataFrame:
+    """Returns the quartiles of age, and the shares of sexes and views."""
+
+    def summary(rows):
+        ages = rows["age"]
+        plausible = ages[ages <= OLDEST]
+        counts = {f"age, {q} % quantile, years": plausible.quantile(q / 100) for q in (25, 50, 75)}
+        counts |= {f"images with an age above {OLDEST}": (ages > OLDEST).sum(), "images without age": ages.isna().sum()}
+        for column in ("sex", "view"):
+            values = rows[column].fillna("").replace("", "blank")
+            counts |= {f"{column} {value}": 100 * (values == value).mean() for value in levels[column]}
+        return counts
+
+    levels = {name: sorted(table[name].fillna("").replace("", "blank").unique()) for name in ("sex", "view")}
+    return _by_split(table, summary).round(1).dropna(how="all")
+
+
+def _by_split(table, summary) -> pd.DataFrame:
+    splits = {name: summary(table[table["split"] == name]) for name in SPLITS}
+    return pd.DataFrame({**splits, "all": summary(table)})
+
+
+def co_occurrence(table, findings) -> pd.DataFrame:
+    """Returns the number of images that have both of two findings; the diagonal holds the positives."""
+    positive = table[findings].eq(1).astype(int)
+    return positive.T @ positive
+
+
+def sizes(table) -> pd.DataFrame:
+    """Returns the number of images of each size, the ten most frequent first."""
+    known = table.dropna(subset="height")
+    names = known["height"].astype(int).astype(str) + " x " + known["width"].astype(int).astype(str)
+    counts = names.value_counts()
+    shown = counts.head(10).to_dict() | ({"others": counts[10:].sum()} if len(counts) > 10 else {})
+    return pd.DataFrame({"images": shown | {"not known": len(table) - len(known)}})
+
+
+def duplicates(table, same) -> pd.DataFrame:
+    """Counts groups of equal images."""
+    groups = same.groupby("sha256")
+    counts = {
+        "images compared": table["height"].notna().sum(),
+        "images that are equal to another": len(same),
+        "groups of equal images": groups.ngroups,
+        "of them in more than one split": (groups["split"].nunique() > 1).sum(),
+        "of them from more than one patient": (groups["patient"].nunique() > 1).sum(),
+    }
+    return pd.DataFrame({"count": counts})
+
+
+def as_text(description: Description) -> str:
+    """Formats the description for a terminal."""
+    blocks = ["\n".join(description.notes)]
+    for title, frame in description.tables.items():
+        if list(frame.index) == list(frame.columns):  # the names are too long for a header
+            frame = frame.set_axis(range(1, len(frame) + 1), axis=1)
+            frame.index = [f"{number} {name}" for number, name in enumerate(frame.index, 1)]
+        blocks.append(f"{title}\n{frame.to_string()}")
+    return "\n\n".join(blocks)

@@ -1,0 +1,64 @@
+"""The scaffold of a self-contained HTML page: one file, nothing loaded from elsewhere."""
+
+import base64
+import html
+import io
+
+from mamsf_keras.storage import atomic_write
+
+STYLE = """
+    body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
+    table { border-collapse: collapse; font-size: 13px } td, th { padding: 2px 9px; text-align: right }
+    tbody th { text-align: left; font-weight: normal } tr { border-bottom: 1px solid #ddd }
+    div { overflow-x: auto } img { max-width: 100% }
+"""
+
+
+def write_page(out, title: str, blocks):
+    """Writes a page atomically.
+
+    Args:
+        out: the file.
+        title: the heading, plain text.
+        blocks: pieces of HTML, below the heading.
+    """
+    page = (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f"<style>{STYLE}</style></head>\n<body>\n<h1>{html.escape(title)}</h1>\n"
+        "<p>Written by mamsf-keras. For research and engineering, never for diagnosis.</p>\n"
+        + "\n".join(blocks)
+        + "\n</body>\n</html>\n"
+    )
+    with atomic_write(out) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def paragraph(text: str) -> str:
+    """Returns plain text as a paragraph."""
+    return f"<p>{html.escape(text)}</p>"
+
+
+def heading(text: str) -> str:
+    """Returns plain text as a heading of a section."""
+    return f"<h2>{html.escape(text)}</h2>"
+
+
+def table(frame) -> str:
+    """Returns a data frame as a table that scrolls where the page is too narrow."""
+    return f"<div>{frame.to_html(border=0)}</div>"
+
+
+def plot(draw, height: float = 4.5) -> str:
+    """Returns a plot as an image inside the page.
+
+    Args:
+        draw: function that draws on a Matplotlib axis.
+        height: of the figure, in inches.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, height), layout="constrained")
+    draw(figure.subplots())
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'

@@ -1,0 +1,134 @@
+"""RunDir: the folder of a training run. Every file name of a run is spelled here and nowhere else."""
+
+import contextlib
+import functools
+import shutil
+from pathlib import Path
+
+from mamsf_keras.config import TrainConfig
+from mamsf_keras.storage import exclusive_lock
+
+
+class RunDir:
+    """The folder of a training run: the paths of its files, its configuration and its lock.
+
+    `RunDir.create` makes the folder of a new run, `RunDir.open` opens that of an existing one.
+
+    ```python
+    run = RunDir.open("runs/demo")
+    run.config.epochs, run.model("best"), run.metrics("test")
+    ```
+
+    Attributes:
+        path: the folder.
+        config_file: `config.json`, what `RunDir.config` reads.
+        environment: `environment.json`, the versions, devices and data that the run started with.
+        history: `history.csv`, one row per epoch.
+        history_plot: `history.png`, loss and validation AUROC over the epochs.
+        checkpoints: folder of the checkpoints to resume from.
+        bad_batch: `bad-batch.csv`, the images of the step at which the loss stopped being finite.
+        tensorboard: folder of the TensorBoard events.
+        mlflow_id: `mlflow-run.txt`, the id of the run on its MLflow server.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.config_file = self.path / "config.json"
+        self.environment = self.path / "environment.json"
+        self.history = self.path / "history.csv"
+        self.history_plot = self.path / "history.png"
+        self.checkpoints = self.path / "checkpoints"
+        self.bad_batch = self.path / "bad-batch.csv"
+        self.tensorboard = self.path / "tensorboard"
+        self.mlflow_id = self.path / "mlflow-run.txt"
+
+    @classmethod
+    def open(cls, path) -> "RunDir":
+        """Opens the folder of an existing run.
+
+        Raises:
+            FileNotFoundError: if the folder is missing, or is not the folder of a run.
+        """
+        run = cls(path)
+        if not run.path.is_dir():
+            raise FileNotFoundError(
+                f"The run folder {path} does not exist: name one that `train` wrote with `run_dir`."
+            )
+        if not run.config_file.is_file():
+            raise FileNotFoundError(f"{path} is not a run folder: it has no {run.config_file.name}.")
+        return run
+
+    @classmethod
+    @contextlib.contextmanager
+    def create(cls, path, config: TrainConfig):
+        """Makes the folder of a new run, writes its configuration and holds its lock for the block.
+
+        If the block raises an exception before there is anything to resume or to look at (no checkpoint, no
+        `bad-batch.csv`), the folder is removed, with the parent folders that were made for it. An interrupt
+        (`KeyboardInterrupt`) removes nothing.
+
+        Raises:
+            FileExistsError: if the folder exists.
+        """
+        run = cls.free(path)
+        made = [folder for folder in (run.path, *run.path.parents) if not folder.exists()]
+        run.path.mkdir(parents=True)
+        try:
+            with run.lock():
+                config.save(run.config_file)
+                yield run
+        except Exception:
+            if not (run.checkpoint_files() or run.bad_batch.exists()):
+                _remove(made)
+            raise
+
+    @classmethod
+    def free(cls, path) -> "RunDir":
+        """Returns the `RunDir` of a folder that does not exist yet. Raises `FileExistsError` if it does."""
+        run = cls(path)
+        if run.path.exists():
+            fix = ", or resume the run with `resume`" if run.config_file.exists() else ""
+            raise FileExistsError(f"The run folder {path} exists. Choose another `run_dir`{fix}.")
+        return run
+
+    def lock(self):
+        """Returns a context manager that holds the lock of the run.
+
+        Raises:
+            BlockingIOError: on entering, if another process trains this run.
+        """
+        return exclusive_lock(self.path)
+
+    @functools.cached_property
+    def config(self) -> TrainConfig:
+        """The configuration that the run was started with."""
+        return TrainConfig.load(self.config_file)
+
+    def model(self, name: str) -> Path:
+        """Returns the path of a model for use: "best" (highest validation AUROC) or "last"."""
+        return self.path / f"{name}.keras"
+
+    def predictions(self, split: str) -> Path:
+        """Returns the path of the predictions on one split, a CSV file."""
+        return self.path / f"predictions-{split}.csv"
+
+    def metrics(self, split: str) -> Path:
+        """Returns the path of the metrics on one split, a JSON file."""
+        return self.path / f"metrics-{split}.json"
+
+    def checkpoint(self, epochs: int) -> Path:
+        """Returns the path of the checkpoint after so many epochs."""
+        return self.checkpoints / f"epoch-{epochs:04d}.npz"
+
+    def checkpoint_files(self) -> list[Path]:
+        """Lists the checkpoints that exist, the newest first."""
+        return sorted(self.checkpoints.glob("epoch-*.npz"), key=lambda path: (len(path.name), path.name), reverse=True)
+
+
+def _remove(folders):
+    """Removes a folder and, if nothing else came to lie in them, the parents that were made for it."""
+    run_folder, *parents = folders
+    shutil.rmtree(run_folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        for folder in parents:
+            folder.rmdir()

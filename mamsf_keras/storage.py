@@ -1,0 +1,76 @@
+"""Files that are complete or absent, and folders that one process works on at a time."""
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import filelock
+
+TEMPORARY_PREFIX = ".part-"
+"""How the name of an unfinished file starts. Only a killed process leaves one behind."""
+
+
+@contextlib.contextmanager
+def atomic_write(path):
+    """Yields a temporary path beside `path`, with the same suffix, for the block to write to.
+
+    When the block ends normally, the file is flushed to disk and renamed to `path`; otherwise it is removed.
+
+    ```python
+    with atomic_write("table.csv") as temporary:
+        frame.to_csv(temporary)
+    ```
+    """
+    temporary = Path(path).with_name(f"{TEMPORARY_PREFIX}{Path(path).name}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        if error.filename is None:  # the error of a full disk does not name the file
+            raise OSError(f"{path} cannot be written: {error}") from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def exclusive_lock(folder):
+    """Holds the lock of a folder for the block. The operating system releases it even if the process is killed.
+
+    Raises:
+        BlockingIOError: if another process holds the lock.
+    """
+    lock = filelock.FileLock(Path(folder) / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise BlockingIOError(f"Another process is working on {folder}: wait for it, or stop it.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_json(path, content):
+    """Writes strict JSON (no NaN) atomically."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_csv(path, frame, **options):
+    """Writes a data frame as CSV, without its index, atomically. `options` are those of `DataFrame.to_csv`."""
+    with atomic_write(path) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n", **options)
+
+
+def checksum(path) -> str | None:
+    """Returns the SHA-256 of a file, or None if there is no such file."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,29 @@
+"""SaveBestModel: the model for use of the best epoch."""
+
+from pathlib import Path
+
+import keras
+
+from mamsf_keras.training.history import History
+from mamsf_keras.training.inference_copy import InferenceCopy
+
+
+class SaveBestModel(keras.callbacks.Callback):
+    """Writes the model when an epoch has the best score so far.
+
+    Args:
+        history: the finished epochs.
+        inference_copy: writes the model for use.
+        path: the file.
+    """
+
+    def __init__(self, history: History, inference_copy: InferenceCopy, path: Path):
+        super().__init__()
+        self.history = history
+        self.inference_copy = inference_copy
+        self.path = path
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes the model if the epoch is the best."""
+        if self.history.best["epoch"] == epoch:
+            self.inference_copy.write(self.model, self.path)

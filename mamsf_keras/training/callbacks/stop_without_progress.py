@@ -1,0 +1,37 @@
+"""StopWithoutProgress: early stopping that survives a resumed run."""
+
+import keras
+
+from mamsf_keras.config import TrainConfig
+from mamsf_keras.training.history import History
+from mamsf_keras.training.phases import phase_of
+
+
+class StopWithoutProgress(keras.callbacks.Callback):
+    """Stops training after `config.patience` epochs of a phase without a better score.
+
+    Keras' `EarlyStopping` forgets what it counted when a run is resumed. This one follows from the history alone.
+
+    Args:
+        config: of the run.
+        history: the finished epochs.
+    """
+
+    def __init__(self, config: TrainConfig, history: History):
+        super().__init__()
+        self.config = config
+        self.history = history
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Asks `fit` to stop if patience has run out."""
+        if patience_ran_out(self.config, self.history):
+            self.model.stop_training = True
+
+
+def patience_ran_out(config: TrainConfig, history: History) -> bool:
+    """Returns True if the last `config.patience` epochs, all of one trained phase, brought nothing better."""
+    done = len(history)
+    if not (config.patience and done):
+        return False
+    phase = phase_of(config, done - 1)
+    return not phase.frozen and done - max(history.best["epoch"] + 1, phase.first) >= config.patience

@@ -1,0 +1,16 @@
+"""SyncReplicas: one set of batch-norm statistics on all replicas of `MirroredStrategy`."""
+
+import keras
+
+
+class SyncReplicas(keras.callbacks.Callback):
+    """Gives all replicas the batch-norm statistics of the first after each epoch, before it is validated and saved.
+
+    The files hold those of the first replica. So what was validated is what is saved, and a resumed run continues from
+    it.
+    """
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Copies the statistics."""
+        for variable in self.model.non_trainable_variables:
+            variable.assign(keras.ops.convert_to_numpy(variable))

@@ -1,0 +1,40 @@
+"""ValidationAUROC: the exact AUROC on the validation split, after each epoch."""
+
+import keras
+import numpy as np
+
+from mamsf_keras.data.batches.stream import Stream
+from mamsf_keras.evaluation.metrics import mean_over_findings, per_finding
+from mamsf_keras.predictors.keras_model import KerasPredictor
+from mamsf_keras.training.history import SCORE
+
+
+class ValidationAUROC(keras.callbacks.Callback):
+    """Adds the mean AUROC on the validation split to the logs of each epoch, and that of each finding.
+
+    The log of a finding is named after it and is absent where its AUROC is undefined.
+
+    Args:
+        stream: the validation images and labels.
+        fail: `StopOnNonFinite.fail`, called if the outputs are not finite: the last step of an epoch can spoil the
+            weights after its loss was finite.
+    """
+
+    def __init__(self, stream: Stream, fail):
+        super().__init__()
+        self.stream = stream
+        self.fail = fail
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Predicts the validation images and adds the scores to `logs`."""
+        outputs = KerasPredictor(self.model).predict_stream(self.stream, progress=False)
+        if not np.isfinite(outputs).all():
+            self.fail("The outputs became infinite or NaN", self.params["steps"] - 1)
+        metrics = per_finding(self.stream.labels, outputs, self.stream.dataset.findings)
+        logs[SCORE] = mean_over_findings(metrics, "auroc")
+        logs.update({finding_log(name): row["auroc"] for name, row in metrics.items() if row["auroc"] is not None})
+
+
+def finding_log(finding: str) -> str:
+    """Returns the name of the log that holds the AUROC of one finding."""
+    return f"{SCORE} {finding}"

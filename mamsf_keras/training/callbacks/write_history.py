@@ -1,0 +1,35 @@
+"""WriteHistory: the table and the plot of the epochs."""
+
+import keras
+
+from mamsf_keras.reports.history import write_history_plot, write_history_table
+from mamsf_keras.run_dir import RunDir
+from mamsf_keras.training.history import SCORE, History
+
+
+class WriteHistory(keras.callbacks.Callback):
+    """Writes `history.csv` and `history.png` after each epoch, and for a resumed run at its start.
+
+    Args:
+        history: the finished epochs.
+        run: the run folder.
+    """
+
+    def __init__(self, history: History, run: RunDir):
+        super().__init__()
+        self.history = history
+        self.run = run
+
+    def on_train_begin(self, logs=None):
+        """Replaces files that are ahead of the checkpoint."""
+        if len(self.history):
+            self.write()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes the files."""
+        self.write()
+
+    def write(self):
+        """Writes both files."""
+        write_history_table(self.history.epochs, self.run.history)
+        write_history_plot(self.history.epochs, SCORE, self.run.history_plot)

@@ -1,0 +1,36 @@
+"""InferenceCopy: writes the model under training as a file for use."""
+
+import functools
+
+from mamsf_keras.config import TrainConfig
+from mamsf_keras.devices import this_process_alone
+from mamsf_keras.model.mamsf import MAMSFNet
+from mamsf_keras.storage import atomic_write
+from mamsf_keras.training.build import build_inference_copy
+
+
+class InferenceCopy:
+    """Writes a model under training as a `.keras` file for use: float32, sigmoid output, no optimizer, shadow at rest.
+
+    Args:
+        config: of the run.
+        findings: names of the outputs.
+    """
+
+    def __init__(self, config: TrainConfig, findings):
+        self.config = config
+        self.findings = findings
+
+    @functools.cached_property
+    def model(self) -> MAMSFNet:
+        """The copy, which takes the weights of the trained model before it is written."""
+        return build_inference_copy(self.config, self.findings)
+
+    def write(self, trained: MAMSFNet, path):
+        """Writes the trained model to a file atomically."""
+        with this_process_alone():
+            self.model.set_weights(trained.get_weights())
+            if self.model.anchor:
+                self.model.anchor.stop_tracking()
+            with atomic_write(path) as temporary:
+                self.model.save(temporary)

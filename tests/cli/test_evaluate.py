@@ -1,0 +1,42 @@
+import shutil
+
+import pandas as pd
+import pytest
+
+from mamsf_keras import DataConfig, RunDir, open_dataset, prepare
+from tests.cli.checks import check_fails
+from tests.runs import TOY, succeeded, toy_config
+
+
+def test_run_folder_must_hold_a_finished_epoch(small_nih, tmp_path):
+    check_fails(tmp_path, ["evaluate", "--run-dir", tmp_path], 1, "is not a run folder")
+    check_fails(tmp_path, ["evaluate", "--run-dir", tmp_path / "none"], 1, "does not exist", "--run-dir")
+    run = RunDir(tmp_path / "run")
+    run.path.mkdir()
+    toy_config(small_nih).save(run.config_file)
+    check_fails(tmp_path, ["evaluate", "--run-dir", run.path], 1, "no best.keras yet", "resume the run")
+    run.model("best").write_text("no model")
+    check_fails(tmp_path, ["evaluate", "--run-dir", run.path], 1, "best.keras cannot be loaded as a .keras model")
+
+
+@pytest.mark.tensorflow
+def test_results_on_other_data_are_kept_and_data_must_have_the_findings(small_nih, tmp_path):
+    names = [path.relative_to(small_nih) for path in sorted(small_nih.rglob("*.png"))]
+    table = "".join(f"{name},{int(name.name[:8])},{i % 3 == 0:d}\n" for i, name in enumerate(names))
+    (tmp_path / "labels.csv").write_text("path,subject_id,Fracture\n" + table)
+    labels = ["--labels-csv", tmp_path / "labels.csv", "--protocol", "random-patient"]
+    succeeded("train", "--data-dir", small_nih, *labels, *TOY, "--epochs", 1, "--run-dir", tmp_path / "run")
+    prepare(open_dataset(small_nih), tmp_path / "cache", image_size=32, workers=1)
+    evaluate = ["evaluate", "--run-dir", tmp_path / "run", "--data-dir"]
+    check_fails(tmp_path, [*evaluate, tmp_path / "cache"], 1, "have no labels of Fracture")
+    data = DataConfig(small_nih, labels_csv=tmp_path / "labels.csv", protocol="random-patient")
+    prepare(open_dataset(data), tmp_path / "labelled", image_size=32, workers=1)
+    (tmp_path / "labels.csv").unlink()
+    check_fails(tmp_path, [*evaluate, small_nih], 1, "labels.csv of the run no longer exists: prepare a cache")
+    assert "16 images of 8 patients" in succeeded(*evaluate, tmp_path / "labelled")
+    shutil.move(tmp_path / "labelled", tmp_path / "moved")
+    check_fails(tmp_path, [*evaluate, tmp_path / "moved"], 1, "has the results on", "use --overwrite")
+    succeeded(*evaluate, tmp_path / "moved", "--overwrite")
+    assert len(pd.read_csv(tmp_path / "run" / "predictions-test.csv")) == 16
+    (tmp_path / "run" / "metrics-test.json").write_text("{")
+    check_fails(tmp_path, [*evaluate, tmp_path / "moved"], 1, "metrics-test.json is damaged: remove it")

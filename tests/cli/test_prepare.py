@@ -1,0 +1,23 @@
+import shlex
+
+import pytest
+
+from tests.cli.checks import check_fails
+from tests.runs import succeeded
+
+pytestmark = pytest.mark.no_keras
+
+
+def test_prints_what_is_in_the_cache_and_the_next_command(small_nih, tmp_path):
+    cache = tmp_path / "the cache"
+    text = succeeded("prepare", "--data-dir", small_nih, "--cache-dir", cache, "--image-size", 32)
+    assert f"80 images of 32 x 32 pixels, 0 MiB, from the cache {cache}" in text
+    words = shlex.split(text.partition("next: mamsf-keras ")[2])
+    assert words == ["train", "--data-dir", str(cache), "--image-size", "32"]
+    succeeded("prepare", "--data-dir", small_nih, "--cache-dir", cache, "--image-size", 32)
+    check_fails(tmp_path, ["prepare", "--data-dir", cache, "--cache-dir", tmp_path / "c"], 1, "a cache already")
+
+
+def test_original_folder_is_not_taken_for_a_cache(small_nih, tmp_path):
+    arguments = ["prepare", "--data-dir", small_nih, "--cache-dir", small_nih]
+    check_fails(tmp_path, arguments, 1, "holds other things than a cache")

@@ -1,0 +1,106 @@
+import csv
+import hashlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mamsf_keras.data.cache.shard import Shard, is_current, make_shard, open_shard, pixel_hash, record_path
+
+pytestmark = pytest.mark.no_keras
+
+
+@pytest.fixture
+def shard(tmp_path):
+    """A shard of two images, of 12 x 12 and 8 x 10 pixels, and of a file that is not an image."""
+    for name, shape in (("a.png", (12, 12)), ("b.png", (8, 10))):
+        Image.fromarray(np.random.default_rng(shape[0]).integers(0, 256, shape, dtype=np.uint8)).save(tmp_path / name)
+    (tmp_path / "c.png").write_bytes(b"no image")
+    return Shard([str(tmp_path / f"{name}.png") for name in "abc"], tmp_path / "00000.npy", 12)
+
+
+def records(shard):
+    with open(shard.record, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_shard_holds_resized_images_and_black_where_there_is_none(shard):
+    assert make_shard(shard) == 3
+    pixels = np.load(shard.path)
+    assert pixels.shape == (3, 12, 12) and pixels.dtype == np.uint8
+    with Image.open(shard.images[0]) as a, Image.open(shard.images[1]) as b:
+        np.testing.assert_array_equal(pixels[0], np.asarray(a))
+        np.testing.assert_array_equal(pixels[1], np.asarray(b.resize((12, 12), Image.Resampling.BILINEAR)))
+    assert (pixels[2] == 0).all()
+
+
+def test_record_has_the_original_size_hash_and_error(shard, tmp_path):
+    make_shard(shard)
+    a, b, c = records(shard)
+    assert [(r["height"], r["width"], r["note"], r["error"]) for r in (a, b)] == [
+        ("12", "12", "", ""),
+        ("8", "10", "", ""),
+    ]
+    assert [r["bytes"] for r in (a, b, c)] == [str((tmp_path / f"{name}.png").stat().st_size) for name in "abc"]
+    with Image.open(shard.images[1]) as image:
+        assert b["sha256"] == hashlib.sha256(b"(8, 10)" + image.tobytes()).hexdigest()
+    assert "c.png cannot be read as an image" in c["error"] and c["sha256"] == ""
+    assert shard.record == record_path(shard.path) == tmp_path / "00000.csv"
+
+
+def test_equal_inputs_give_equal_files(shard):
+    make_shard(shard)
+    before = shard.path.read_bytes(), shard.record.read_bytes()
+    make_shard(shard)
+    assert (shard.path.read_bytes(), shard.record.read_bytes()) == before
+    assert sorted(path.name for path in shard.path.parent.iterdir()) == [
+        "00000.csv",
+        "00000.npy",
+        *"a.png b.png c.png".split(),
+    ]
+
+
+def test_shard_is_current_until_its_files_or_images_change(shard, tmp_path):
+    assert not is_current(shard, accept_rejected=True)
+    make_shard(shard)
+    assert is_current(shard, accept_rejected=True) and not is_current(shard)
+    good = Shard(shard.images[:2], tmp_path / "00001.npy", 12)
+    make_shard(good)
+    assert is_current(good)
+    for other in (Shard(good.images[:1], good.path, 12), Shard(good.images, good.path, 13)):
+        assert not is_current(other)
+    for path in (good.path, good.record, tmp_path / "a.png"):
+        content = path.read_bytes()
+        path.write_bytes(content[:-20])
+        assert not is_current(good), path
+        path.write_bytes(content)
+        assert is_current(good)
+    good.record.unlink()
+    assert not is_current(good)
+
+
+def test_opened_shard_is_mapped_and_read_only(shard):
+    make_shard(shard)
+    pixels = open_shard(shard.path)
+    assert type(pixels) is np.ndarray and isinstance(pixels.base, np.memmap)
+    np.testing.assert_array_equal(pixels, np.load(shard.path))
+    with pytest.raises(ValueError, match="read-only"):
+        pixels[0] = 1
+
+
+@pytest.mark.parametrize("length", [0, 5, 100, 300, None])
+def test_lost_or_damaged_shard_is_refused(shard, length):
+    make_shard(shard)
+    if length is None:
+        shard.path.unlink()
+    else:
+        shard.path.write_bytes(shard.path.read_bytes()[:length])
+    with pytest.raises(ValueError, match="00000.npy is lost or damaged: run `mamsf-keras prepare` again"):
+        open_shard(shard.path)
+
+
+def test_hash_is_that_of_pixels_and_shape():
+    pixels = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    assert pixel_hash(pixels) == hashlib.sha256(b"(4, 6)" + bytes(range(24))).hexdigest()
+    assert pixel_hash(pixels.reshape(6, 4)) != pixel_hash(pixels)
+    assert pixel_hash(np.asfortranarray(pixels)) == pixel_hash(np.tile(pixels, 2)[:, :6]) == pixel_hash(pixels)

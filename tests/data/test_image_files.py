@@ -1,0 +1,81 @@
+import hashlib
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from mamsf_keras.config import DataConfig
+from mamsf_keras.data.image_files import ImageFiles
+from mamsf_keras.data.open import open_dataset
+
+pytestmark = pytest.mark.no_keras
+
+
+def resolved(folder, **options):
+    return open_dataset(DataConfig(folder, protocol=None, **options)).resolved
+
+
+def test_absent_images_are_counted_and_can_be_left_out(small_nih):
+    files = sorted(small_nih.rglob("*.png"))
+    for path in files[:7]:
+        path.unlink()
+    names = ", ".join(path.name for path in files[:5])
+    words = rf"7 of 80 images .* \(first: {names}\)\. Use `allow_missing` to leave them out"
+    with pytest.raises(ValueError, match=words):
+        resolved(small_nih)
+    dataset = resolved(small_nih, allow_missing=True)
+    assert dataset.table["image"].tolist() == [path.name for path in files[7:]]
+    assert len(dataset.notes) == 1 and dataset.notes[0].endswith(f"(first: {names}): they are left out.")
+    for path in files[7:]:
+        path.unlink()
+    with pytest.raises(ValueError, match="80 of 80 images .* none was found"):
+        resolved(small_nih, allow_missing=True)
+
+
+def in_folder(images, data_dir):
+    """Finds every image below a folder, whether or not its file exists."""
+    return images.map(lambda name: str(data_dir / name)), ("a note",)
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Images of 4 x 6 pixels: b is a copy of a, c is of the same length, d is longer, e is damaged."""
+    rng = np.random.default_rng(0)
+    for name in ("a.png", "c.png"):
+        Image.fromarray(rng.integers(0, 256, (4, 6), dtype=np.uint8)).save(tmp_path / name, compress_level=0)
+    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes())
+    Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8)).save(tmp_path / "d.png", compress_level=0)
+    (tmp_path / "e.png").write_bytes(b"not an image")
+    return pd.DataFrame({"image": [f"{name}.png" for name in "abcde"]})
+
+
+def test_inspect_reads_sizes_and_the_checksums_of_files_of_equal_length(table, tmp_path):
+    facts, notes = ImageFiles(tmp_path, in_folder).inspect(table)
+    assert facts[["height", "width"]].to_numpy()[:4].tolist() == [[4, 6], [4, 6], [4, 6], [8, 8]]
+    sums = [hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in table["image"][:3]]
+    assert sums[0] == sums[1] != sums[2]
+    assert facts["sha256"][:3].tolist() == sums and facts["sha256"][3:].isna().all()
+    assert facts.loc[4, ["height", "width"]].isna().all()
+    assert notes[:2] == ("a note", "images found: 5 of 5; not readable, by their header: 1")
+    assert len(notes) == 3 and "e.png cannot be read as an image" in notes[2]
+
+
+def test_inspect_counts_absent_images_and_raises_nothing(table, tmp_path):
+    def find(images, data_dir):
+        return in_folder(images, data_dir)[0].where(images != "a.png"), ()
+
+    facts, notes = ImageFiles(tmp_path, find).inspect(table)
+    assert facts.index.equals(table.index) and facts.loc[0].isna().all()
+    assert notes[0] == "images found: 4 of 5; not readable, by their header: 1"
+
+
+def test_open_gives_the_pixels_of_a_row(table, tmp_path):
+    store = ImageFiles(tmp_path, in_folder)
+    rows, notes = store.resolve_paths(table)
+    read = store.open(rows, 8)
+    with Image.open(tmp_path / "d.png") as image:
+        np.testing.assert_array_equal(read(3), np.asarray(image))
+    with pytest.raises(ValueError, match="e.png cannot be read as an image"):
+        read(4)
+    assert store.image_size is None and notes == ("a note",)

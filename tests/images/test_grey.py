@@ -1,0 +1,158 @@
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mamsf_keras.images.grey import read_grey, read_size, read_with_note, resize
+
+pytestmark = pytest.mark.no_keras
+
+RAMP = np.tile(np.arange(64, dtype=np.uint8) * 4, (64, 1))
+
+
+def save(tmp_path, image, name="x.png", **options):
+    path = tmp_path / name
+    image.save(path, **options)
+    return path
+
+
+def test_twelve_bit_ramp_in_sixteen_bit_file_keeps_its_levels(tmp_path):
+    pixels = np.tile(np.arange(64, dtype=np.uint16) * 65, (64, 1))
+    grey = read_grey(save(tmp_path, Image.fromarray(pixels)))
+    assert (np.diff(grey[0].astype(int)) >= 0).all() and len(np.unique(grey[0])) >= 60
+    np.testing.assert_array_equal(grey[0], np.round(np.arange(64) * 65 * 255 / 4095))
+
+
+@pytest.mark.parametrize(("high", "bits"), [(200, 8), (1000, 10), (4095, 12), (4096, 14), (16384, 16), (65535, 16)])
+def test_sixteen_bit_scale_is_the_smallest_depth_that_holds_the_maximum(tmp_path, high, bits):
+    pixels = np.array([[0, high // 2], [high // 3, high]], dtype=np.uint16)
+    grey = read_grey(save(tmp_path, Image.fromarray(pixels)))
+    np.testing.assert_array_equal(grey, np.round(pixels.astype(float) * 255 / (2**bits - 1)))
+
+
+def test_grey_in_any_mode_gives_the_same_pixels(tmp_path):
+    grey = Image.fromarray(RAMP)
+    rgba = Image.merge("RGBA", [grey, grey, grey, Image.fromarray(np.full_like(RAMP, 128))])
+    for number, image in enumerate((grey, grey.convert("LA"), grey.convert("RGB"), rgba, grey.convert("P"))):
+        np.testing.assert_array_equal(read_grey(save(tmp_path, image, f"{number}.png")), RAMP)
+
+
+def test_color_becomes_luma(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    luma = pixels @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(read_grey(save(tmp_path, Image.fromarray(pixels))) - luma).max() <= 1
+    palette = Image.fromarray(pixels).convert("P", palette=Image.Palette.ADAPTIVE)
+    expected = np.asarray(palette.convert("RGB")) @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(read_grey(save(tmp_path, palette, "p.png")) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(("bits", "top"), [(1, 1), (2, 3), (4, 15)])
+def test_one_to_four_bits_are_spread_over_the_whole_range(tmp_path, bits, top):
+    values = np.tile(np.arange(top + 1, dtype=np.uint8), (4, 1))
+    if bits == 1:
+        path = save(tmp_path, Image.fromarray(values * 255).convert("1"))
+    else:
+        path = save(tmp_path, _indexed(values, bits), bits=bits)
+    np.testing.assert_array_equal(read_grey(path)[0], np.round(np.arange(top + 1) * 255 / top))
+
+
+def _indexed(values, bits):
+    image = Image.fromarray(values).convert("P")
+    image.putpalette([int(v) for i in range(2**bits) for v in [i * 255 / (2**bits - 1)] * 3])
+    image.putdata(values.ravel().tolist())
+    return image
+
+
+def test_jpeg_is_read_to_within_its_loss(tmp_path):
+    grey = read_grey(save(tmp_path, Image.fromarray(RAMP), "x.jpg", quality=95))
+    assert np.abs(grey.astype(int) - RAMP).max() <= 4
+
+
+def test_sixteen_bit_color_is_refused(tmp_path):
+    path = tmp_path / "x.png"
+    path.write_bytes(_sixteen_bit_rgb())
+    with pytest.raises(ValueError, match=r"x.png cannot be read as an image: 16-bit colour is not supported"):
+        read_grey(path)
+
+
+def _sixteen_bit_rgb():
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
+    rows = b"".join(b"\0" + struct.pack(">6H", *range(6)) for _ in range(2))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def test_float_pixels_are_refused(tmp_path):
+    path = save(tmp_path, Image.fromarray(np.ones((4, 4), np.float32)), "x.tiff")
+    with pytest.raises(ValueError, match="floating-point"):
+        read_grey(path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_damaged_file_raises_only_an_error_that_names_it(tmp_path, suffix):
+    whole = save(tmp_path, Image.fromarray(RAMP), f"whole.{suffix}").read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for number in range(150):
+        damaged = bytearray(whole[: rng.integers(0, len(whole))] if number % 2 else whole)
+        for place in rng.integers(0, max(len(damaged), 1), 3):
+            damaged[place : place + 1] = bytes([rng.integers(256)])
+        path = tmp_path / f"damaged.{suffix}"
+        path.write_bytes(damaged)
+        try:
+            assert read_grey(path).dtype == np.uint8
+        except ValueError as error:
+            assert str(path) in str(error) and "\n" not in str(error)
+            refused += 1
+    assert refused > 50
+
+
+def test_error_names_a_folder_or_a_missing_file(tmp_path):
+    for path in (tmp_path, tmp_path / "none.png"):
+        with pytest.raises(ValueError, match=f"{path} cannot be read"):
+            read_grey(path)
+
+
+def triangle(line, size):
+    """Reduces one line by hand with a triangle filter that is as wide as the reduction."""
+    scale = len(line) / size
+    centers = (np.arange(len(line)) + 0.5)[None] - (np.arange(size) + 0.5)[:, None] * scale
+    weights = np.clip(1 - np.abs(centers) / scale, 0, None)
+    return weights @ line / weights.sum(axis=1)
+
+
+def test_resize_is_antialiased():
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 60), dtype=np.uint8)
+    expected = np.apply_along_axis(triangle, 0, np.apply_along_axis(triangle, 1, pixels.astype(float), 13), 13)
+    assert np.abs(resize(pixels, 13) - expected).max() <= 1.01
+    assert resize(pixels, 60) is pixels and resize(pixels, None) is pixels
+
+
+def test_real_originals_are_read(nih_dir):
+    files = sorted((nih_dir / "originals_1024").glob("*.png"))
+    modes = set()
+    for path in files:
+        with Image.open(path) as image:
+            modes.add(image.mode)
+        grey = read_grey(path, 224)
+        assert grey.shape == (224, 224) and grey.dtype == np.uint8 and grey.std() > 10
+    assert len(files) == 48 and modes == {"L", "RGBA"}
+
+
+def test_size_is_height_and_width_from_the_header_alone(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 50), dtype=np.uint8)
+    path = save(tmp_path, Image.fromarray(pixels))
+    path.write_bytes(path.read_bytes()[:500])  # the pixels are cut
+    assert read_size(path) == (30, 50)
+    with pytest.raises(ValueError, match="cannot be read as an image"):
+        read_grey(path)
+
+
+def test_images_that_are_not_dicom_need_no_note(tmp_path):
+    grey, note = read_with_note(save(tmp_path, Image.fromarray(RAMP)))
+    np.testing.assert_array_equal(grey, RAMP)
+    assert note == ""

@@ -1,0 +1,63 @@
+"""Small runs of the toy, through the command line, stopped or not."""
+
+import keras
+import numpy as np
+from click.testing import CliRunner
+
+from mamsf_keras import TrainConfig, load_model
+from mamsf_keras.cli import main
+from tests.conftest import BACKEND
+
+TOY = ("--backbone", "toy", "--weights", "none", "--image-size", 32, "--batch-size", 8)
+"""Options of a run that takes a second or two."""
+PHASES = (*TOY, "--epochs", 6, "--freeze-epochs", 1, "--final-loss", "focal", "--final-epochs", 2)
+"""Options of a run with three phases."""
+
+
+def toy_config(data_dir, **options) -> TrainConfig:
+    """The configuration of `TOY`, with two epochs unless others are asked for."""
+    defaults = {"backbone": "toy", "weights": "none", "image_size": 32, "batch_size": 8, "epochs": 2}
+    return TrainConfig(str(data_dir), **{**defaults, **options})
+
+
+def train_arguments(data_dir, run_dir, *options):
+    """The words of a `train` command with three phases."""
+    return ["train", "--data-dir", data_dir, "--run-dir", run_dir, *PHASES, *options]
+
+
+def invoke(*words):
+    """Runs a command and returns its result."""
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def succeeded(*words) -> str:
+    """Runs a command that must succeed and returns what it printed."""
+    result = invoke(*words)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def check_same_files(one, two):
+    """Checks that two runs have equal weights, shadow included, and equal histories; on PyTorch the weights to 1e-6."""
+    for name in ("history.csv", "history.png"):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+    for name in ("best.keras", "last.keras"):
+        for a, b in zip(load_model(one / name).get_weights(), load_model(two / name).get_weights(), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 if BACKEND == "torch" else 0)
+
+
+class Killed(Exception):
+    """What stops a run in these tests."""
+
+
+class StopAfter(keras.callbacks.Callback):
+    """Raises an error at the end of an epoch, counted from 0, after the files of the run are written."""
+
+    def __init__(self, epoch, error=Killed):
+        super().__init__()
+        self.epoch = epoch
+        self.error = error
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise self.error

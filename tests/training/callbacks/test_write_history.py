@@ -1,0 +1,37 @@
+import pandas as pd
+import pytest
+
+from mamsf_keras import RunDir
+from mamsf_keras.training.callbacks.write_history import WriteHistory
+from mamsf_keras.training.history import History
+
+pytestmark = pytest.mark.tensorflow  # no model: once
+
+EPOCHS = [{"epoch": 0, "loss": 0.7, "val_auroc": 0.5}, {"epoch": 1, "loss": 0.1 + 0.2, "val_auroc": 0.625}]
+
+
+def test_files_hold_every_finished_epoch(tmp_path):
+    run, history = RunDir(tmp_path), History()
+    callback = WriteHistory(history, run)
+    sizes = []
+    for logs in EPOCHS:
+        history.append(**{"epoch": logs["epoch"], "logs": {k: v for k, v in logs.items() if k != "epoch"}})
+        callback.on_epoch_end(logs["epoch"])
+        assert pd.read_csv(run.history).to_dict("records") == EPOCHS[: len(history)]
+        assert run.history_plot.read_bytes().startswith(b"\x89PNG\r\n")
+        sizes.append(run.history_plot.stat().st_size)
+    assert sizes[0] != sizes[1]
+
+
+def test_new_run_writes_nothing_at_its_start(tmp_path):
+    WriteHistory(History(), RunDir(tmp_path)).on_train_begin()
+    assert not list(tmp_path.iterdir())
+
+
+def test_resumed_run_replaces_files_that_are_ahead_of_its_checkpoint(tmp_path):
+    run = RunDir(tmp_path)
+    WriteHistory(History(EPOCHS), run).on_epoch_end(1)
+    plot = run.history_plot.read_bytes()
+    WriteHistory(History(EPOCHS[:1]), run).on_train_begin()
+    assert pd.read_csv(run.history).to_dict("records") == EPOCHS[:1]
+    assert run.history_plot.read_bytes() != plot
