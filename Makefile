@@ -1,4 +1,4 @@
-# `make demo` and `make test` work on a fresh machine with Python 3.11 to 3.13; each makes what it needs in .venv.
+# `make demo` and `make test` work on a fresh machine with Python 3.11 to 3.13; each installs what it needs into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 DATA_DIR ?= phantoms
@@ -7,7 +7,7 @@ RUN_DIR := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 endif
 BACKENDS := tensorflow jax torch
 
-.PHONY: demo lint test test-slow clean
+.PHONY: demo docs lint test test-slow clean
 
 # Phantoms (or DATA_DIR=...) -> train -> evaluate -> export. No download of weights or data.
 demo: .venv/installed
@@ -20,6 +20,7 @@ demo: .venv/installed
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 # The suite on each backend; MAMSF_NIH_DIR=... adds the tests on real images.
 test: lint
@@ -27,6 +28,11 @@ test: lint
 		echo "== $$backend"; \
 		KERAS_BACKEND=$$backend $(BIN)/python -m pytest -q -m "not slow" || exit 1; \
 	done
+
+# The documentation, into build/site; a broken link or reference fails.
+docs: .venv/installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "docs: build/site/index.html"
 
 test-slow: .venv/installed-dev
 	@for backend in $(BACKENDS); do \
@@ -42,7 +48,7 @@ test-slow: .venv/installed-dev
 	touch $@
 
 .venv/installed-dev: .venv/installed
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev,dicom,jax,mlflow,torch]"
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev,dicom,docs,jax,mlflow,torch]"
 	touch $@
 
 clean:

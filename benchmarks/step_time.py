@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from mamsf_keras import FINDINGS, MAMSFNet, efficientnetv2
-from mamsf_keras.config import CHOICES
+from mamsf_keras.config import BACKBONES
 from mamsf_keras.model.backbone import VARIANTS
 from mamsf_keras.model.cost import cost_table, cost_text
 from mamsf_keras.model.decay import DecaySchedule
@@ -112,7 +112,7 @@ def seconds(function) -> float:
 
 
 @click.command()
-@click.option("--backbone", type=click.Choice(CHOICES["backbone"]), default="efficientnetv2-b0", show_default=True)
+@click.option("--backbone", type=click.Choice(BACKBONES), default="efficientnetv2-b0", show_default=True)
 @click.option("--image-size", default=224, show_default=True)
 @click.option("--batch-size", default=16, show_default=True)
 @click.option("--steps", type=click.IntRange(2), default=20, show_default=True, help="Timed steps of each.")

@@ -5,20 +5,33 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Mapping
 
 import click
 
 COMMANDS = ("phantom", "prepare", "describe", "preview", "train", "evaluate", "export")
 
 
-class LazyGroup(click.Group):
-    """Imports the module of a command only when it is used, and turns its errors into one line."""
+class LazyCommands(Mapping):
+    """The commands by name. The module of a command is imported when the command is used."""
+
+    def __getitem__(self, name):
+        if name not in COMMANDS:
+            raise KeyError(name)
+        return importlib.import_module(f"mamsf_keras.cli.{name}").command
+
+    def __iter__(self):
+        return iter(COMMANDS)
+
+    def __len__(self):
+        return len(COMMANDS)
+
+
+class ErrorGroup(click.Group):
+    """Turns the errors of the commands into one line."""
 
     def list_commands(self, ctx):
-        return list(COMMANDS)
-
-    def get_command(self, ctx, name):
-        return importlib.import_module(f"mamsf_keras.cli.{name}").command if name in COMMANDS else None
+        return list(COMMANDS)  # in the order of their use, not of the alphabet
 
     def invoke(self, ctx):
         try:
@@ -51,7 +64,11 @@ class EchoHandler(logging.Handler):
         click.echo(record.getMessage(), err=record.levelno >= logging.WARNING)
 
 
-@click.group(cls=LazyGroup, commands=dict.fromkeys(COMMANDS), context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=ErrorGroup,
+    commands=LazyCommands(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="mamsf-keras")
 @click.option("--traceback", is_flag=True, help="Show the Python traceback of an error.")
 def main(traceback):
@@ -59,12 +76,13 @@ def main(traceback):
 
     Not a medical device: for research and engineering, never for diagnosis.
 
-    \b
     Example, from scratch:
-      mamsf-keras phantom --out phantoms --tail 3
-      mamsf-keras train --data-dir phantoms --preset demo --run-dir runs/demo
-      mamsf-keras evaluate --run-dir runs/demo
-      mamsf-keras export --run-dir runs/demo
+
+    \b
+        mamsf-keras phantom --out phantoms --tail 3
+        mamsf-keras train --data-dir phantoms --preset demo --run-dir runs/demo
+        mamsf-keras evaluate --run-dir runs/demo
+        mamsf-keras export --run-dir runs/demo
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's greetings
     sys.stdout.reconfigure(line_buffering=True)

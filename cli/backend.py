@@ -1,16 +1,26 @@
-"""The `--backend` option: Keras reads its backend from the environment, once, when it is imported."""
+"""The backend: which one Keras takes, once, when it is imported, and what the libraries print meanwhile."""
 
+import contextlib
 import importlib.util
 import os
+import re
 import sys
+import tempfile
 
 import click
 
+from mamsf_keras.cli.config_options import GroupedOption
+
 BACKENDS = ("tensorflow", "jax", "torch")
+GREETING = re.compile(
+    r"WARNING: All log messages before absl|To enable the following instructions|"
+    r"[IWE]\d{4} .*(port|cudart_stub|cpu_feature_guard|cuda_platform|cuda_diagnostics)\.cc:"
+)
+"""What TensorFlow prints on every start, among it that there is no GPU."""
 
 
 def use_backend(name: str | None):
-    """Selects the Keras backend; None leaves it to KERAS_BACKEND, or to Keras' own default, TensorFlow."""
+    """Selects the Keras backend. None leaves it to KERAS_BACKEND, or to Keras' own default, TensorFlow."""
     name = name or os.environ.get("KERAS_BACKEND")
     if name is None:
         return
@@ -25,8 +35,43 @@ def use_backend(name: str | None):
 
 backend_option = click.option(
     "--backend",
+    cls=GroupedOption,
+    group="Hardware",
     type=click.Choice(BACKENDS),
     callback=lambda ctx, param, value: use_backend(value),
     expose_value=False,
     help="Keras backend; KERAS_BACKEND sets it too.  [default: tensorflow]",
 )
+
+
+def load_keras():
+    """Imports Keras and its backend, without their greetings, and prints a line before it, since that takes seconds."""
+    if "keras" in sys.modules:
+        return
+    if "TQDM_DISABLE" not in os.environ:  # --quiet
+        click.echo(f"loading Keras on {os.environ.get('KERAS_BACKEND', 'its default backend')}", err=True)
+    with filtered_stderr():
+        import keras
+
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            tf.config.list_logical_devices()  # looks for GPUs, and prints about it
+
+
+@contextlib.contextmanager
+def filtered_stderr():
+    """Holds back what the block writes to standard error, from C++ too, and then prints it without the greetings."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            file.seek(0)
+            for line in file.read().decode(errors="replace").splitlines():
+                if not GREETING.match(line):
+                    click.echo(line, err=True)

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from mamsf_keras.cli.data_options import check_new_file, config_of, data_options, protocol_option
+from mamsf_keras.cli.config_options import build_config, config_options
+from mamsf_keras.cli.hints import check_new_file
 from mamsf_keras.config import DataConfig
 
 
-@click.command(name="describe")
-@data_options
-@protocol_option
+@click.command(name="describe", short_help="Describe a data set, with plots.")
+@config_options(DataConfig, leave_out=["allow_missing"])
 @click.option("--out", type=click.Path(dir_okay=False), help="HTML page to write, with plots.")
 @click.option("--overwrite", is_flag=True, help="Replace the page.")
 def command(out, overwrite, **options):
@@ -18,14 +18,15 @@ def command(out, overwrite, **options):
 
     Images that are missing or damaged are counted.
 
-    \b
     Examples:
-      mamsf-keras describe --data-dir phantoms
-      mamsf-keras describe --data-dir ChestX-ray14 --protocol random-patient --out data.html
+
+    \b
+        mamsf-keras describe --data-dir phantoms
+        mamsf-keras describe --data-dir ChestX-ray14 --protocol random-patient --out data.html
     """
     if out:
         check_new_file(out, overwrite)
-    config = config_of(DataConfig, **options)
+    config = build_config(DataConfig, options)
     from mamsf_keras.reports.dataset import as_text, describe
 
     description = describe(config)

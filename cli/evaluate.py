@@ -4,24 +4,28 @@ import shlex
 
 import click
 
-from mamsf_keras.cli.backend import backend_option
+from mamsf_keras.cli.backend import backend_option, load_keras
+from mamsf_keras.cli.config_options import quiet_option
 from mamsf_keras.config import SPLITS
 
 
-@click.command(name="evaluate")
+@click.command(name="evaluate", short_help="Evaluate the best model of a run.")
 @click.option("--run-dir", required=True, type=click.Path(), help="Folder of a run.")
 @click.option("--data-dir", type=click.Path(), help="Data folder.  [default: that of the run]")
 @click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True, help="Split to evaluate.")
 @click.option("--allow-missing", is_flag=True, help="Leave out images whose files are absent.")
 @click.option("--overwrite", is_flag=True, help="Replace results on another data folder.")
 @backend_option
+@quiet_option
 def command(run_dir, data_dir, split, allow_missing, overwrite):
     """Evaluate the best model of a run: AUROC and average precision of each finding.
 
-    \b
     Example:
-      mamsf-keras evaluate --run-dir runs/demo
+
+    \b
+        mamsf-keras evaluate --run-dir runs/demo
     """
+    load_keras()
     from mamsf_keras.evaluation.evaluate import evaluate
     from mamsf_keras.evaluation.metrics import metrics_table
     from mamsf_keras.run_dir import RunDir

@@ -5,7 +5,7 @@ import shlex
 import click
 
 
-@click.command(name="phantom")
+@click.command(name="phantom", short_help="Draw a data set to try the software on.")
 @click.option("--out", required=True, type=click.Path(), help="Folder to write, new or empty.")
 @click.option("--images", type=click.IntRange(20), default=2600, show_default=True, help="Number of images.")
 @click.option("--size", type=click.IntRange(32), default=256, show_default=True, help="Height and width in pixels.")
@@ -25,9 +25,10 @@ def command(out, images, **options):
     Every image is a drawing, with findings drawn by their radiographic signs, the label frequencies of the NIH table
     and exact boxes. It serves to try and to test the software. A score on it means nothing for people.
 
-    \b
     Example:
-      mamsf-keras phantom --out phantoms --images 2600 --tail 3
+
+    \b
+        mamsf-keras phantom --out phantoms --images 2600 --tail 3
     """
     from tqdm import tqdm
 

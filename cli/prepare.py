@@ -5,13 +5,13 @@ import shlex
 
 import click
 
-from mamsf_keras.cli.data_options import allow_missing_option, config_of, data_options, hint_at_unreadable_images
+from mamsf_keras.cli.config_options import build_config, config_options, quiet_option
+from mamsf_keras.cli.hints import hint_at_unreadable_images
 from mamsf_keras.config import DataConfig
 
 
-@click.command(name="prepare")
-@data_options
-@allow_missing_option
+@click.command(name="prepare", short_help="Decode every image once into a cache.")
+@config_options(DataConfig, leave_out=["protocol"])
 @click.option("--cache-dir", required=True, type=click.Path(), help="Folder to write, or cache to resume.")
 @click.option(
     "--image-size", type=click.IntRange(32), default=224, show_default=True, help="Height and width in pixels."
@@ -25,22 +25,24 @@ from mamsf_keras.config import DataConfig
     show_default=True,
     help="Maximum number of unreadable images to leave out.",
 )
+@quiet_option
 def command(cache_dir, image_size, workers, allow_rejected, **options):
     """Decode every image once into a cache that trains at memory speed.
 
     The same command resumes an interrupted preparation, and checks and repairs a finished cache. Then use the cache
     in place of the data folder.
 
-    \b
     Examples:
-      mamsf-keras prepare --data-dir ChestX-ray14 --cache-dir nih224 --image-size 224
-      mamsf-keras train --data-dir nih224 --image-size 224
-      mamsf-keras prepare --data-dir . --labels-csv CheXpert/train.csv --cache-dir chexpert224
+
+    \b
+        mamsf-keras prepare --data-dir ChestX-ray14 --cache-dir nih224 --image-size 224
+        mamsf-keras train --data-dir nih224 --image-size 224
+        mamsf-keras prepare --data-dir . --labels-csv CheXpert/train.csv --cache-dir chexpert224
     """
     from mamsf_keras.data.cache.prepare import prepare
     from mamsf_keras.data.open import open_dataset
 
-    data = dataclasses.replace(config_of(DataConfig, **options), protocol=None)
+    data = dataclasses.replace(build_config(DataConfig, options), protocol=None)
     try:
         with hint_at_unreadable_images(data):
             dataset = prepare(

@@ -2,16 +2,15 @@
 
 import click
 
-from mamsf_keras.cli.data_options import allow_missing_option, check_new_file, config_of, data_options, protocol_option
-from mamsf_keras.config import CHOICES, SPLITS, DataConfig
+from mamsf_keras.cli.config_options import build_config, config_options
+from mamsf_keras.cli.hints import check_new_file
+from mamsf_keras.config import AUGMENTATIONS, SPLITS, DataConfig
 
 
-@click.command(name="preview")
-@data_options
-@allow_missing_option
-@protocol_option
+@click.command(name="preview", short_help="Draw a sheet of augmented images.")
+@config_options(DataConfig)
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="PNG file to write.")
-@click.option("--augment", type=click.Choice(CHOICES["augment"]), default="light", show_default=True)
+@click.option("--augment", type=click.Choice(AUGMENTATIONS), default="light", show_default=True)
 @click.option("--split", type=click.Choice(SPLITS), default="train", show_default=True, help="Split to draw from.")
 @click.option("--image-size", type=click.IntRange(32), help="In pixels.  [default: that of a cache, or 224]")
 @click.option("--images", type=click.IntRange(1, 50), default=6, show_default=True, help="Rows of the sheet.")
@@ -29,14 +28,15 @@ from mamsf_keras.config import CHOICES, SPLITS, DataConfig
 def command(out, overwrite, **options):
     """Draw a contact sheet of images as training sees them, with their findings.
 
-    \b
     Example:
-      mamsf-keras preview --data-dir phantoms --out preview.png
+
+    \b
+        mamsf-keras preview --data-dir phantoms --out preview.png
     """
     check_new_file(out, overwrite)
     from mamsf_keras.reports.contact_sheet import write_contact_sheet
 
     names = ("augment", "split", "image_size", "images", "versions", "seed")
     sheet = {name: options.pop(name) for name in names}
-    write_contact_sheet(config_of(DataConfig, **options), out, **sheet)
+    write_contact_sheet(build_config(DataConfig, options), out, **sheet)
     click.echo(f"written: {out}")

@@ -15,6 +15,7 @@ Public names are imported on first use (PEP 562): `import mamsf_keras` imports n
 """
 
 import importlib
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -22,9 +23,11 @@ _PUBLIC = {
     "DataConfig": "mamsf_keras.config",
     "Dataset": "mamsf_keras.data.dataset",
     "FINDINGS": "mamsf_keras.findings",
+    "LabelsCsv": "mamsf_keras.config",
     "MAMSFNet": "mamsf_keras.model.mamsf",
     "MomentumAnchor": "mamsf_keras.model.momentum_anchor",
     "MultiScaleFusion": "mamsf_keras.model.fusion",
+    "PhaseConfig": "mamsf_keras.config",
     "RunDir": "mamsf_keras.run_dir",
     "SelectiveEMACallback": "mamsf_keras.training.callbacks.selective_ema",
     "TrainConfig": "mamsf_keras.config",
@@ -43,11 +46,11 @@ _PUBLIC = {
 __all__ = sorted(_PUBLIC)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
         return getattr(importlib.import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return [*globals(), *_PUBLIC]

@@ -1,9 +1,20 @@
-"""The configuration of a run: a frozen dataclass that checks itself, to and from JSON. Pure Python."""
+"""The configuration of a run: frozen dataclasses that check themselves, to and from JSON and YAML. Pure Python.
+
+Each field holds its help, its bounds or choices and its group. From that follow the checks here, and the options and
+the help of the command line.
+"""
 
 import dataclasses
 import json
 import math
+import re
+import types
+import typing
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from mamsf_keras.storage import write_json
 
@@ -13,236 +24,328 @@ SPLITS = ("train", "validation", "test")
 FORMATS = ("saved-model", "tflite")
 CUTS = ("head", "final_block", "last_stage", "whole")
 LOSSES = ("bce", "weighted-bce", "focal", "asl", "weighted-asl", "ldam", "bce-adjusted")
-CHOICES = {
-    "blank": ("mask", "negative"),
-    "uncertain": ("mask", "negative", "positive"),
-    "augment": ("none", "light", "strong"),
-    "jit": ("auto", "on", "off"),
-    "loss": LOSSES,
-    "distribute": ("none", "mirrored", "data-parallel"),
-    "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
-    "cut": CUTS,
-    "decay_schedule": ("constant", "ratio", "power", "cosine"),
-    "backbone": (*(f"efficientnetv2-b{i}" for i in range(4)), *(f"efficientnetv2-{size}" for size in "sml")),
-}
-LABEL_OPTIONS = {
-    "label_columns": (),
-    "image_column": None,
-    "patient_column": None,
-    "blank": "mask",
-    "uncertain": "mask",
-}
-"""How a table of labels is read, and the defaults: the fields of `DataConfig` that say nothing without one."""
+AUGMENTATIONS = ("none", "light", "strong")
+SCHEDULES = ("constant", "ratio", "power", "cosine")
+BACKBONES = [*(f"efficientnetv2-b{i}" for i in range(4)), *(f"efficientnetv2-{size}" for size in "sml")]
+"""Names of the backbones that can be trained. `register_backbone` appends to them."""
+DEFAULT_EPOCHS = 10
+
+
+def setting(default: Any = dataclasses.MISSING, help: str = "", **metadata: Any) -> Any:
+    """Returns a dataclass field that describes itself.
+
+    Args:
+        default: its default value; without one it is required.
+        help: what it is, one sentence.
+        metadata: `choices`; the bounds `least`, `most` (inclusive), `above`, `below` (exclusive); `group`, its heading
+            in the help of a command; `flag` and `metavar`, where they do not follow from its name and type; `unset`,
+            what None stands for.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, **metadata})
+
+
+def check_fields(config: Any) -> None:
+    """Checks each field of a dataclass against its choices and bounds.
+
+    Raises:
+        ValueError: states the rule and what was received.
+    """
+    hints = typing.get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        value, rules = getattr(config, field.name), field.metadata
+        if value is None:
+            require(type(None) in typing.get_args(hints[field.name]), field.name, "not be empty", value)
+        elif "choices" in rules:
+            require(value in rules["choices"], field.name, f"be one of {', '.join(rules['choices'])}", value)
+        elif int in kinds(hints[field.name]):
+            least = rules.get("least", 0)
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            require(whole and value >= least, field.name, f"be a whole number of at least {least}", value)
+        elif kinds(hints[field.name]) == {float}:
+            number = isinstance(value, (int, float)) and math.isfinite(value)
+            require(number and within(value, rules), field.name, f"be {bounds_text(rules)}", value)
+
+
+def kinds(hint: Any) -> set:
+    """Returns the types of a type hint, without None."""
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return {kind for kind in typing.get_args(hint) if kind is not type(None)}
+    return {hint}
+
+
+def within(value: float, rules: Mapping[str, Any]) -> bool:
+    """Returns True if a number is inside its bounds."""
+    return rules.get("least", -math.inf) <= value <= rules.get("most", math.inf) and rules.get(
+        "above", -math.inf
+    ) < value < rules.get("below", math.inf)
+
+
+def bounds_text(rules: Mapping[str, Any]) -> str:
+    """Describes the bounds of a number."""
+    words = {"least": "at least", "most": "at most", "above": "above", "below": "below"}
+    return " and ".join(["finite", *(f"{words[name]} {rules[name]:g}" for name in words if name in rules)])
+
+
+def require(condition: object, name: str, rule: str, value: object) -> None:
+    """Raises `ValueError` with the rule and the value received, unless the condition holds."""
+    if not condition:
+        raise ValueError(f"`{name}` must {rule}. Received: {name}={value}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelsCsv:
+    """A table of image paths and labels, in place of the NIH tables; see `data/readers/labels_csv.py`."""
+
+    path: str = setting(
+        help="Table of image paths and labels, in place of the NIH tables.", flag="labels-csv", metavar="FILE"
+    )
+    label_columns: tuple[str, ...] = setting((), help="Its label columns.", unset="all of 1, 0, -1 and blanks")
+    image_column: str | None = setting(None, help="Its column of image paths.", unset="a known name", metavar="NAME")
+    patient_column: str | None = setting(None, help="Its column of patients.", unset="a known name", metavar="NAME")
+    blank: str = setting("mask", help="How to treat blank labels.", choices=("mask", "negative"))
+    uncertain: str = setting("mask", help="How to treat labels of -1.", choices=("mask", "negative", "positive"))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", str(Path(self.path).resolve()))  # the class is frozen
+        object.__setattr__(self, "label_columns", tuple(self.label_columns))
+        check_fields(self)
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Which images, labels and parts a command works on.
+    """Which images, labels and splits a command works on.
 
-    Attributes:
-        data_dir: the NIH folder, the folder of the images of `labels_csv`, or a cache that `prepare` made of either;
-            kept as an absolute path, so that a run is evaluated from any folder.
-        labels_csv: a table of image paths and labels in place of the NIH tables; see `read_labels_csv`.
-        label_columns: its label columns, the findings of the run; empty takes every column that looks like one.
-        image_column: its column of image paths; None takes a known name.
-        patient_column: its column of patients; None takes a known name, or a folder of the path.
-        blank: what its blank labels are: "mask" (missing) or "negative".
-        uncertain: what its labels of -1 are: "mask", "negative" or "positive".
-        protocol: how the images are split: "official", "random-patient", "disease-only" or "file:PATH"; see
-            `splits.py`. None does not split them, which is enough to prepare a cache.
-        allow_missing: go on without the images that are not there.
+    Paths are kept absolute, so that a run can be evaluated from any folder. `labels_csv` may be given as a path.
+
+    Raises:
+        ValueError: states the rule and what was received.
     """
 
-    data_dir: str
-    labels_csv: str | None = None
-    label_columns: tuple[str, ...] = LABEL_OPTIONS["label_columns"]
-    image_column: str | None = LABEL_OPTIONS["image_column"]
-    patient_column: str | None = LABEL_OPTIONS["patient_column"]
-    blank: str = LABEL_OPTIONS["blank"]
-    uncertain: str = LABEL_OPTIONS["uncertain"]
-    protocol: str | None = "official"
-    allow_missing: bool = False
+    data_dir: str = setting(
+        help="Folder of NIH ChestX-ray14, of the images of `labels_csv`, or of a cache.", metavar="DIR"
+    )
+    labels_csv: LabelsCsv | None = setting(None)
+    allow_missing: bool = setting(False, help="Leave out images whose files are absent.")
+    protocol: str | None = setting(
+        "official",
+        help="How images are split into train, validation and test; PATH is a CSV file with `image,split`.",
+        metavar="|".join((*PROTOCOLS, "file:PATH")),
+    )
 
-    def __post_init__(self):
-        """Checks every value.
-
-        Raises:
-            ValueError: says the rule and what was received.
-        """
-        set_field = object.__setattr__  # the class is frozen
-        set_field(self, "data_dir", str(Path(self.data_dir).resolve()))
-        set_field(self, "label_columns", tuple(self.label_columns))
-        if self.labels_csv is not None:
-            set_field(self, "labels_csv", str(Path(self.labels_csv).resolve()))
-        if self.protocol is not None and self.protocol.startswith("file:") and self.protocol != "file:":
-            set_field(self, "protocol", f"file:{Path(self.protocol.removeprefix('file:')).resolve()}")
+    def __post_init__(self) -> None:
+        self._set("data_dir", str(Path(self.data_dir).resolve()))
+        if isinstance(self.labels_csv, (str, Path)):
+            self._set("labels_csv", LabelsCsv(self.labels_csv))
+        if self.protocol is not None and re.match("file:.", self.protocol):
+            self._set("protocol", f"file:{Path(self.protocol.removeprefix('file:')).resolve()}")
         else:
             rule = f"be one of {', '.join(PROTOCOLS)} or file:PATH"
             require(self.protocol in (None, *PROTOCOLS), "protocol", rule, self.protocol)
-        for name, choices in CHOICES.items():
-            if hasattr(self, name):
-                require(getattr(self, name) in choices, name, f"be one of {', '.join(choices)}", getattr(self, name))
-        for name, default in LABEL_OPTIONS.items():
-            value = getattr(self, name)
-            require(
-                self.labels_csv is not None or value == default,
-                name,
-                "come with `labels_csv` (a cache has its labels)",
-                value,
-            )
+        check_fields(self)
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)  # the class is frozen
+
+
+@dataclasses.dataclass(frozen=True)
+class PhaseConfig:
+    """Consecutive epochs of a run with their own loss, learning rate and optimizer."""
+
+    epochs: int = setting(help="Number of epochs.", least=1)
+    loss: str | None = setting(None, help="Loss; by default that of the run.")
+    learning_rate: float | None = setting(None, help="Peak learning rate; by default that of the run.", above=0)
+    frozen: bool = setting(False, help="Train only the fusion and the classifier.")
+    reweighted: bool = setting(False, help="Use LDAM's deferred re-weighting.")
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        require(self.loss in (None, *LOSSES), "loss", f"be one of {', '.join(LOSSES)}", self.loss)
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig(DataConfig):
-    """Everything that decides a training run, beside the data of `DataConfig`.
+    """Everything that decides a training run, in addition to its data.
 
-    Attributes:
-        cache: whether an original data folder is prepared into a cache first, or read anew at each pass.
-        cache_dir: folder of that cache; None takes one below `~/.cache/mamsf-keras`.
-        backbone: name of the EfficientNetV2 variant.
-        weights: "imagenet", "none", or the path of a weights file of the backbone without its top.
-        image_size: height and width in pixels, at least 32.
-        batch_size: images a step.
-        epochs: epochs, each with validation and a checkpoint at its end.
-        steps_per_epoch: micro-steps of an epoch, a multiple of `steps_per_execution`; None is a pass over the training
-            part, rounded down to one.
-        augment: "none", "light" or "strong".
-        cut: where the block that the momentum anchor doubles begins; see `efficientnetv2`.
-        decay: of the momentum anchor, in [0, 1]; "auto" averages over about `decay_window_epochs`.
-        decay_window_epochs: K above 0; "auto" is 1 - 1 / (K x updates an epoch).
-        decay_schedule: "constant" from the first step; "ratio" for min(decay, (1 + t) / (10 + t)); "power" for timm's
-            min(decay, 1 - (1 + t)^(-2/3)); "cosine" from the decay to 1 over the run (BYOL).
-        freeze_epochs: first epochs in which the backbone is frozen and the fusion and classifier are trained, with an
-            optimizer and a schedule of their own; the anchor's clock starts after them.
-        loss: name of the loss; see `losses.py`. "ldam" re-weights in its final epochs.
-        final_loss: the loss of the final epochs; None is the same loss.
-        final_epochs: last epochs that are a phase of their own, with a tenth of the learning rate; for "ldam" None is
-            the last fifth, else none.
-        learning_rate: peak rate of AdamW, reached after a linear warm-up, then a cosine to 0, in each phase.
-        warmup: part of a phase's steps that warm up, in [0, 1).
-        weight_decay: AdamW's, on kernels alone.
-        clip_norm: gradients are scaled down to this global norm.
-        accumulate: steps whose gradients are averaged into one update.
-        precision: "float32", or a mixed policy; the head is float32 in each.
-        steps_per_execution: steps that TensorFlow and JAX run without coming back to Python.
-        patience: epochs of a phase without a better validation AUROC after which the run stops, the frozen phase left
-            out; 0 never stops it.
-        anchor: whether the momentum branch is there.
-        fusion: whether the multi-scale fusion is there.
-        jit: XLA compilation, "auto", "on" or "off".
-        seed: of weights, order and augmentation.
-        deterministic: whether the backend is asked for deterministic operations, at some cost in speed.
-        distribute: over which devices: "none" uses one, "mirrored" all of a host on TensorFlow, "data-parallel" all of
-            one or many hosts on JAX; `batch_size` is that of all together.
-        mlflow: tracking URI of an MLflow server that the run is logged to.
+    `phases` replaces `epochs` and `freeze_epochs` where a run needs more than a frozen start: a tuple of `PhaseConfig`,
+    or of dictionaries of their fields. It has no option; config files and presets have it.
+
+    Raises:
+        ValueError: states the rule and what was received.
     """
 
-    cache: bool = True
-    cache_dir: str | None = None
-    backbone: str = "efficientnetv2-s"
-    weights: str = "imagenet"
-    image_size: int = 224
-    batch_size: int = 32
-    epochs: int = 10
-    steps_per_epoch: int | None = None
-    augment: str = "light"
-    cut: str = "final_block"
-    decay: float | str = "auto"
-    decay_window_epochs: float = 3.0
-    decay_schedule: str = "ratio"
-    freeze_epochs: int = 0
-    loss: str = "bce"
-    final_loss: str | None = None
-    final_epochs: int | None = None
-    learning_rate: float = 1e-3
-    warmup: float = 0.05
-    weight_decay: float = 1e-4
-    clip_norm: float = 1.0
-    accumulate: int = 1
-    precision: str = "float32"
-    steps_per_execution: int = 1
-    patience: int = 0
-    anchor: bool = True
-    fusion: bool = True
-    jit: str = "auto"
-    seed: int = 0
-    deterministic: bool = False
-    distribute: str = "none"
-    mlflow: str | None = None
+    cache: str = setting(
+        "auto",
+        help="Folder of the cache, in which images are decoded once; auto is a folder below ~/.cache/mamsf-keras, none "
+        "decodes them in every epoch.",
+        metavar="auto|none|DIR",
+        group="Data",
+    )
+    augment: str = setting("light", help="Augmentation of the training images.", choices=AUGMENTATIONS, group="Data")
+    backbone: str = setting("efficientnetv2-s", help="Backbone.", choices=BACKBONES, group="Model")
+    weights: str = setting(
+        "imagenet", help="Initial weights of the backbone.", metavar="imagenet|none|FILE", group="Model"
+    )
+    image_size: int = setting(224, help="Height and width in pixels.", least=32, group="Model")
+    fusion: bool = setting(True, help="Use the multi-scale fusion.", group="Model")
+    anchor: bool = setting(True, help="Use the momentum anchor.", group="Momentum anchor")
+    cut: str = setting("final_block", help="Where the EMA-tracked block starts.", choices=CUTS, group="Momentum anchor")
+    decay: float | str = setting(
+        "3 epochs",
+        help='EMA decay in [0, 1], or the epochs that it averages over: "K epochs" is 1 - 1 / (K x updates per epoch).',
+        metavar='D|"K epochs"',
+        group="Momentum anchor",
+    )
+    decay_schedule: str = setting(
+        "ratio",
+        help="How the decay grows: not at all, to its value as (1 + t) / (10 + t) or as timm's power of t, or to 1 "
+        "along a cosine.",
+        choices=SCHEDULES,
+        group="Momentum anchor",
+    )
+    epochs: int | None = setting(
+        None, help="Epochs, each with validation and a checkpoint.", least=1, unset=DEFAULT_EPOCHS, group="Optimization"
+    )
+    freeze_epochs: int = setting(
+        0, help="First epochs, in which only fusion and classifier are trained.", group="Optimization"
+    )
+    steps_per_epoch: int | None = setting(
+        None, help="Steps per epoch.", least=1, unset="a pass over the training images", group="Optimization"
+    )
+    batch_size: int = setting(32, help="Images per step, over all devices.", least=1, group="Optimization")
+    loss: str = setting(
+        "bce", help="Loss. ldam is re-weighted in the last fifth of the epochs.", choices=LOSSES, group="Optimization"
+    )
+    learning_rate: float = setting(1e-3, help="Peak learning rate of AdamW.", above=0, group="Optimization")
+    warmup: float = setting(
+        0.05, help="Fraction of the steps used for linear warm-up.", least=0, below=1, group="Optimization"
+    )
+    weight_decay: float = setting(1e-4, help="Weight decay of AdamW, on kernels.", least=0, group="Optimization")
+    clip_norm: float = setting(1.0, help="Maximum global norm of the gradients.", above=0, group="Optimization")
+    accumulate: int = setting(1, help="Gradient accumulation steps.", least=1, group="Optimization")
+    patience: int = setting(
+        0, help="Stop after so many epochs without a better validation AUROC; 0 never stops.", group="Optimization"
+    )
+    phases: tuple[PhaseConfig, ...] | None = setting(None)
+    precision: str = setting(
+        "float32",
+        help="Precision policy; float16 uses loss scaling.",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+        group="Hardware",
+    )
+    jit: str = setting(
+        "auto",
+        help="XLA compilation; auto is on for JAX, and for TensorFlow on a GPU.",
+        choices=("auto", "on", "off"),
+        group="Hardware",
+    )
+    steps_per_execution: int = setting(1, help="Training steps per compiled call.", least=1, group="Hardware")
+    distribute: str = setting(
+        "none",
+        help="Train on all GPUs of a host with TensorFlow (mirrored), or of one or many hosts with JAX.",
+        choices=("none", "mirrored", "data-parallel"),
+        group="Hardware",
+    )
+    deterministic: bool = setting(False, help="Ask the backend for deterministic operations.", group="Hardware")
+    seed: int = setting(0, help="Seed of weights, order and augmentation.", group="Run")
+    mlflow: str | None = setting(None, help="Tracking URI of an MLflow server to log to.", metavar="URI", group="Run")
 
-    def __post_init__(self):
-        """Checks every value.
-
-        Raises:
-            ValueError: says the rule and what was received.
-        """
+    def __post_init__(self) -> None:
         super().__post_init__()
-        if self.cache_dir is not None:
-            object.__setattr__(self, "cache_dir", str(Path(self.cache_dir).resolve()))
-        if self.weights not in ("imagenet", "none"):
-            object.__setattr__(self, "weights", str(Path(self.weights).resolve()))
-        least_values = {"image_size": 32, "batch_size": 1, "epochs": 1, "accumulate": 1, "steps_per_execution": 1}
-        for name in ("seed", "freeze_epochs", "patience"):
-            least_values[name] = 0
-        if self.steps_per_epoch is not None:
-            least_values["steps_per_epoch"] = 1
-        for name, least in least_values.items():
-            value = getattr(self, name)
-            require(isinstance(value, int) and value >= least, name, f"be a whole number of at least {least}", value)
-        fraction = isinstance(self.decay, (int, float)) and 0 <= self.decay <= 1
-        require(self.decay == "auto" or fraction, "decay", "be auto or in [0, 1]", self.decay)
-        for name in ("decay_window_epochs", "learning_rate", "clip_norm"):
-            require(0 < getattr(self, name) < math.inf, name, "be finite and above 0", getattr(self, name))
-        require(0 <= self.weight_decay < math.inf, "weight_decay", "be finite and at least 0", self.weight_decay)
-        require(0 <= self.warmup < 1, "warmup", "be in [0, 1)", self.warmup)
+        for name, words in (("cache", ("auto", "none")), ("weights", ("imagenet", "none"))):
+            if getattr(self, name) not in words:
+                self._set(name, str(Path(getattr(self, name)).resolve()))
+        parse_decay(self.decay)
+        self._check_phases()
         mirrored = self.distribute == "mirrored"
         multiple = f"be a multiple of `steps_per_execution` ({self.steps_per_execution})"
-        repeated = "not be with `augment` strong, whose draws cannot be repeated"
         for wrong, name, rule in (
             ((self.steps_per_epoch or 0) % self.steps_per_execution, "steps_per_epoch", multiple),
-            (self.deterministic and self.augment == "strong", "deterministic", repeated),
-            (mirrored and self.accumulate > 1, "accumulate", "be 1 with `distribute` mirrored: Keras cannot do more"),
+            (self.deterministic and self.augment == "strong", "deterministic", "be off: `augment` strong is random"),
+            (mirrored and self.accumulate > 1, "accumulate", "be 1 with `distribute` mirrored, a limit of Keras"),
             (mirrored and self.jit == "on", "jit", "not be on with `distribute` mirrored, which does not run with XLA"),
-            (self.freeze_epochs >= self.epochs, "freeze_epochs", f"be below `epochs` ({self.epochs})"),
         ):
             require(not wrong, name, rule, getattr(self, name))
-        self._check_final()
 
-    def _check_final(self):
-        final = self.final_loss
-        require(final is None or final in LOSSES, "final_loss", f"be one of {', '.join(LOSSES)}", final)
-        require(final is None or self.final_epochs, "final_loss", "come with `final_epochs`", final)
-        if self.final_epochs is None:
+    def _check_phases(self):
+        """Fills in `epochs`, and checks it against `phases` or `freeze_epochs`."""
+        if self.phases is None:
+            epochs = self.epochs or DEFAULT_EPOCHS
+            self._set("epochs", epochs)
+            rule = f"be below `epochs` ({epochs})"
+            require(self.freeze_epochs < epochs, "freeze_epochs", rule, self.freeze_epochs)
             return
-        most = self.epochs - self.freeze_epochs - 1
-        rule = f"be 0 to {most}, so that an epoch is left before them"
-        require(0 <= self.final_epochs <= most, "final_epochs", rule, self.final_epochs)
+        self._set("phases", tuple(p if isinstance(p, PhaseConfig) else PhaseConfig(**p) for p in self.phases))
+        total = sum(phase.epochs for phase in self.phases)
+        require(self.phases, "phases", "have at least one phase", self.phases)
+        rule = f"be left out with `phases`, which have {total} epochs"
+        require(self.epochs in (None, total), "epochs", rule, self.epochs)
+        require(not self.freeze_epochs, "freeze_epochs", "be left out with `phases`", self.freeze_epochs)
+        self._set("epochs", total)
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         """Writes the configuration as JSON."""
         write_json(path, dataclasses.asdict(self))
 
     @classmethod
-    def load(cls, path) -> "TrainConfig":
-        """Reads what `save` wrote.
+    def load(cls, path: str | Path) -> "TrainConfig":
+        """Reads a configuration from JSON or YAML.
 
         Raises:
             FileNotFoundError: if the file is missing.
             ValueError: if it is not a configuration.
         """
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"The configuration {path} does not exist; that of a run is its config.json.")
+        values = read_values(path)
         try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
-            unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
-            if unknown:
-                raise ValueError(f"unknown: {', '.join(unknown)}")
+            if isinstance(values.get("labels_csv"), dict):
+                values["labels_csv"] = LabelsCsv(**values["labels_csv"])
             return cls(**values)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path} is not the configuration of a run: {error}") from error
 
 
-def require(condition, name, rule, value):
-    """Raises `ValueError` with the rule and the value received, unless the condition holds."""
-    if not condition:
-        raise ValueError(f"`{name}` must {rule}. Received: {name}={value}.")
+def read_values(path: str | Path) -> dict:
+    """Reads the fields of a `TrainConfig` that a JSON or YAML file has.
+
+    Raises:
+        FileNotFoundError: if the file is missing.
+        ValueError: if it is not a configuration.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"The configuration {path} does not exist; that of a run is its config.json.")
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        values = json.loads(text) if Path(path).suffix == ".json" else _read_yaml(text)
+        unknown = sorted(set(values) - {field.name for field in dataclasses.fields(TrainConfig)})
+    except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path} is not the configuration of a run: {' '.join(str(error).split())}") from error
+    if unknown or not isinstance(values, dict):
+        raise ValueError(f"{path} is not the configuration of a run. Unknown fields: {', '.join(map(str, unknown))}.")
+    return values
+
+
+def _read_yaml(text):
+    """Reads YAML, with 1e-3 as a number. YAML 1.1 takes it for text, since it has no point."""
+    values = yaml.safe_load(text)
+    for name, value in values.items():
+        if isinstance(value, str) and re.fullmatch(r"[+-]?\d+[eE][+-]?\d+", value):
+            values[name] = float(value)
+    return values
+
+
+def parse_decay(decay: float | str) -> tuple[float | None, float | None]:
+    """Returns the decay, or else the number of epochs that it averages over; the other one is None.
+
+    Raises:
+        ValueError: if it is neither a number in [0, 1] nor "K epochs" with K above 0.
+    """
+    text = str(decay).strip()
+    number, _, unit = text.partition(" ")
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if not unit and 0 <= value <= 1:
+        return value, None
+    if unit.strip() in ("epoch", "epochs") and 0 < value < math.inf:
+        return None, value
+    raise ValueError(f'`decay` must be in [0, 1], or "K epochs" with K above 0. Received: decay={decay}.')

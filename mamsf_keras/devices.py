@@ -9,6 +9,8 @@ import contextlib
 import dataclasses
 import os
 import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 from keras.src.utils import module_utils  # private: see `without_tensorflow`
@@ -42,14 +44,14 @@ class Devices:
         """True in the process that writes the files."""
         return self.process == 0
 
-    def wait(self, name: str):
+    def wait(self, name: str) -> None:
         """Waits until every process has reached this point."""
         if self.processes > 1:
             from jax.experimental import multihost_utils
 
             multihost_utils.sync_global_devices(name)
 
-    def check_batch(self, batch_size: int):
+    def check_batch(self, batch_size: int) -> None:
         """Raises `ValueError` if the devices cannot share a batch evenly."""
         if batch_size % self.count:
             fitting = max(batch_size // self.count, 1) * self.count
@@ -87,7 +89,7 @@ def _mirrored() -> Devices:
 def _data_parallel() -> Devices:
     import jax
 
-    values = [os.environ.get(name) for name in VARIABLES]
+    values = [os.environ.get(name, "") for name in VARIABLES]
     if any(values) and not all(values):
         raise ValueError(f"Many hosts need all of the environment variables {', '.join(VARIABLES)}.")
     if all(values) and not jax.distributed.is_initialized():
@@ -106,20 +108,20 @@ def _data_parallel() -> Devices:
 class DataParallel(keras.distribution.DataParallel):
     """Data parallelism in which every process gets the predictions of the whole batch."""
 
-    def get_tensor_layout(self, path):
+    def get_tensor_layout(self, path: str) -> keras.distribution.TensorLayout | None:
         """Replicates the output of the classifier on every device; everything else keeps its layout."""
         if path.endswith("classifier/output"):
             return keras.distribution.TensorLayout([None, None], self.device_mesh)
         return None
 
 
-def this_process_alone():
+def this_process_alone() -> contextlib.AbstractContextManager[None]:
     """Returns a context manager for models of this process' own device, in a run that others take part in."""
     return temporarily(keras.distribution.distribution, keras.distribution.set_distribution, None)
 
 
 @contextlib.contextmanager
-def temporarily(get, set_to, value):
+def temporarily(get: Callable[[], Any], set_to: Callable[[Any], object], value: Any) -> Iterator[None]:
     """Sets a global setting for the block and restores it afterwards."""
     before = get()
     set_to(value)
@@ -130,7 +132,7 @@ def temporarily(get, set_to, value):
 
 
 @contextlib.contextmanager
-def without_tensorflow():
+def without_tensorflow() -> Iterator[None]:
     """Keeps Keras on JAX and PyTorch from importing TensorFlow for the block.
 
     Where TensorFlow is installed, Keras 3.15 imports it to seed it and to compare types when a model is saved. That
@@ -159,7 +161,7 @@ def on_gpu() -> bool:
     return any(word in name.lower() for name in list_devices() for word in ("gpu", "cuda"))
 
 
-def make_deterministic():
+def make_deterministic() -> None:
     """Asks the backend for deterministic operations. Call it before the first one. On a CPU, JAX always has them."""
     backend = keras.backend.backend()
     if backend == "tensorflow":

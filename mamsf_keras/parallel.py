@@ -6,12 +6,22 @@ Not joblib: the workers of its loky backend (joblib 1.6) were still there a minu
 import os
 import signal
 import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
+from typing import TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 
-def parallel_map(function, tasks, workers=None, on_result=None) -> list:
+def parallel_map(
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    workers: int | None = None,
+    on_result: Callable[[Result], object] | None = None,
+) -> list[Result]:
     """Calls a module-level function on each task, in spawned processes. A single worker works in this process.
 
     Args:
@@ -57,5 +67,7 @@ def _start_worker():
 
 def _exit_with_parent():
     """Ends this process when its parent is gone. Workers of a killed parent would wait for tasks forever."""
-    parent_process().join()
+    parent = parent_process()
+    assert parent is not None  # workers alone run this
+    parent.join()
     os._exit(1)

@@ -1,7 +1,15 @@
-"""Named sets of training options. Explicit options override them."""
+"""Recipes: named sets of training options. Explicit options override them, and they override a configuration file.
+
+- `demo`: two CPU cores, a few minutes, no download. Data: phantoms of `mamsf-keras phantom --images 2600 --size 96
+  --tail 5`. Measured scores are in `docs/benchmarks.md`.
+- `paper`: as near to the paper (arXiv 2605.02292) as its sources allow. The backbone is the abstract's; image size,
+  batch size, the three phases and weight decay are those of the same authors' companion code (FETC_CBAM_Enhanced_CNN).
+  No source states the decay of the anchor, and the learning rates are ours. Not measured yet: needs the NIH images and
+  a GPU.
+- `server`: a GPU with bfloat16, where XLA is on by default. Not measured yet.
+"""
 
 PRESETS = {
-    # Two cores, a few minutes, no download: phantoms of `mamsf-keras phantom`.
     "demo": {
         "backbone": "efficientnetv2-b0",
         "weights": "none",
@@ -11,20 +19,17 @@ PRESETS = {
         "augment": "none",
         "learning_rate": 1.5e-3,
     },
-    # As near to the paper (arXiv 2605.02292) as its sources say. The backbone is the abstract's; size, batch, three
-    # frozen epochs, then 20 of cross-entropy and 10 of focal loss, and weight decay are those of the same authors'
-    # companion code (FETC_CBAM_Enhanced_CNN). Neither says a decay of the anchor; learning rates are ours.
     "paper": {
         "backbone": "efficientnetv2-s",
         "image_size": 224,
         "batch_size": 64,
-        "freeze_epochs": 3,
-        "epochs": 33,
+        "phases": [
+            {"epochs": 3, "frozen": True},
+            {"epochs": 20},
+            {"epochs": 10, "loss": "focal", "learning_rate": 1e-4},
+        ],
         "loss": "bce",
-        "final_loss": "focal",
-        "final_epochs": 10,
         "weight_decay": 1e-3,
     },
-    # A GPU with bfloat16, where `jit` auto is on.
     "server": {"image_size": 384, "batch_size": 64, "precision": "mixed_bfloat16"},
 }

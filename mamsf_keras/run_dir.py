@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from mamsf_keras.config import TrainConfig
@@ -31,7 +32,7 @@ class RunDir:
         mlflow_id: `mlflow-run.txt`, the id of the run on its MLflow server.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.config_file = self.path / "config.json"
         self.environment = self.path / "environment.json"
@@ -43,7 +44,7 @@ class RunDir:
         self.mlflow_id = self.path / "mlflow-run.txt"
 
     @classmethod
-    def open(cls, path) -> "RunDir":
+    def open(cls, path: str | Path) -> "RunDir":
         """Opens the folder of an existing run.
 
         Raises:
@@ -60,7 +61,7 @@ class RunDir:
 
     @classmethod
     @contextlib.contextmanager
-    def create(cls, path, config: TrainConfig):
+    def create(cls, path: str | Path, config: TrainConfig) -> Iterator["RunDir"]:
         """Makes the folder of a new run, writes its configuration and holds its lock for the block.
 
         If the block raises an exception before there is anything to resume or to look at (no checkpoint, no
@@ -83,7 +84,7 @@ class RunDir:
             raise
 
     @classmethod
-    def free(cls, path) -> "RunDir":
+    def free(cls, path: str | Path) -> "RunDir":
         """Returns the `RunDir` of a folder that does not exist yet. Raises `FileExistsError` if it does."""
         run = cls(path)
         if run.path.exists():
@@ -91,7 +92,7 @@ class RunDir:
             raise FileExistsError(f"The run folder {path} exists. Choose another `run_dir`{fix}.")
         return run
 
-    def lock(self):
+    def lock(self) -> contextlib.AbstractContextManager[None]:
         """Returns a context manager that holds the lock of the run.
 
         Raises:

@@ -4,16 +4,21 @@ import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import filelock
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TEMPORARY_PREFIX = ".part-"
 """How the name of an unfinished file starts. Only a killed process leaves one behind."""
 
 
 @contextlib.contextmanager
-def atomic_write(path):
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`, with the same suffix, for the block to write to.
 
     When the block ends normally, the file is flushed to disk and renamed to `path`; otherwise it is removed.
@@ -38,7 +43,7 @@ def atomic_write(path):
 
 
 @contextlib.contextmanager
-def exclusive_lock(folder):
+def exclusive_lock(folder: str | Path) -> Iterator[None]:
     """Holds the lock of a folder for the block. The operating system releases it even if the process is killed.
 
     Raises:
@@ -55,19 +60,19 @@ def exclusive_lock(folder):
         lock.release()
 
 
-def write_json(path, content):
+def write_json(path: str | Path, content: Any) -> None:
     """Writes strict JSON (no NaN) atomically."""
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def write_csv(path, frame, **options):
+def write_csv(path: str | Path, frame: "pd.DataFrame", **options: Any) -> None:
     """Writes a data frame as CSV, without its index, atomically. `options` are those of `DataFrame.to_csv`."""
     with atomic_write(path) as temporary:
         frame.to_csv(temporary, index=False, lineterminator="\n", **options)
 
 
-def checksum(path) -> str | None:
+def checksum(path: str | Path) -> str | None:
     """Returns the SHA-256 of a file, or None if there is no such file."""
     try:
         with open(path, "rb") as file:

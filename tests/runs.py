@@ -1,5 +1,7 @@
 """Small runs of the toy, through the command line, stopped or not."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 from click.testing import CliRunner
@@ -10,13 +12,15 @@ from tests.conftest import BACKEND
 
 TOY = ("--backbone", "toy", "--weights", "none", "--image-size", 32, "--batch-size", 8)
 """Options of a run that takes a second or two."""
-PHASES = (*TOY, "--epochs", 6, "--freeze-epochs", 1, "--final-loss", "focal", "--final-epochs", 2)
-"""Options of a run with three phases."""
+PHASES = (*TOY, "--config", Path(__file__).with_name("phases.yaml"))
+"""Options of a run of six epochs in three phases."""
 
 
 def toy_config(data_dir, **options) -> TrainConfig:
     """The configuration of `TOY`, with two epochs unless others are asked for."""
-    defaults = {"backbone": "toy", "weights": "none", "image_size": 32, "batch_size": 8, "epochs": 2}
+    defaults = {"backbone": "toy", "weights": "none", "image_size": 32, "batch_size": 8}
+    if "phases" not in options:
+        defaults["epochs"] = 2
     return TrainConfig(str(data_dir), **{**defaults, **options})
 
 

@@ -60,7 +60,7 @@ def test_odd_numbers_of_images_on_two_devices(odd_nih, tmp_path):
     """It trains, its file has 9 predictions, and the score that it was chosen by is that of its file on one device."""
     run = tmp_path / "run"
     text = run_process("train", "--data-dir", odd_nih, "--run-dir", run, "--distribute", DISTRIBUTE)
-    assert "Epoch 2/2" in text
+    assert "epoch 2/2" in text
     for split in ("test", "validation"):
         result = invoke("evaluate", "--run-dir", run, "--split", split)
         assert result.exit_code == 0, result.output

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -17,13 +17,14 @@ PLACE_COLUMNS = ("path", "row", "shard", "sha256", "height", "width")
 
 
 class ImageStore(Protocol):
-    """Where the pixels of a data set lie: image files, or the shards of a cache. Each reader provides one.
+    """Where the pixels of a data set lie: image files, or the shards of a cache. Each reader provides one."""
 
-    Attributes:
-        image_size: height and width of all images in pixels; None where the files have sizes of their own.
-    """
+    @property
+    def image_size(self) -> int | None:
+        """Height and width of all images in pixels; None where the files have sizes of their own."""
 
-    image_size: int | None
+    def check_size(self, image_size: int) -> None:
+        """Raises `ValueError` if the images cannot be read at this height and width in pixels."""
 
     def resolve_paths(self, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
         """Returns the rows whose image is there, with the columns that `open` needs, and notes for the user.
@@ -123,7 +124,7 @@ class Dataset:
             raise ValueError(f"The {name} split has no images here.")
         return dataclasses.replace(dataset, table=table)
 
-    def with_findings(self, findings) -> "Dataset":
+    def with_findings(self, findings: Iterable[str]) -> "Dataset":
         """Returns the data set with these findings, in this order.
 
         Raises:

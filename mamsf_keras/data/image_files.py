@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,9 +22,14 @@ class ImageFiles:
         allow_missing: whether images may be absent.
     """
 
-    image_size = None
+    image_size: int | None = None
 
-    def __init__(self, data_dir, find, allow_missing=False):
+    def __init__(
+        self,
+        data_dir: str | Path,
+        find: Callable[[pd.Series, str | Path], tuple[pd.Series, tuple[str, ...]]],
+        allow_missing: bool = False,
+    ) -> None:
         self.data_dir = data_dir
         self.find = find
         self.allow_missing = allow_missing
@@ -47,6 +53,9 @@ class ImageFiles:
             raise ValueError(f"{text}. Use `allow_missing` to leave them out.")
         return table.dropna(subset="path"), (*notes, f"{text}: they are left out.")
 
+    def check_size(self, image_size: int) -> None:
+        """Accepts every size: images are resized as they are read."""
+
     def open(self, table: pd.DataFrame, image_size: int) -> Callable[[int], np.ndarray]:
         """Returns a function that decodes and resizes the image of a row."""
         paths = table["path"].tolist()
@@ -68,7 +77,8 @@ class ImageFiles:
 
 def _read_sizes(paths: pd.Series) -> tuple[pd.DataFrame, list[str]]:
     """Returns `height` and `width` of each image, NaN where its header cannot be read, and these errors."""
-    sizes, errors = [], []
+    sizes: list[tuple[float, float]] = []
+    errors = []
     for path in tqdm(paths, desc="inspecting", unit=" images", delay=1):
         try:
             sizes.append(read_size(path))

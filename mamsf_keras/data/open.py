@@ -3,16 +3,16 @@
 import dataclasses
 import logging
 from pathlib import Path
+from typing import TypeVar
 
-from mamsf_keras.config import LABEL_OPTIONS, DataConfig, TrainConfig
+from mamsf_keras.config import DataConfig, TrainConfig
 from mamsf_keras.data.cache.layout import default_cache_dir, is_finished
 from mamsf_keras.data.cache.prepare import prepare
 from mamsf_keras.data.dataset import Dataset
-from mamsf_keras.data.readers import cache, labels_csv, nih
+from mamsf_keras.data.readers import READERS, cache
 from mamsf_keras.data.splits import assign_splits
 
-READERS = (cache, labels_csv, nih)
-"""Asked in this order. A new reader is a module with `recognizes(config)` and `read(config)`, and a place here."""
+Config = TypeVar("Config", DataConfig, TrainConfig)
 
 logger = logging.getLogger(__name__)
 
@@ -36,14 +36,14 @@ def open_dataset(config: DataConfig | str | Path) -> Dataset:
         FileNotFoundError: names the folder or table that is missing.
     """
     if not isinstance(config, DataConfig):
-        config = DataConfig(config)
+        config = DataConfig(str(config))
     reader = next(reader for reader in READERS if reader.recognizes(config))
     dataset = reader.read(config)
     return dataset if config.protocol is None else assign_splits(dataset, config.protocol)
 
 
 def prepared(dataset: Dataset, config: TrainConfig) -> Dataset:
-    """Returns the data set by way of a cache, which is made if needed, unless `config.cache` is off.
+    """Returns the data set by way of a cache, which is made if needed, unless `config.cache` is none.
 
     Raises:
         ValueError: if the data set is a cache of another image size.
@@ -52,15 +52,15 @@ def prepared(dataset: Dataset, config: TrainConfig) -> Dataset:
     if dataset.image_size is not None:
         dataset.store.check_size(config.image_size)
         return dataset
-    if not config.cache:
+    if config.cache == "none":
         return dataset
-    cache_dir = config.cache_dir or default_cache_dir(config, config.image_size)
+    cache_dir = config.cache if config.cache != "auto" else default_cache_dir(config, config.image_size)
     if not is_finished(cache_dir):
         logger.info("preparing every image once, into the cache %s", cache_dir)
     return prepare(dataset, cache_dir, config.image_size, allow_rejected=None)
 
 
-def relocated(config: DataConfig, data_dir, allow_missing: bool = False) -> DataConfig:
+def relocated(config: Config, data_dir: str | Path | None, allow_missing: bool = False) -> Config:
     """Returns the configuration for the same data in another folder, original or cache.
 
     Args:
@@ -71,7 +71,9 @@ def relocated(config: DataConfig, data_dir, allow_missing: bool = False) -> Data
     config = dataclasses.replace(config, allow_missing=allow_missing or config.allow_missing)
     if data_dir is None or str(Path(data_dir).resolve()) == config.data_dir:
         return config
-    in_cache = dataclasses.replace(config, data_dir=data_dir, labels_csv=None, **LABEL_OPTIONS)
-    if not cache.recognizes(in_cache):
-        in_cache = dataclasses.replace(config, data_dir=data_dir)
-    return dataclasses.replace(in_cache, cache_dir=None) if isinstance(config, TrainConfig) else in_cache
+    other = dataclasses.replace(config, data_dir=str(data_dir))
+    if cache.recognizes(other):
+        other = dataclasses.replace(other, labels_csv=None)
+    if isinstance(other, TrainConfig) and other.cache != "none":
+        other = dataclasses.replace(other, cache="auto")  # another cache is that of the other folder
+    return other

@@ -2,9 +2,13 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from mamsf_keras.config import PROTOCOLS, SPLITS
 from mamsf_keras.data.dataset import Dataset
@@ -15,7 +19,7 @@ FRACTIONS = {"validation": 0.1, "test": 0.2, "train": 0.7}
 """The splits of `random_patient_split`, as fractions of the patients."""
 
 
-def official_split(table: pd.DataFrame, findings=FINDINGS) -> np.ndarray:
+def official_split(table: pd.DataFrame, findings: Sequence[str] = FINDINGS) -> np.ndarray:
     """Splits by the official NIH lists; the validation split is taken from `train_val_list.txt`, by patient.
 
     Each patient of train_val belongs to the stratum of the finding that is the patient's rarest, by its number of
@@ -49,7 +53,7 @@ def _strata(table, keys, findings) -> dict[str, list[str]]:
     return {name: list(group.index) for name, group in stratum.groupby(stratum)}
 
 
-def random_patient_split(table: pd.DataFrame, findings=FINDINGS) -> np.ndarray:
+def random_patient_split(table: pd.DataFrame, findings: Sequence[str] = FINDINGS) -> np.ndarray:
     """Splits the patients 70/10/20, each finding as evenly as its patients allow.
 
     Iterative stratification (Sechidis, Tsoumakas and Vlahavas, ECML PKDD 2011) over patients: for each finding, the
@@ -78,7 +82,7 @@ def random_patient_split(table: pd.DataFrame, findings=FINDINGS) -> np.ndarray:
     return keys.map(dict(zip(has.index, np.array(names, dtype=object)[chosen], strict=True))).to_numpy()
 
 
-def disease_only_split(table: pd.DataFrame, findings=FINDINGS) -> np.ndarray:
+def disease_only_split(table: pd.DataFrame, findings: Sequence[str] = FINDINGS) -> np.ndarray:
     """Leaves out the images without any finding (split "") and splits the others as `random_patient_split` does.
 
     For comparison with papers that do so. Such scores do not describe a population.
@@ -90,7 +94,7 @@ def disease_only_split(table: pd.DataFrame, findings=FINDINGS) -> np.ndarray:
     return splits
 
 
-def listed_split(table: pd.DataFrame, path) -> np.ndarray:
+def listed_split(table: pd.DataFrame, path: str | Path) -> np.ndarray:
     """Splits by a CSV file with the columns `image` and `split`. Images that it does not list get the split "".
 
     Raises:
@@ -133,7 +137,7 @@ def assign_splits(dataset: Dataset, protocol: str) -> Dataset:
     return dataclasses.replace(dataset, table=table, protocol=protocol, notes=notes)
 
 
-def split_table(table: pd.DataFrame, findings=FINDINGS, protocol: str = "official") -> np.ndarray:
+def split_table(table: pd.DataFrame, findings: Sequence[str] = FINDINGS, protocol: str = "official") -> np.ndarray:
     """Splits a table by a protocol, and raises an error on a split that is empty or shares a patient.
 
     Args:
@@ -179,7 +183,7 @@ def _hash(patient) -> str:
     return hashlib.sha256(patient.encode()).hexdigest()
 
 
-def overlap(patients, splits) -> dict[tuple[str, str], int]:
+def overlap(patients: Iterable[Any], splits: ArrayLike) -> dict[tuple[str, str], int]:
     """Counts the patients that two splits share, for each pair of splits."""
     keys, splits = pd.Series(list(patients)).map(patient_key), np.asarray(splits)
     members = {name: set(keys[splits == name]) for name in SPLITS}
@@ -199,7 +203,7 @@ def _note_shared_pixels(table) -> tuple[str, ...]:
     return (f"images with equal pixels in more than one split: {count_and_first(pairs)}",) if pairs else ()
 
 
-def split_counts(table: pd.DataFrame, findings=FINDINGS) -> pd.DataFrame:
+def split_counts(table: pd.DataFrame, findings: Sequence[str] = FINDINGS) -> pd.DataFrame:
     """Counts images, patients and positives of each finding: one column per split, and one for all."""
     columns = {name: _counts(table[table["split"] == name], findings) for name in SPLITS}
     return pd.DataFrame({**columns, "all": _counts(table[table["split"] != ""], findings)})
@@ -211,7 +215,7 @@ def overlap_line(table: pd.DataFrame) -> str:
     return "patient overlap: " + ", ".join(f"{a}/{b} {n}" for (a, b), n in shared.items())
 
 
-def split_summary(table: pd.DataFrame, findings=FINDINGS) -> str:
+def split_summary(table: pd.DataFrame, findings: Sequence[str] = FINDINGS) -> str:
     """Formats the counts of `split_counts` and the patient overlap."""
     return f"{split_counts(table, findings).to_string()}\n{overlap_line(table)}"
 

@@ -1,7 +1,9 @@
 """What all tables have in common: how they are read, how patient ids are written, which image names are refused."""
 
 import csv
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -9,7 +11,7 @@ OUTSIDE = r"^$|^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)"
 """Names that are empty, absolute or climb out of the folder; lexical, on every system's separators."""
 
 
-def read_csv(path, required) -> pd.DataFrame:
+def read_csv(path: str | Path, required: Iterable[str]) -> pd.DataFrame:
     """Reads a CSV table as text. Byte-order marks, any line ends and trailing commas are accepted.
 
     Args:
@@ -46,7 +48,7 @@ def read_csv(path, required) -> pd.DataFrame:
     return pd.DataFrame([[field.strip() for field in row[:width]] for _, row in rows[1:]], columns=header, dtype=str)
 
 
-def patient_key(patient) -> str:
+def patient_key(patient: object) -> str:
     """Returns one spelling of a patient id: "13" for 13, 13.0, "00000013"; the stripped text if it is not a number."""
     text = str(patient).strip()
     whole, _, fraction = text.partition(".")
@@ -55,7 +57,7 @@ def patient_key(patient) -> str:
     return text
 
 
-def existing_folder(data_dir) -> Path:
+def existing_folder(data_dir: str | Path) -> Path:
     """Returns the folder as a path, or raises `FileNotFoundError`."""
     if not Path(data_dir).is_dir():
         what = "is not a folder" if Path(data_dir).exists() else "does not exist"
@@ -63,12 +65,12 @@ def existing_folder(data_dir) -> Path:
     return Path(data_dir)
 
 
-def count_and_first(names) -> str:
+def count_and_first(names: Collection[Any]) -> str:
     """Formats the number of names and the first five."""
     return f"{len(names)} (first: {', '.join(map(str, list(names)[:5]))})"
 
 
-def check_names(images, patients, path):
+def check_names(images: pd.Series, patients: pd.Series, path: str | Path) -> None:
     """Raises `ValueError` on images that leave the folder, have no patient, or have more than one row."""
     outside = images[images.str.contains(OUTSIDE)]
     if len(outside):

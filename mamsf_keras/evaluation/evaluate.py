@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 from mamsf_keras.config import TrainConfig
@@ -19,7 +20,13 @@ logger = logging.getLogger(__name__)
 
 
 @without_tensorflow()
-def evaluate(run_dir, data_dir=None, split="test", allow_missing=False, overwrite=False) -> dict:
+def evaluate(
+    run_dir: str | Path,
+    data_dir: str | Path | None = None,
+    split: str = "test",
+    allow_missing: bool = False,
+    overwrite: bool = False,
+) -> dict:
     """Predicts one split with `best.keras` and writes `predictions-SPLIT.csv` and `metrics-SPLIT.json` into the run.
 
     ```python
@@ -49,7 +56,7 @@ def evaluate(run_dir, data_dir=None, split="test", allow_missing=False, overwrit
         _check_same_data(run.metrics(split), folder)
     predictor = best_model(run)
     dataset = open_split(run.config, split, predictor.findings, data_dir, allow_missing)
-    stream = Stream(dataset, predictor.image_size, run.config.batch_size)
+    stream = Stream(dataset, predictor.image_size or run.config.image_size, run.config.batch_size)
     probabilities = predictor.predict_stream(stream)
     summary = {
         "data_dir": folder,
@@ -72,7 +79,13 @@ def best_model(run: RunDir) -> KerasPredictor:
     return KerasPredictor(path)
 
 
-def open_split(config: TrainConfig, split, findings, data_dir=None, allow_missing=False) -> Dataset:
+def open_split(
+    config: TrainConfig,
+    split: str,
+    findings: Iterable[str],
+    data_dir: str | Path | None = None,
+    allow_missing: bool = False,
+) -> Dataset:
     """Opens one split of the data of a run, with the findings of its model, and logs the notes about it.
 
     Args:
@@ -83,10 +96,10 @@ def open_split(config: TrainConfig, split, findings, data_dir=None, allow_missin
         allow_missing: whether to leave out images that are absent.
     """
     config = relocated(config, data_dir, allow_missing)
-    if config.labels_csv is not None and not Path(config.labels_csv).is_file():
+    if config.labels_csv is not None and not Path(config.labels_csv.path).is_file():
         raise FileNotFoundError(
-            f"The table {config.labels_csv} of the run no longer exists: prepare a cache where the data are now, and "
-            "name it with `data_dir`."
+            f"The table {config.labels_csv.path} of the run no longer exists: prepare a cache where the data are "
+            "now, and name it with `data_dir`."
         )
     dataset = prepared(open_dataset(config), config).split(split)
     for note in dataset.notes:

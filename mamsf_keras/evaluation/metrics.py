@@ -1,12 +1,13 @@
 """Exact multi-label metrics on gathered predictions, by scikit-learn. Knows no loop and no files."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 
-def per_finding(labels: np.ndarray, probabilities: np.ndarray, findings) -> dict[str, dict]:
+def per_finding(labels: np.ndarray, probabilities: np.ndarray, findings: Iterable[str]) -> dict[str, dict]:
     """Computes AUROC and average precision of each finding over its labelled images.
 
     `keras.metrics.AUC` with its 200 thresholds is off by up to 0.25 on a rare finding; these are exact.
@@ -43,7 +44,7 @@ def mean_over_findings(metrics: dict[str, dict], name: str) -> float | None:
     return math.fsum(values) / len(values) if values else None
 
 
-def summarize(labels: np.ndarray, probabilities: np.ndarray, findings) -> dict:
+def summarize(labels: np.ndarray, probabilities: np.ndarray, findings: Iterable[str]) -> dict:
     """Computes the metrics of all findings, their means, and the names of those left out of the means."""
     metrics = per_finding(labels, probabilities, findings)
     return {

@@ -1,5 +1,7 @@
 """The file of predictions, which everything else is computed from."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -15,6 +17,6 @@ def predictions_frame(dataset: Dataset, probabilities: np.ndarray) -> pd.DataFra
     return pd.concat([dataset.table[["image", "patient"]], scores, labels], axis=1)
 
 
-def write_predictions(path, frame: pd.DataFrame):
+def write_predictions(path: str | Path, frame: pd.DataFrame) -> None:
     """Writes predictions as CSV, with 9 significant digits, which tell all float32 numbers apart."""
     write_csv(path, frame, float_format="%.9g")

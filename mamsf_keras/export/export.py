@@ -5,6 +5,7 @@ import itertools
 import logging
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -13,7 +14,9 @@ import numpy as np
 from mamsf_keras.config import FORMATS
 from mamsf_keras.data.batches.stream import Stream
 from mamsf_keras.evaluation.evaluate import best_model, open_split
+from mamsf_keras.export.formats import FORMATS as REGISTRY
 from mamsf_keras.export.parity import MAX_DIFFERENCE, Parity, compare
+from mamsf_keras.model.mamsf import MAMSFNet
 from mamsf_keras.predictors.keras_model import KerasPredictor
 from mamsf_keras.predictors.predictor import Predictor
 from mamsf_keras.run_dir import RunDir
@@ -24,7 +27,11 @@ logger = logging.getLogger(__name__)
 
 
 def export_run(
-    run_dir, out="saved_models/mamsf", formats=FORMATS, data_dir=None, allow_missing=False
+    run_dir: str | Path,
+    out: str | Path = "saved_models/mamsf",
+    formats: Sequence[str] = FORMATS,
+    data_dir: str | Path | None = None,
+    allow_missing: bool = False,
 ) -> dict[str, tuple[Path, Parity]]:
     """Exports `best.keras` of a run for TensorFlow Serving and for phones.
 
@@ -53,11 +60,14 @@ def export_run(
     run = RunDir.open(run_dir)
     predictor = best_model(run)
     dataset = open_split(run.config, "validation", predictor.findings, data_dir, allow_missing)
-    stream = Stream(dataset, predictor.image_size, batch_size=min(PARITY_IMAGES, len(dataset.table)))
+    count = min(PARITY_IMAGES, len(dataset.table))
+    stream = Stream(dataset, predictor.image_size or run.config.image_size, count)
     return export_model(predictor.model, stream.images_in_order(0), out, formats)
 
 
-def export_model(model, images: np.ndarray, out, formats=FORMATS) -> dict[str, tuple[Path, Parity]]:
+def export_model(
+    model: MAMSFNet, images: np.ndarray, out: str | Path, formats: Sequence[str] = FORMATS
+) -> dict[str, tuple[Path, Parity]]:
     """Exports a model with sigmoid output and compares it on uint8 `images`. See `export_run`."""
     if isinstance(formats, str) or not set(formats) <= set(FORMATS):
         raise ValueError(f"`formats` must be a list of {', '.join(FORMATS)}. Received: {formats!r}.")
@@ -70,7 +80,7 @@ def export_model(model, images: np.ndarray, out, formats=FORMATS) -> dict[str, t
         parity, finished = {}, {}
         for name in formats:
             logger.info("writing the %s, loading it and comparing it on %d images", name, len(images))
-            write, predictor = _load_format(name)
+            write, predictor = REGISTRY[name].load()
             finished[name] = folder / name
             write(module, finished[name])
             parity[name] = check_parity(name, truth, predictor(finished[name]), images)
@@ -102,19 +112,6 @@ def _batches(images):
         start += size
 
 
-def _load_format(name):
-    """Returns the writer and the predictor of a format. They are imported here: LiteRT is needed for "tflite" alone."""
-    if name == "saved-model":
-        from mamsf_keras.export.formats.saved_model import write_saved_model
-        from mamsf_keras.predictors.saved_model import SavedModelPredictor
-
-        return write_saved_model, SavedModelPredictor
-    from mamsf_keras.export.formats.tflite import write_tflite
-    from mamsf_keras.predictors.tflite import TFLitePredictor
-
-    return write_tflite, TFLitePredictor
-
-
 @contextlib.contextmanager
 def _temporary_folder(out):
     """Makes a folder inside `out`, on the same file system, and removes it afterwards, with `out` if that is empty."""
@@ -134,8 +131,7 @@ def _publish(finished, out) -> dict[str, Path]:
     taken = [int(path.name) for path in out.iterdir() if path.name.isdecimal()]
     numbers = [path.stem.removeprefix(f"{out.name}-") for path in out.iterdir() if path.suffix == ".tflite"]
     version = max([0, *taken, *(int(number) for number in numbers if number.isdecimal())]) + 1
-    names = {"saved-model": str(version), "tflite": f"{out.name}-{version}.tflite"}
-    paths = {name: out / names[name] for name in finished}
+    paths = {name: out / REGISTRY[name].file_name(out.name, version) for name in finished}
     for name, path in paths.items():
         finished[name].rename(path)
     return paths

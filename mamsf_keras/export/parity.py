@@ -27,7 +27,7 @@ class Parity:
         """True if the export agrees with Keras. A model that gives every image the same answer never passes."""
         return self.difference <= MAX_DIFFERENCE and self.share_of_spread <= MAX_SHARE_OF_SPREAD
 
-    def __str__(self):
+    def __str__(self) -> str:
         return (
             f"largest difference from Keras {self.difference:.2g}, {self.share_of_spread:.2g} of the finding's spread; "
             f"smallest spread over images {self.spread:.2g}"

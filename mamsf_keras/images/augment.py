@@ -1,6 +1,7 @@
 """Augmentation for frontal chest radiographs. No flip: the side of heart and hernia is a sign."""
 
 import functools
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -50,14 +51,14 @@ def _inverse_affine(shape, angle, right, down, zoom) -> tuple[float, ...]:
 
 
 @functools.cache
-def strong_layer():
+def strong_layer() -> Any:
     """Returns keras-cv's RandAugment without geometry, for `strong`: imported here since it imports TensorFlow."""
     import keras_cv
 
     return keras_cv.layers.RandAugment(value_range=(0, 255), augmentations_per_image=2, magnitude=0.3, geometric=False)
 
 
-def strong(images):
+def strong(images: Any) -> Any:
     """Applies keras-cv's RandAugment (no geometry) and a cutout, on top of `light`, inside `tf.data`.
 
     keras-cv draws from stateful generators: two runs differ, so a resumed run is not a repeat of it.

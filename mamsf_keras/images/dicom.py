@@ -19,6 +19,7 @@ wraps indices above 255 in a VOI LUT of 8 bits, and raises on a Modality LUT of 
 
 import contextlib
 import warnings
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -35,7 +36,7 @@ class Refused(ValueError):
     """What this module says of a file itself, so that its text holds nothing of the header but the named elements."""
 
 
-def is_dicom(path) -> bool:
+def is_dicom(path: str | Path) -> bool:
     """Tells whether a file says that it is DICOM: by the letters DICM after its preamble, or else by its name."""
     return _has_preamble(path) or str(path).lower().endswith((".dcm", ".dicom"))
 
@@ -45,7 +46,7 @@ def _has_preamble(path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-def read_dicom(path) -> tuple[np.ndarray, str]:
+def read_dicom(path: str | Path) -> tuple[np.ndarray, str]:
     """Reads the pixels of a DICOM file by the rules of this module.
 
     Returns:
@@ -66,7 +67,7 @@ def read_dicom(path) -> tuple[np.ndarray, str]:
         return _grey(dataset), BARE if bare else ""
 
 
-def read_dicom_size(path) -> tuple[int, int]:
+def read_dicom_size(path: str | Path) -> tuple[int, int]:
     """Reads height and width of a DICOM file from its header. Raises as `read_dicom`."""
     with _named(path) as pydicom:
         dataset = pydicom.dcmread(path, force=True, specific_tags=["Rows", "Columns"], stop_before_pixels=True)

@@ -20,9 +20,10 @@ import contextlib
 import struct
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from mamsf_keras.images.dicom import is_dicom, read_dicom, read_dicom_size
 
@@ -30,7 +31,7 @@ BIT_DEPTHS = (8, 10, 12, 14, 16)
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-def read_grey(path, size: int | None = None) -> np.ndarray:
+def read_grey(path: str | Path, size: int | None = None) -> np.ndarray:
     """Reads an image file as grey pixels by the rules of this module.
 
     Args:
@@ -50,7 +51,7 @@ def read_grey(path, size: int | None = None) -> np.ndarray:
     return resize(grey, size)
 
 
-def read_with_note(path) -> tuple[np.ndarray, str]:
+def read_with_note(path: str | Path) -> tuple[np.ndarray, str]:
     """Reads as `read_grey`, and returns beside the pixels what a person should know of the reading, or ""."""
     with _named(path):
         if not is_dicom(path):
@@ -59,7 +60,7 @@ def read_with_note(path) -> tuple[np.ndarray, str]:
     return read_dicom(path)
 
 
-def read_size(path) -> tuple[int, int]:
+def read_size(path: str | Path) -> tuple[int, int]:
     """Reads height and width of an image file from its header. Raises as `read_grey`."""
     with _named(path):
         if not is_dicom(path):
@@ -84,7 +85,7 @@ def resize(grey: np.ndarray, size: int | None) -> np.ndarray:
     return np.asarray(Image.fromarray(grey).resize((size, size), Image.Resampling.BILINEAR))
 
 
-def _grey(image: Image.Image) -> np.ndarray:
+def _grey(image: ImageFile.ImageFile) -> np.ndarray:
     if image.mode.startswith("I"):
         return _scaled(np.asarray(image))
     if image.mode == "F":

@@ -4,11 +4,12 @@ import re
 import warnings
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 
-from mamsf_keras.config import CHOICES, CUTS
+from mamsf_keras.config import BACKBONES, CUTS
 
 VARIANTS = {
     "efficientnetv2-b0": keras.applications.EfficientNetV2B0,
@@ -19,11 +20,17 @@ VARIANTS = {
     "efficientnetv2-m": keras.applications.EfficientNetV2M,
     "efficientnetv2-l": keras.applications.EfficientNetV2L,
 }
+Blocks = tuple[keras.Model, keras.Model]
+"""What a backbone is: `(features, final_block)`."""
+Factory = Callable[[str, str, str | None, int | None], Blocks]
+"""What builds a backbone, from `(name, cut, weights, image_size)`."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def efficientnetv2(name="efficientnetv2-s", cut="final_block", weights=None, image_size=None):
+def efficientnetv2(
+    name: str = "efficientnetv2-s", cut: str = "final_block", weights: str | None = None, image_size: int | None = None
+) -> Blocks:
     """Builds an EfficientNetV2 and cuts it in two: the part below, and the final block.
 
     The paper speaks of the "final expansion block" without naming layers. The default cut, the last MBConv block with
@@ -55,11 +62,11 @@ def efficientnetv2(name="efficientnetv2-s", cut="final_block", weights=None, ima
     return features, keras.Model(entry, full.output, name=f"{name}_{cut}")
 
 
-BACKBONES = dict.fromkeys(VARIANTS, efficientnetv2)
+FACTORIES: dict[str, Factory] = dict.fromkeys(VARIANTS, efficientnetv2)
 """Name to factory. A factory takes `(name, cut, weights, image_size)` and returns `(features, final_block)`."""
 
 
-def register_backbone(name: str, factory):
+def register_backbone(name: str, factory: Factory) -> None:
     """Makes a custom backbone known to `MAMSFNet`, `TrainConfig` and the command line.
 
     ```python
@@ -70,18 +77,20 @@ def register_backbone(name: str, factory):
 
     Args:
         name: the new name.
-        factory: see `BACKBONES`; it may ignore `cut`.
+        factory: see `FACTORIES`; it may ignore `cut`.
     """
-    BACKBONES[name] = factory
-    if name not in CHOICES["backbone"]:
-        CHOICES["backbone"] = (*CHOICES["backbone"], name)
-
-
-def build_backbone(name: str, cut="final_block", weights=None, image_size=None):
-    """Builds a registered backbone; see `efficientnetv2` for the arguments, the result and the errors."""
+    FACTORIES[name] = factory
     if name not in BACKBONES:
-        raise ValueError(f"`backbone` must be one of {', '.join(BACKBONES)}. Received: {name}.")
-    return BACKBONES[name](name, cut, weights, image_size)
+        BACKBONES.append(name)
+
+
+def build_backbone(
+    name: str, cut: str = "final_block", weights: str | None = None, image_size: int | None = None
+) -> Blocks:
+    """Builds a registered backbone; see `efficientnetv2` for the arguments, the result and the errors."""
+    if name not in FACTORIES:
+        raise ValueError(f"`backbone` must be one of {', '.join(FACTORIES)}. Received: {name}.")
+    return FACTORIES[name](name, cut, weights, image_size)
 
 
 def _first_layer(full, cut):
@@ -102,8 +111,8 @@ def preprocessing(name: str) -> keras.layers.Layer:
     `applications/efficientnet_v2.py`). Keras' own `Normalization` layer there breaks the ONNX export.
     """
     if name[-2] == "b":
-        scale = [1 / (255 * std) for std in IMAGENET_STD]
-        offset = [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
+        scale: float | list[float] = [1 / (255 * std) for std in IMAGENET_STD]
+        offset: float | list[float] = [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
     else:
         scale, offset = 1 / 128, -1.0
     return keras.layers.Rescaling(scale, offset, dtype="float32", name="preprocessing")

@@ -1,13 +1,19 @@
 """What each block of a MAMSFNet costs: parameters and floating-point operations."""
 
 import math
+from typing import TYPE_CHECKING
 
 import pandas as pd
+
+if TYPE_CHECKING:
+    import keras
+
+    from mamsf_keras.model.mamsf import MAMSFNet
 
 KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
 
 
-def flops(block) -> int | None:
+def flops(block: "keras.layers.Layer") -> int | None:
     """Counts the floating-point operations of one image's forward pass through the convolutions and dense layers.
 
     A multiply-add counts as two, so a kernel costs 2 x its size x the places it is applied at, which the shapes of the
@@ -31,7 +37,7 @@ def flops(block) -> int | None:
     return total
 
 
-def cost_table(model) -> pd.DataFrame:
+def cost_table(model: "MAMSFNet") -> pd.DataFrame:
     """Tabulates the blocks of a `MAMSFNet`.
 
     Returns:
@@ -55,7 +61,7 @@ def cost_table(model) -> pd.DataFrame:
     return table
 
 
-def cost_text(model) -> str:
+def cost_text(model: "MAMSFNet") -> str:
     """Lays `cost_table` out for the screen, as `model.summary()` does."""
     table = cost_table(model)
     numbers = ["parameters", "trained", "flops"]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 from keras import ops
 
@@ -34,7 +35,7 @@ class DecaySchedule:
     warmup: str | None = None
     cosine_updates: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.decay <= 1:
             raise ValueError(f"`decay` must be in [0, 1]. Received: decay={self.decay}.")
         if self.warmup not in WARMUPS:
@@ -52,7 +53,7 @@ FROZEN = DecaySchedule(1.0)
 """The schedule of a shadow that never moves."""
 
 
-def decay_at(numbers, updates):
+def decay_at(numbers: Any, updates: Any) -> Any:
     """Computes the decay d(t) that is in force at an update.
 
         m = min(decay, 1 - scale (1 + t / gamma)^-power),   d = 1 - (1 - m) (1 + cos(pi min(rate t, 1))) / 2
@@ -70,6 +71,6 @@ def decay_at(numbers, updates):
     return ops.where(rate > 0.0, cosine, momentum)
 
 
-def ema(shadow, online, decay):
+def ema(shadow: Any, online: Any, decay: Any) -> Any:
     """Computes the exponential moving average: decay * shadow + (1 - decay) * online."""
     return decay * shadow + (1.0 - decay) * online

@@ -1,5 +1,8 @@
 """Multi-scale fusion: parallel convolutions of several sizes, brought together."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import layers, ops
 
@@ -21,7 +24,9 @@ class MultiScaleFusion(layers.Layer):
     Input `(batch, height, width, channels)`, output `(batch, height, width, output_filters)`.
     """
 
-    def __init__(self, filters=128, output_filters=512, kernel_sizes=(1, 3, 5), **kwargs):
+    def __init__(
+        self, filters: int = 128, output_filters: int = 512, kernel_sizes: Sequence[int] = (1, 3, 5), **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.filters = filters
         self.output_filters = output_filters
@@ -46,22 +51,22 @@ class MultiScaleFusion(layers.Layer):
             name=name,
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         """Builds the branches for feature maps of `input_shape`."""
         self.reduce.build(input_shape)
         for branch in self.branches:
             branch.build((*input_shape[:-1], self.filters))
         self.join.build((*input_shape[:-1], self.filters * len(self.kernel_sizes)))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> Any:
         parts = ops.split(self.reduce(inputs, training=training), len(self.branches), axis=-1)
         outputs = [branch(part, training=training) for branch, part in zip(self.branches, parts, strict=True)]
         return self.join(self.concatenate(outputs), training=training)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         return (*input_shape[:-1], self.output_filters)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "filters": self.filters,

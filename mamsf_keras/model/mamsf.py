@@ -3,7 +3,9 @@
 import functools
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -51,13 +53,13 @@ class MAMSFNet(keras.Model):
 
     def __init__(
         self,
-        backbone="efficientnetv2-s",
-        findings=FINDINGS,
-        use_anchor=True,
-        use_fusion=True,
-        classifier_activation="sigmoid",
-        **kwargs,
-    ):
+        backbone: str | Sequence[keras.Model] = "efficientnetv2-s",
+        findings: Sequence[str] = FINDINGS,
+        use_anchor: bool = True,
+        use_fusion: bool = True,
+        classifier_activation: str | None = "sigmoid",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.autocast = False  # pixels stay float32 until they are preprocessed
         self.backbone = build_backbone(backbone) if isinstance(backbone, str) else tuple(backbone)
@@ -78,7 +80,7 @@ class MAMSFNet(keras.Model):
         """Height and width that the backbone was built for, in pixels; None for any size."""
         return self.features.input_shape[1]
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         """Builds the fusion and the classifier; the two blocks come built.
 
         Raises:
@@ -97,7 +99,7 @@ class MAMSFNet(keras.Model):
             maps = self.fusion.compute_output_shape(maps)
         self.classifier.build((None, maps[-1] + width))
 
-    def call(self, images, training=False):
+    def call(self, images: Any, training: bool = False) -> Any:
         rgb = ops.repeat(ops.cast(images, "float32"), 3, axis=-1)
         below = self.features(rgb, training=training)
         if self.anchor:
@@ -110,7 +112,7 @@ class MAMSFNet(keras.Model):
         return self.classifier(pooled)
 
     @functools.wraps(keras.Model.fit)
-    def fit(self, *args, **kwargs):
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         # However training ends, with an error or Ctrl-C too, the shadow does not move afterwards.
         try:
             return super().fit(*args, **kwargs)
@@ -118,7 +120,7 @@ class MAMSFNet(keras.Model):
             if self.anchor:
                 self.anchor.stop_tracking()
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             "name": self.name,
             "backbone": [keras.saving.serialize_keras_object(block) for block in self.backbone],
@@ -129,12 +131,12 @@ class MAMSFNet(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict) -> "MAMSFNet":
         blocks = [keras.saving.deserialize_keras_object(block) for block in config["backbone"]]
         return cls(**{**config, "backbone": tuple(blocks)})
 
 
-def load_model(path) -> MAMSFNet:
+def load_model(path: str | Path) -> MAMSFNet:
     """Loads a `.keras` file of a MAMSFNet on the backend in use.
 
     Raises:

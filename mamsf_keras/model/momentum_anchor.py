@@ -1,6 +1,7 @@
 """The momentum anchor: a block of a network and its slowly moving shadow."""
 
 import contextlib
+from typing import Any
 
 import keras
 from keras import ops
@@ -62,7 +63,7 @@ class MomentumAnchor(keras.layers.Layer):
         `(online(x), stop_gradient(shadow(x)))`.
     """
 
-    def __init__(self, online, **kwargs):
+    def __init__(self, online: keras.Model, **kwargs: Any) -> None:
         # Inside `call` every variable then reads as float32 on all backends; the two blocks keep their own policy.
         super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
         if not online.built:
@@ -86,19 +87,19 @@ class MomentumAnchor(keras.layers.Layer):
         return self.add_weight(shape, initializer, trainable=False, aggregation="only_first_replica", name=name)
 
     @keras.layers.Layer.trainable.setter
-    def trainable(self, value):
+    def trainable(self, value: bool) -> None:
         """Freezes or unfreezes the online block. The shadow never gets a gradient."""
         keras.layers.Layer.trainable.fset(self, value)
         self.shadow.trainable = False
 
-    def reset(self):
+    def reset(self) -> None:
         """Copies the online weights to the shadow and sets the counts to 0. Runs at construction."""
         for shadow, online in self._pairs():
             shadow.assign(ops.copy(ops.convert_to_tensor(online)))  # JAX would share the buffer, and donate it twice
         self.update_count.assign(0.0)
         self.step_count.assign(0.0)
 
-    def start_tracking(self, schedule: DecaySchedule, accumulation_steps: int = 1, step_count: int = 0):
+    def start_tracking(self, schedule: DecaySchedule, accumulation_steps: int = 1, step_count: int = 0) -> None:
         """Lets the shadow move from the next training step on.
 
         Args:
@@ -111,7 +112,7 @@ class MomentumAnchor(keras.layers.Layer):
         self.step_count.assign(step_count)
         self.tracking.assign(1.0)
 
-    def stop_tracking(self):
+    def stop_tracking(self) -> None:
         """Stops the shadow from moving."""
         self.tracking.assign(0.0)
 
@@ -119,14 +120,14 @@ class MomentumAnchor(keras.layers.Layer):
         # Not `.variables`: they include the states of dropout's generators.
         return zip(self.shadow.weights, self.online.weights, strict=True)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> tuple[Any, Any]:
         if training:
             self.update_shadow()
         # Without a gradient on the inputs, or PyTorch would keep the shadow's forward pass for a backward one.
         shadow = self.shadow(ops.stop_gradient(inputs), training=False)
         return self.online(inputs, training=training), ops.stop_gradient(shadow)
 
-    def update_shadow(self):
+    def update_shadow(self) -> None:
         """Moves the shadow, at the first step of an accumulation window and while tracking is on, and counts."""
         tracking = ops.convert_to_tensor(self.tracking) > 0.0
         steps, updates = ops.convert_to_tensor(self.step_count), ops.convert_to_tensor(self.update_count)
@@ -141,18 +142,18 @@ class MomentumAnchor(keras.layers.Layer):
         self.step_count.assign(ops.where(tracking, next_step, steps))
         self.update_count.assign(updates + ops.cast(moves, "float32"))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple[tuple, tuple]:
         shape = self.online.compute_output_shape(input_shape)
         return shape, shape
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         """Loads the variables and stops tracking, which a model that was saved inside `fit` had on."""
         super().load_own_variables(store)
         self.stop_tracking()
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "online": keras.saving.serialize_keras_object(self.online)}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict) -> "MomentumAnchor":
         return cls(**{**config, "online": keras.saving.deserialize_keras_object(config["online"])})

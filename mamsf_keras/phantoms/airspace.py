@@ -1,16 +1,19 @@
 """Findings inside the lungs: haze, patches, lobes, plates and lines.
 
-Each finding's function takes the `Chest` of the thorax, the brightness of its vessels and a NumPy Generator, and
-returns a list with what it changes: one float32 array of shape (rows, size) for each lesion.
+Each finding's function takes the thorax, the brightness of its vessels and a generator, and returns what it changes:
+one float32 array of shape (rows, size) for each lesion.
 """
 
 import numpy as np
 
+from mamsf_keras.phantoms.geometry import Chest
 from mamsf_keras.phantoms.sampling import random_place, random_severity, random_side
 from mamsf_keras.phantoms.shapes import bell, bump, ramp
 
 
-def patch(chest, rng, radii, grain, low=0.0):
+def patch(
+    chest: Chest, rng: np.random.Generator, radii: tuple[float, float], grain: float, low: float = 0.0
+) -> np.ndarray:
     """Returns an ill-defined patch in one lung, in [0, 1.5], in clumps of `grain` millimetres."""
     x, y, side = random_place(chest, rng, 0.5 * min(radii), low)
     dx, dy = (chest.x - x) * (1 / radii[0]), (chest.y - y) * (1 / radii[1])
@@ -21,7 +24,7 @@ def patch(chest, rng, radii, grain, low=0.0):
     return bell(np.maximum(q, 0, out=q)) * clumps * chest.lungs * chest.half(side)
 
 
-def infiltration(chest, vessels, rng):
+def infiltration(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     """Draws one to three faint hazy patches, each ill-defined, anywhere."""
     strength = 0.26 + 0.34 * random_severity(rng)
     count = 1 + int(rng.integers(3))
@@ -31,14 +34,14 @@ def infiltration(chest, vessels, rng):
     ]
 
 
-def pneumonia(chest, vessels, rng):
+def pneumonia(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     """Draws one dense clumpy patch in one lung, more often low."""
     radii = rng.uniform(32, 58), rng.uniform(26, 46)
     strength = 0.36 + 0.4 * random_severity(rng)
     return [strength * patch(chest, rng, radii, 7, low=0.25 * rng.integers(3))]
 
 
-def consolidation(chest, vessels, rng):
+def consolidation(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     """Draws a dense lobe that ends sharply at its fissure, with dark bronchi in it."""
     side, upper = random_side(rng), rng.random() < 0.4
     body = chest.body
@@ -53,7 +56,7 @@ def consolidation(chest, vessels, rng):
     return [lobe - lobe * np.clip(vessels * 10, 0, 1.2)]
 
 
-def edema(chest, vessels, rng):
+def edema(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     """Draws haze around both hila like a bat's wings, and short lines at the lower walls."""
     dx = (chest.across - rng.uniform(34, 46)) * (1 / rng.uniform(56, 78))
     dy = (chest.y - chest.body.top - rng.uniform(104, 122)) * (1 / rng.uniform(68, 95))
@@ -65,7 +68,7 @@ def edema(chest, vessels, rng):
     return [(wings + 0.4 * strength * lines) * chest.lungs]
 
 
-def fibrosis(chest, vessels, rng):
+def fibrosis(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     """Draws a net of fine lines at both bases, denser towards the walls."""
     wide, middle, narrow = (chest.noise(rng, grain) for grain in (15, 10.5, 7))
     net = ramp(0.1 - np.abs(wide + middle), 0.16)
@@ -75,7 +78,7 @@ def fibrosis(chest, vessels, rng):
     return [strength * (net + 0.25) * where * chest.lungs]
 
 
-def atelectasis(chest, vessels, rng):
+def atelectasis(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     """Draws lost volume: a raised half of the diaphragm under bands or a basal wedge."""
     side, grade = random_side(rng), random_severity(rng)
     body = chest.body
@@ -86,7 +89,7 @@ def atelectasis(chest, vessels, rng):
     return [np.maximum(loss, draw(chest, rng, body.domes[side > 0] - raised, grade)) * chest.half(side)]
 
 
-def bands(chest, rng, floor, grade):
+def bands(chest: Chest, rng: np.random.Generator, floor: float, grade: float) -> np.ndarray:
     """Returns one or two plates of airless lung above the diaphragm's height `floor`."""
     plates = 0
     for _ in range(1 + int(rng.integers(2))):
@@ -97,7 +100,7 @@ def bands(chest, rng, floor, grade):
     return (0.34 + 0.26 * grade) * plates * chest.lungs
 
 
-def wedge(chest, rng, floor, grade):
+def wedge(chest: Chest, rng: np.random.Generator, floor: float, grade: float) -> np.ndarray:
     """Returns a collapsed lower lobe: a triangle between spine and diaphragm."""
     height, width = rng.uniform(50, 85), rng.uniform(45, 75)
     edge = width * (chest.y - floor + height) * (1 / height) - chest.across

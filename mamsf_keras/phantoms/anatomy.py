@@ -5,17 +5,18 @@ Brightness is added up in units in which air outside the body is near 0 and the 
 
 import numpy as np
 
+from mamsf_keras.phantoms.geometry import Chest
 from mamsf_keras.phantoms.sampling import random_side
 from mamsf_keras.phantoms.shapes import bell, bump, ramp, smooth, stripes
 
 
-def paint(chest, texture, devices):
+def paint(chest: Chest, texture: np.random.Generator, devices: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Paints a chest without findings.
 
     Args:
-        chest: A `Chest` of all rows.
-        texture: NumPy Generator for vessels and tissue.
-        devices: NumPy Generator for tubes, leads, nipples and the stomach's air.
+        chest: all rows of it.
+        texture: generator for vessels and tissue.
+        devices: generator for tubes, leads, nipples and the stomach's air.
 
     Returns:
         The brightness, float32 of shape (size, size), and the vessels' share of it on `chest.thorax`.
@@ -39,7 +40,7 @@ def paint(chest, texture, devices):
     return tissue, vessels
 
 
-def wall(chest, rng):
+def wall(chest: Chest, rng: np.random.Generator) -> np.ndarray:
     """Returns the body without what is inside the ribs: wall, belly, spine, windpipe, breasts."""
     body = chest.body
     depth = chest.across * (1 / (body.half_width + 70))
@@ -61,7 +62,7 @@ def wall(chest, rng):
     return tissue
 
 
-def outline(chest):
+def outline(chest: Chest) -> np.ndarray:
     """Returns the mask of neck, shoulders and trunk."""
     y, body = chest.y, chest.body
     shoulders = smooth(ramp(y - body.top + 22, 70))
@@ -70,7 +71,7 @@ def outline(chest):
     return ramp(58 + shoulders * 190 + waist * (trunk - 248) - chest.across, 7)
 
 
-def breasts(chest, tissue, rng):
+def breasts(chest: Chest, tissue: np.ndarray, rng: np.random.Generator) -> None:
     """Adds two discs of soft tissue that end in a soft lower edge."""
     middle, height = 0.6 * chest.body.half_width, rng.uniform(20, 60)
     radius, weight = rng.uniform(52, 84), rng.uniform(0.03, 0.13)
@@ -80,7 +81,7 @@ def breasts(chest, tissue, rng):
     tissue[rows] += ramp(inside, 16) * (weight * ramp(dy + 20, 90))
 
 
-def ribs(chest):
+def ribs(chest: Chest) -> np.ndarray:
     """Returns the ribs: the back ones whole, the front ones where they are not cartilage."""
     body, across = chest.body, chest.across
     part = across * (1 / body.half_width)
@@ -96,7 +97,7 @@ def ribs(chest):
     return bones
 
 
-def clavicles(chest, tissue):
+def clavicles(chest: Chest, tissue: np.ndarray) -> None:
     """Adds the clavicles and the edges of the shoulder blades."""
     top, half_width = chest.body.top, chest.body.half_width
     rows = chest.rows(top - 5, top + 60)
@@ -111,7 +112,7 @@ def clavicles(chest, tissue):
     tissue[rows] += blade * (0.05 * ramp(top + 125 - y, 40) * ramp(y - top - 10, 20))
 
 
-def vessel_tree(chest, rng):
+def vessel_tree(chest: Chest, rng: np.random.Generator) -> np.ndarray:
     """Returns vessels that fan out from the hila and thin towards the wall, in [0, 1]."""
     dx, dy = chest.across - 20, chest.y - (chest.body.top + 100)
     far = np.abs(dx) + np.abs(dy) + 1
@@ -126,7 +127,7 @@ def vessel_tree(chest, rng):
     return tree * np.clip(1.15 - far * (1 / 150), 0, 1)
 
 
-def hila(chest, tissue, mottle, rng):
+def hila(chest: Chest, tissue: np.ndarray, mottle: np.ndarray, rng: np.random.Generator) -> None:
     """Adds the bright knots of vessels beside the mediastinum."""
     middle, wide, high = (chest.body.top + rng.uniform(92, 104), rng.uniform(18, 26), rng.uniform(26, 40))
     rows = chest.rows(middle - high, middle + high)
@@ -135,14 +136,16 @@ def hila(chest, tissue, mottle, rng):
     tissue[rows] += chest.body.vessels * knot * lumps * chest.air[rows]
 
 
-def stamp(chest, tissue, x, y, radius, weight, soft=2.0):
+def stamp(
+    chest: Chest, tissue: np.ndarray, x: float, y: float, radius: float, weight: float, soft: float = 2.0
+) -> None:
     """Adds `weight` on a disc; the centre and radius in millimetres."""
     rows = chest.rows(y - radius - soft, y + radius + soft)
     dx, dy = chest.x[rows] - x, chest.y[rows] - y
     tissue[rows] += weight * ramp(radius - (dx * dx + dy * dy) * (1 / radius), 2 * soft)
 
 
-def confounders(chest, tissue, rng):
+def confounders(chest: Chest, tissue: np.ndarray, rng: np.random.Generator) -> None:
     """Adds what is normal and yet looks like a finding: nipples, scars, stomach air, a marker."""
     body = chest.body
     x, y, wide = rng.uniform(22, 62), body.domes[1] + rng.uniform(16, 34), rng.uniform(12, 30)
@@ -162,7 +165,7 @@ def confounders(chest, tissue, rng):
     marker(chest, tissue, rng)
 
 
-def scar(chest, tissue, rng):
+def scar(chest: Chest, tissue: np.ndarray, rng: np.random.Generator) -> None:
     """Adds a short thin line in a lung."""
     chest, tissue = chest.thorax, tissue[chest.thorax.span]
     x, y = random_side(rng) * rng.uniform(0.35, 0.75) * chest.body.half_width, rng.uniform(-90, 60)
@@ -171,7 +174,7 @@ def scar(chest, tissue, rng):
     tissue += rng.uniform(0.04, 0.1) * line * bump((chest.x - x) * (1 / half))
 
 
-def marker(chest, tissue, rng):
+def marker(chest: Chest, tissue: np.ndarray, rng: np.random.Generator) -> None:
     """Adds the letter L in the upper corner on the patient's left."""
     size, pixel = chest.size, chest.pixel
     left, top = int(size * rng.uniform(0.86, 0.93)), int(size * rng.uniform(0.02, 0.1))
@@ -180,7 +183,7 @@ def marker(chest, tissue, rng):
     tissue[top + height - stroke : top + height, left : left + max(int(8 / pixel), 2)] = 1.3
 
 
-def bedside(chest, tissue, rng):
+def bedside(chest: Chest, tissue: np.ndarray, rng: np.random.Generator) -> None:
     """Adds leads, a central line and a tube to an AP film, each only on some."""
     top = chest.body.top
     for _ in range(int(rng.integers(0, 4))):
@@ -191,8 +194,8 @@ def bedside(chest, tissue, rng):
         stamp(chest, tissue, x, y, 4, 0.3, 1.0)
     if rng.random() < 0.35:
         end, start = rng.uniform(-12, -2), rng.uniform(-70, -40)
-        bow = (chest.y - top) * (1 / 90)
-        line = ramp(1.1 - np.abs(chest.x - start - (end - start) * np.clip(bow * (2 - bow), 0, 1)), 1.5)
+        depth = (chest.y - top) * (1 / 90)
+        line = ramp(1.1 - np.abs(chest.x - start - (end - start) * np.clip(depth * (2 - depth), 0, 1)), 1.5)
         tissue += 0.16 * line * ramp(top + 95 - chest.y, 4) * ramp(chest.y - top + 8, 4)
     if rng.random() < 0.3:
         tube = ramp(1.6 - np.abs(np.abs(chest.x - 2) - 3), 1.5) * ramp(top + rng.uniform(40, 70) - chest.y, 3)

@@ -5,18 +5,19 @@ The functions take and return what those of `airspace` do.
 
 import numpy as np
 
+from mamsf_keras.phantoms.geometry import Chest
 from mamsf_keras.phantoms.sampling import random_place, random_severity
 from mamsf_keras.phantoms.shapes import ramp
 
 
-def ball(chest, x, y, radius, rough=0.0):
+def ball(chest: Chest, x: float, y: float, radius: float, rough: float | np.ndarray = 0.0) -> np.ndarray:
     """Returns a round shadow, denser in its middle, in [0, 1]; `rough` is a field that dents its edge."""
     dx, dy = chest.x - x, chest.y - y
     inside = (radius + rough) - (dx * dx + dy * dy) * (1 / radius)
     return ramp(inside, 4.5) * np.clip(0.7 + inside * (0.3 / radius), 0, 1)
 
 
-def nodule(chest, vessels, rng):
+def nodule(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     """Draws one to four round shadows of 15 to 25 mm."""
     count = max(int(rng.integers(-2, 5)), 1)
     strength = 0.45 + 0.35 * random_severity(rng)
@@ -28,7 +29,7 @@ def nodule(chest, vessels, rng):
     return shadows
 
 
-def mass(chest, vessels, rng):
+def mass(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     """Draws one lobulated shadow of 38 to 90 mm."""
     radius = rng.uniform(16, 23) + 22 * random_severity(rng)
     x, y, _ = random_place(chest, rng, 0.8 * radius)
@@ -36,7 +37,7 @@ def mass(chest, vessels, rng):
     return [(0.28 + 0.3 * random_severity(rng)) * ball(chest, x, y, radius, lobes)]
 
 
-def hernia(chest, vessels, rng):
+def hernia(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     """Draws a stomach behind the heart: a round opacity with an air bubble over a fluid level."""
     radius = 32 + 22 * random_severity(rng)
     x, y = rng.uniform(-8, 30), chest.body.domes[1] - rng.uniform(0.35, 0.8) * radius

@@ -15,17 +15,14 @@ PATIENT, VISIT, TEXTURE, DEVICES, EXPOSURE, LABELS, TAIL, SIGNS = range(8)
 """Streams of random numbers; that of a finding is SIGNS plus its place in the output order."""
 
 
-def stream(seed, number, patient=0, follow_up=0):
+def stream(seed: int, number: int, patient: int = 0, follow_up: int = 0) -> np.random.Generator:
     """Returns the random generator of one purpose, independent of what else is drawn.
 
     Args:
-        seed: Int, 0 or more, of the whole data set.
-        number: Int, the purpose: one of the streams above.
-        patient: Int, patient id.
-        follow_up: Int, follow-up number.
-
-    Returns:
-        A NumPy Generator.
+        seed: 0 or more, of the whole data set.
+        number: the purpose: one of the streams above.
+        patient: patient id.
+        follow_up: follow-up number.
     """
     return np.random.default_rng([seed, number, patient, follow_up])
 
@@ -35,24 +32,24 @@ class Body:
     """Holds the numbers of one patient at one visit; lengths in millimetres.
 
     Args:
-        frame: Width and height of the radiograph.
-        female: Whether breasts are drawn.
-        portable: Whether the view is AP, with a bedside film's haze, lines and leads.
-        half_width: Inner half width of the thorax at its widest.
+        frame: width and height of the radiograph.
+        female: whether breasts are drawn.
+        portable: whether the view is AP, with a bedside film's haze, lines and leads.
+        half_width: inner half width of the thorax at its widest.
         top: y of the lung apices.
         domes: y of the (right, left) hemidiaphragm's highest point.
-        drop: Height scale of the domes; small is flat.
-        ratio: Cardiothoracic ratio.
-        heart_right: Share of the heart's width right of the midline.
-        margin: Chest wall outside the ribs.
-        knob: Size of the aortic knob.
-        rib_spacing: Distance between ribs.
-        rib_phase: Height of the first rib.
-        rib_slope: Fall of the posterior ribs from spine to wall.
-        tilt: Lean of the midline, x for each y.
-        shift: Offset (x, y) of the chest in the frame.
-        vessels: Strength of the vessels, 1 is normal.
-        lucency: Strength of the lungs' darkness, 1 is normal.
+        drop: height scale of the domes; small is flat.
+        ratio: cardiothoracic ratio.
+        heart_right: share of the heart's width right of the midline.
+        margin: chest wall outside the ribs.
+        knob: size of the aortic knob.
+        rib_spacing: distance between ribs.
+        rib_phase: height of the first rib.
+        rib_slope: fall of the posterior ribs from spine to wall.
+        tilt: lean of the midline, x for each y.
+        shift: offset (x, y) of the chest in the frame.
+        vessels: strength of the vessels, 1 is normal.
+        lucency: strength of the lungs' darkness, 1 is normal.
     """
 
     frame: float
@@ -60,7 +57,7 @@ class Body:
     portable: bool
     half_width: float
     top: float
-    domes: tuple
+    domes: tuple[float, ...]
     drop: float
     ratio: float
     heart_right: float
@@ -70,24 +67,24 @@ class Body:
     rib_phase: float
     rib_slope: float
     tilt: float
-    shift: tuple
+    shift: tuple[float, float]
     vessels: float = 1.0
     lucency: float = 1.0
 
 
-def normal_body(seed, patient, follow_up, *, female, portable, frame):
+def normal_body(seed: int, patient: int, follow_up: int, *, female: bool, portable: bool, frame: float) -> Body:
     """Draws a healthy body: habitus by patient, breath and posture by visit.
 
     Args:
-        seed: Int, 0 or more.
-        patient: Int, patient id.
-        follow_up: Int, follow-up number.
-        female: Bool.
-        portable: Bool, AP view.
-        frame: Float, millimetres a side.
+        seed: 0 or more.
+        patient: patient id.
+        follow_up: follow-up number.
+        female: whether the patient is female.
+        portable: whether the view is AP.
+        frame: millimetres a side.
 
     Returns:
-        A `Body` whose cardiothoracic ratio is under one half.
+        A body whose cardiothoracic ratio is under one half.
     """
     own, visit = stream(seed, PATIENT, patient).uniform, stream(seed, VISIT, patient, follow_up).uniform
     half_width = own(112, 134) if female else own(120, 146)
@@ -119,12 +116,12 @@ class Chest:
     Masks are float32 arrays of shape (rows, size) in [0, 1], computed when first asked for.
 
     Args:
-        body: A `Body`.
-        size: Int, pixels a side of the whole radiograph.
-        rows: Slice of the radiograph's rows; all by default.
+        body: what is laid out.
+        size: pixels a side of the whole radiograph.
+        rows: the band of the radiograph's rows; all by default.
     """
 
-    def __init__(self, body, size, rows=None):
+    def __init__(self, body: Body, size: int, rows: slice | None = None) -> None:
         """Lays out the coordinates; masks come when asked for."""
         self.body = body
         self.size = size
@@ -136,54 +133,54 @@ class Chest:
         self.across = np.abs(self.x)
 
     @cached_property
-    def thorax(self):
+    def thorax(self) -> "Chest":
         """The band of rows from above the apices to below the diaphragm: all that is drawn inside is drawn there."""
         bottom = max(self.base + 14, *(dome + 34 for dome in self.body.domes))
         return Chest(self.body, self.size, self.rows(self.body.top - 22, bottom))
 
     @property
-    def base(self):
+    def base(self) -> float:
         """y of the costophrenic angles."""
         return sum(self.body.domes) / 2 + 0.34 * self.body.drop
 
-    def rows(self, top, bottom):
+    def rows(self, top: float, bottom: float) -> slice:
         """Returns the slice of the rows between two heights, for what is drawn there only."""
         zero = self.body.shift[1] + self.body.frame / 2
         first, last = (int((y + zero) / self.pixel) - self.span.start for y in (top, bottom))
         count = self.span.stop - self.span.start
         return slice(min(max(first, 0), count), min(max(last + 1, 0), count))
 
-    def columns(self, reach):
+    def columns(self, reach: float) -> slice:
         """Returns the slice of the columns within `reach` of the midline, however it leans."""
         lean = abs(self.body.tilt) * self.body.frame / 2 + reach
         middle = self.body.shift[0] + self.body.frame / 2
         return slice(max(int((middle - lean) / self.pixel), 0), int((middle + lean) / self.pixel) + 1)
 
-    def noise(self, rng, grain):
+    def noise(self, rng: np.random.Generator, grain: float) -> np.ndarray:
         """Draws a smooth random field of shape (rows, size) in [-1, 1] with a grain in millimetres."""
         return noise(rng, (len(self.y), self.size), max(int(self.body.frame / grain), 2))
 
     @cached_property
-    def left(self):
+    def left(self) -> np.ndarray:
         """1 on the patient's left of the midline, which is the image's right, else 0."""
         return (self.x > 0).astype(np.float32)
 
-    def half(self, side):
+    def half(self, side: int) -> np.ndarray:
         """Returns a mask that is 1 on one side of the midline."""
         return self.left if side > 0 else 1 - self.left
 
-    def wall_at(self, y):
+    def wall_at(self, y: float | np.ndarray) -> np.ndarray:
         """Returns the distance from the midline to the inner chest wall at the heights `y`."""
         depth = np.clip((y - self.body.top) / (self.base - self.body.top), 0, 1)
         return self.body.half_width * (0.25 + 0.75 * np.sqrt(depth * (2 - depth)))
 
     @cached_property
-    def wall(self):
+    def wall(self) -> np.ndarray:
         """Distance from the midline to the inner chest wall, shape (rows, 1)."""
         return self.wall_at(self.y)
 
     @cached_property
-    def floor(self):
+    def floor(self) -> np.ndarray:
         """y of the diaphragm, shape (rows, size)."""
         right, left = self.body.domes
         t = self.across * (1 / self.body.half_width) - 0.48
@@ -195,30 +192,30 @@ class Chest:
         return out
 
     @cached_property
-    def roof(self):
+    def roof(self) -> np.ndarray:
         """y of the lung apices, shape (rows, size)."""
         t = self.across - 0.38 * self.body.half_width
         return self.body.top + 0.012 * t * t
 
     @cached_property
-    def lungs(self):
+    def lungs(self) -> np.ndarray:
         """Both halves of the chest's cavity, the heart's place included."""
         return ramp(self.wall - self.across, 3) * ramp(self.y - self.roof, 4) * ramp(self.floor - self.y, 3)
 
     @cached_property
-    def heart(self):
+    def heart(self) -> np.ndarray:
         """The heart; its width over the cavity's is the body's cardiothoracic ratio."""
         right, left = self.heart_borders
         long = ramp(self.y - self.heart_top, 20) * ramp(self.body.domes[1] + 16 - self.y, 8)
         return ramp(self.x + right, 4) * ramp(left - self.x, 4) * long
 
     @property
-    def heart_top(self):
+    def heart_top(self) -> float:
         """y of the heart's upper end."""
         return self.body.domes[0] - 88
 
     @property
-    def heart_borders(self):
+    def heart_borders(self) -> tuple[np.ndarray, np.ndarray]:
         """Distances from the midline to the heart's right and left border, each of shape (rows, 1)."""
         right, left = self.body.domes
         width = 2 * self.body.half_width * self.body.ratio
@@ -228,7 +225,7 @@ class Chest:
         return width * self.body.heart_right * round_right, width * (1 - self.body.heart_right) * round_left
 
     @cached_property
-    def mediastinum(self):
+    def mediastinum(self) -> np.ndarray:
         """The great vessels and all else between the lungs, from the neck to the diaphragm."""
         knob = self.body.knob * bump((self.y - self.body.top - 62) * (1 / 22))
         trunk = 7 * bump((self.y - self.body.top - 92) * (1 / 24))
@@ -237,11 +234,11 @@ class Chest:
         return ramp(self.x + right, 6) * ramp(20 + knob + trunk - self.x, 6) * long
 
     @cached_property
-    def cover(self):
+    def cover(self) -> np.ndarray:
         """How far heart and mediastinum hide the lungs."""
         return np.maximum(self.mediastinum, 0.86 * self.heart)
 
     @cached_property
-    def air(self):
+    def air(self) -> np.ndarray:
         """What is dark on the radiograph: lung that neither heart nor mediastinum covers."""
         return self.lungs * (1 - self.cover)

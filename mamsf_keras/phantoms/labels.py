@@ -28,14 +28,14 @@ FORMATS = ((2048, 0.171), (2500, 0.143), (2544, 0.139))
 """Pixels a side and their spacing in millimetres: NIH's commonest values, on square films of 35 cm."""
 
 
-def label_sets():
+def label_sets() -> tuple[list[tuple[str, ...]], np.ndarray]:
     """Reads the joint label distribution of the whole NIH table.
 
     Source: `Data_Entry_2017.csv` of the NIH release (Wang et al., ChestX-ray8, CVPR 2017, arXiv 1705.02315),
     as counts alone.
 
     Returns:
-        A list of tuples of findings, the empty one for No Finding, and a float64 array of their shares.
+        The sets of findings, the empty one for No Finding, and their shares, float64.
     """
     path = files("mamsf_keras.phantoms") / "label_sets.csv"
     with path.open(encoding="utf-8") as lines:
@@ -44,21 +44,21 @@ def label_sets():
     return sets, table["images"].to_numpy() / IMAGES
 
 
-def phantom_table(images, seed=0, tail=0):
+def phantom_table(images: int, seed: int = 0, tail: int = 0) -> pd.DataFrame:
     """Draws the table of a phantom data set.
 
     Args:
-        images: Int, number of rows, at least 20.
-        seed: Int, 0 or more.
-        tail: Int, least number of positive patients of each finding in each of train, validation and test.
+        images: number of rows, at least 20.
+        seed: 0 or more.
+        tail: least number of positive patients of each finding in each of train, validation and test.
 
     Returns:
-        A DataFrame with `image`, `patient`, `follow_up`, `official_list` ("train_val" or "test"), `split`
+        A table with `image`, `patient`, `follow_up`, `official_list` ("train_val" or "test"), `split`
         ("train", "validation" or "test"), `age`, `sex` ("M" or "F"), `view` ("PA" or "AP"), `pixels`, `spacing`
         (mm), and one 0/1 column a finding; sorted by patient and follow-up.
 
     Raises:
-        ValueError: If an argument is out of range, or so few images cannot hold the tail.
+        ValueError: if an argument is out of range, or so few images cannot hold the tail.
     """
     for name, value, least in (("images", images, 20), ("seed", seed, 0), ("tail", tail, 0)):
         if value < least:
@@ -90,9 +90,9 @@ def _patients(images, rng):
     usual, many = IMAGES_A_PATIENT["train_val"], IMAGES_A_PATIENT["test"]
     means = {"train_val": min(usual, (images - test) / 20), "test": usual + (many - usual) * min(images / IMAGES, 1)}
     sizes = {"train_val": images - test, "test": test}
-    counts = {name: _follow_ups(n, means[name], rng) for name, n in sizes.items()}
-    lists = np.repeat(list(counts), [len(c) for c in counts.values()])
-    counts = np.concatenate(list(counts.values()))
+    by_list = {name: _follow_ups(n, means[name], rng) for name, n in sizes.items()}
+    lists = np.repeat(list(by_list), [len(c) for c in by_list.values()])
+    counts = np.concatenate(list(by_list.values()))
     order = rng.permutation(len(counts))
     patient = np.repeat(np.arange(1, len(counts) + 1), counts[order])
     follow_up = np.concatenate([np.arange(n) for n in counts[order]])

@@ -5,17 +5,18 @@ The functions take and return what those of `airspace` do.
 
 import numpy as np
 
+from mamsf_keras.phantoms.geometry import Chest
 from mamsf_keras.phantoms.sampling import random_severity, random_side
 from mamsf_keras.phantoms.shapes import bump, ramp
 
 
-def sides(rng, both):
+def sides(rng: np.random.Generator, both: float) -> tuple[int, ...]:
     """Draws one side, or with probability `both` both."""
     first = random_side(rng)
     return (first, -first) if rng.random() < both else (first,)
 
 
-def effusion(chest, vessels, rng):
+def effusion(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     """Draws fluid in the costophrenic angle with a meniscus that climbs the wall."""
     fluids = []
     for side in sides(rng, 0.3):
@@ -28,7 +29,7 @@ def effusion(chest, vessels, rng):
     return fluids
 
 
-def pneumothorax(chest, vessels, rng):
+def pneumothorax(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     """Draws a lucent rim without vessels, widest at the apex, inside a thin pleural line."""
     side, gap = random_side(rng), 20 + 54 * random_severity(rng)
     fall = (chest.y - chest.body.top) * (1 / (chest.base - chest.body.top))
@@ -40,7 +41,7 @@ def pneumothorax(chest, vessels, rng):
     return [(rng.uniform(0.08, 0.16) * line - dark * rest) * chest.air - vessels * rest]
 
 
-def pleural_thickening(chest, vessels, rng):
+def pleural_thickening(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     """Draws a bright peel along the wall, or a cap over the apex."""
     peels = []
     for side in sides(rng, 0.25):

@@ -16,22 +16,22 @@ class RadiographSpec:
     """Describes what one radiograph shows.
 
     Args:
-        patient: Int, patient id.
-        follow_up: Int, follow-up number from 0.
-        findings: Tuple of NIH finding names, empty for none.
-        female: Bool.
-        portable: Bool, AP view.
-        frame: Float, millimetres a side.
+        patient: patient id.
+        follow_up: follow-up number from 0.
+        findings: NIH finding names, empty for none.
+        female: whether the patient is female.
+        portable: whether the view is AP.
+        frame: millimetres a side.
     """
 
     patient: int
     follow_up: int
-    findings: tuple
+    findings: tuple[str, ...]
     female: bool
     portable: bool
     frame: float
 
-    def stream(self, seed, number):
+    def stream(self, seed: int, number: int) -> np.random.Generator:
         """Returns the random generator of one purpose for this image."""
         return geometry.stream(seed, number, self.patient, self.follow_up)
 
@@ -41,29 +41,26 @@ class Radiograph:
     """Holds a drawn radiograph.
 
     Args:
-        pixels: uint8 array of shape (size, size).
-        boxes: List of (finding, x, y, width, height) in pixels.
-        chest: The `Chest` that was drawn, with its masks.
+        pixels: uint8 of shape (size, size).
+        boxes: (finding, x, y, width, height) of each lesion that has one, in pixels.
+        chest: what was drawn, with its masks.
     """
 
     pixels: np.ndarray
-    boxes: list
+    boxes: list[tuple[str, int, int, int, int]]
     chest: geometry.Chest
 
 
-def draw(spec, seed=0, size=256):
+def draw(spec: RadiographSpec, seed: int = 0, size: int = 256) -> Radiograph:
     """Draws a radiograph.
 
     Equal arguments give equal pixels. Every part has random numbers of its own, so the same radiograph with one
     more finding differs in that finding alone.
 
     Args:
-        spec: A `RadiographSpec`.
-        seed: Int, 0 or more, of the data set.
-        size: Int, pixels a side.
-
-    Returns:
-        A `Radiograph`.
+        spec: what it shows.
+        seed: 0 or more, of the data set.
+        size: pixels a side.
     """
     body = geometry.normal_body(
         seed, spec.patient, spec.follow_up, female=spec.female, portable=spec.portable, frame=spec.frame
@@ -87,16 +84,16 @@ def draw(spec, seed=0, size=256):
     return Radiograph(expose(tissue, chest, spec.stream(seed, geometry.EXPOSURE)), boxes, chest)
 
 
-def expose(tissue, chest, rng):
+def expose(tissue: np.ndarray, chest: geometry.Chest, rng: np.random.Generator) -> np.ndarray:
     """Turns brightness into grey levels: contrast, fog, uneven beam, film curve, grain.
 
     Args:
-        tissue: float32 array of shape (size, size); overwritten.
-        chest: Its `Chest`.
-        rng: NumPy Generator.
+        tissue: float32 of shape (size, size); overwritten.
+        chest: what it is of.
+        rng: generator of the exposure and the grain.
 
     Returns:
-        A uint8 array of shape (size, size).
+        uint8 of shape (size, size).
     """
     contrast, fog = rng.uniform(0.92, 1.14), rng.uniform(-0.04, 0.04)
     grain = rng.uniform(0.015, 0.035)

@@ -9,34 +9,34 @@ from functools import lru_cache
 import numpy as np
 
 
-def ramp(distance, width):
+def ramp(distance: np.ndarray, width: float) -> np.ndarray:
     """Returns a straight rise from 0 to 1 around distance 0.
 
     Args:
-        distance: Float array, millimetres, positive inside the shape.
-        width: Float above 0, millimetres from the first change to the last.
+        distance: millimetres, positive inside the shape.
+        width: above 0, millimetres from the first change to the last.
 
     Returns:
-        An array of `distance`'s shape in [0, 1].
+        Values in [0, 1] of `distance`'s shape.
     """
     t = distance * (1 / width)
     t += 0.5
     return np.clip(t, 0, 1, out=t)
 
 
-def smooth(t):
+def smooth(t: np.ndarray) -> np.ndarray:
     """Returns t^2 (3 - 2 t): bends the ends of a `ramp` into a smooth step."""
     return t * t * (3 - 2 * t)
 
 
-def bell(q):
+def bell(q: np.ndarray) -> np.ndarray:
     """Returns (1 - q)^2 below 1 and 0 above: a bell of finite reach.
 
     Args:
-        q: Float array, 0 or more, square of the distance from the centre in radii.
+        q: 0 or more, square of the distance from the centre in radii.
 
     Returns:
-        An array of `q`'s shape in [0, 1].
+        Values in [0, 1] of `q`'s shape.
     """
     inside = 1 - q
     np.clip(inside, 0, 1, out=inside)
@@ -44,20 +44,20 @@ def bell(q):
     return inside
 
 
-def bump(t):
+def bump(t: np.ndarray) -> np.ndarray:
     """Returns the `bell` at the signed distance `t` from the centre in radii."""
     return bell(t * t)
 
 
-def stripes(position, spacing):
+def stripes(position: np.ndarray, spacing: float) -> np.ndarray:
     """Returns the distance to the nearest multiple of `spacing`.
 
     Args:
-        position: Float array, millimetres.
-        spacing: Float above 0, millimetres.
+        position: millimetres.
+        spacing: above 0, millimetres.
 
     Returns:
-        An array of `position`'s shape in [0, spacing / 2].
+        Values in [0, spacing / 2] of `position`'s shape.
     """
     phase = position * (1 / spacing)
     phase -= np.rint(phase)
@@ -74,16 +74,16 @@ def _cells(size, cells):
     return index, (t * t * (3 - 2 * t)).astype(np.float32)
 
 
-def noise(rng, shape, cells):
+def noise(rng: np.random.Generator, shape: tuple[int, int], cells: int) -> np.ndarray:
     """Draws a smooth random field (value noise).
 
     Args:
-        rng: NumPy Generator.
+        rng: generator that the values are drawn from.
         shape: (height, width) in pixels, height at most width.
-        cells: Int, random values over the width less one; the grain is `width / cells` pixels.
+        cells: random values over the width less one; the grain is `width / cells` pixels.
 
     Returns:
-        A float32 array of `shape` in [-1, 1].
+        float32 in [-1, 1] of `shape`.
     """
     height, width = shape
     grid = rng.random((cells + 1, cells + 1), dtype=np.float32) * 2 - 1
@@ -96,11 +96,11 @@ def noise(rng, shape, cells):
     return field
 
 
-def bounding_box(visible):
+def bounding_box(visible: np.ndarray) -> tuple[int, int, int, int] | None:
     """Returns the smallest box around the true pixels.
 
     Args:
-        visible: Boolean array of shape (height, width).
+        visible: bool of shape (height, width).
 
     Returns:
         (x, y, width, height) in whole pixels, or None where nothing is true.

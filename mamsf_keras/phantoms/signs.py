@@ -2,16 +2,18 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from mamsf_keras.findings import FINDINGS
 from mamsf_keras.phantoms import airspace, focal, pleura
-from mamsf_keras.phantoms.geometry import SIGNS, stream
+from mamsf_keras.phantoms.geometry import SIGNS, Body, stream
 from mamsf_keras.phantoms.sampling import random_severity
 
 VISIBLE = 0.02
 """Smallest change in brightness that counts as drawn: about 5 of 255 grey levels."""
 
 
-def emphysema(body, rng):
+def emphysema(body: Body, rng: np.random.Generator) -> Body:
     """Blows the lungs up: low flat diaphragms, dark lungs with few vessels, a narrow heart."""
     grade = 0.3 + 0.7 * random_severity(rng)
     return replace(
@@ -25,19 +27,19 @@ def emphysema(body, rng):
     )
 
 
-def congestion(body, rng):
+def congestion(body: Body, rng: np.random.Generator) -> Body:
     """Widens vessels and, short of cardiomegaly, the heart."""
     grade = random_severity(rng)
     return replace(body, vessels=body.vessels * (1.1 + 0.5 * grade), ratio=min(body.ratio + 0.025, 0.475))
 
 
-def shrinkage(body, rng):
+def shrinkage(body: Body, rng: np.random.Generator) -> Body:
     """Lifts the diaphragm under stiff lungs."""
     lift = rng.uniform(0, 10)
     return replace(body, domes=tuple(dome - lift for dome in body.domes))
 
 
-def cardiomegaly(body, rng):
+def cardiomegaly(body: Body, rng: np.random.Generator) -> Body:
     """Widens the heart to a cardiothoracic ratio of 0.54 to 0.68."""
     return replace(body, ratio=0.515 + 0.165 * random_severity(rng))
 
@@ -67,6 +69,6 @@ DRAWN = {
 """Findings that add to the painted chest."""
 
 
-def finding_stream(seed, finding, patient, follow_up):
+def finding_stream(seed: int, finding: str, patient: int, follow_up: int) -> np.random.Generator:
     """Returns the random generator of one finding on one image."""
     return stream(seed, SIGNS + FINDINGS.index(finding), patient, follow_up)

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -46,7 +47,16 @@ CHUNK = 32
 """Images drawn by a process at a time."""
 
 
-def write_phantoms(out, images=2600, size=256, seed=0, tail=0, workers=None, overwrite=False, progress=None):
+def write_phantoms(
+    out: str | Path,
+    images: int = 2600,
+    size: int = 256,
+    seed: int = 0,
+    tail: int = 0,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int], object] | None = None,
+) -> pd.DataFrame:
     """Writes a generated chest X-ray data set in the layout of NIH ChestX-ray14. It is not medical data.
 
     The same arguments give the same files, whatever the number of processes. The folder appears when it is whole;
@@ -58,22 +68,22 @@ def write_phantoms(out, images=2600, size=256, seed=0, tail=0, workers=None, ove
     ```
 
     Args:
-        out: Path of the folder to write; new, or empty.
-        images: Int, number of images, at least 20.
-        size: Int, height and width in pixels, at least 32.
-        seed: Int, 0 or more.
-        tail: Int, least number of positive patients of each finding in each of train, validation and test.
-        workers: Int, processes; by default one a processor, and none but this one for few images.
-        overwrite: Bool; replaces a folder that this function wrote. Any other is left alone.
-        progress: Function called with the number of images just written.
+        out: the folder to write; new, or empty.
+        images: number of images, at least 20.
+        size: height and width in pixels, at least 32.
+        seed: 0 or more.
+        tail: least number of positive patients of each finding in each of train, validation and test.
+        workers: processes; by default one a processor, and none but this one for few images.
+        overwrite: whether to replace a folder that this function wrote. Any other is left alone.
+        progress: called with the number of images just written.
 
     Returns:
-        The table, a DataFrame with a row an image: see `phantom_table`.
+        The table, with a row an image: see `phantom_table`.
 
     Raises:
-        ValueError: If an argument is out of range, or so few images cannot hold the tail.
-        FileExistsError: If `out` is not empty.
-        ChildProcessError: If a drawing process dies.
+        ValueError: if an argument is out of range, or so few images cannot hold the tail.
+        FileExistsError: if `out` is not empty.
+        ChildProcessError: if a drawing process dies.
     """
     if size < 32:
         raise ValueError(f"`size` must be at least 32 pixels. Received: size={size}.")

@@ -1,6 +1,10 @@
 """Predictions of a Keras model."""
 
+from pathlib import Path
+
+import keras
 import numpy as np
+from tqdm import tqdm
 
 from mamsf_keras.data.batches.feed import evaluation_batches
 from mamsf_keras.data.batches.stream import Stream, named_errors
@@ -15,7 +19,7 @@ class KerasPredictor(Predictor):
         model: the model, or the path of its `.keras` file.
     """
 
-    def __init__(self, model: MAMSFNet | str):
+    def __init__(self, model: MAMSFNet | str | Path) -> None:
         self.model = model if isinstance(model, MAMSFNet) else load_model(model)
         self.findings = self.model.findings
         self.image_size = self.model.image_size
@@ -26,6 +30,33 @@ class KerasPredictor(Predictor):
 
     def predict_stream(self, stream: Stream, progress: bool = True) -> np.ndarray:
         """Predicts every image, read ahead by the pipeline of the backend; see `Predictor.predict_stream`."""
+        bar = [PredictionBar(stream)] if progress else []
         with named_errors(stream):
-            outputs = self.model.predict(evaluation_batches(stream), verbose="auto" if progress else 0)
+            outputs = self.model.predict(evaluation_batches(stream), verbose=0, callbacks=bar)
         return np.asarray(outputs, dtype=np.float64)[: len(stream)]
+
+
+class PredictionBar(keras.callbacks.Callback):
+    """Shows the progress of `predict` if it takes more than a second.
+
+    Args:
+        stream: what is predicted.
+    """
+
+    async_safe = True
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__()
+        self.stream = stream
+
+    def on_predict_begin(self, logs: dict | None = None) -> None:
+        """Makes the bar."""
+        self.bar = tqdm(total=len(self.stream), desc="predicting", unit=" images", delay=1)
+
+    def on_predict_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Moves the bar."""
+        self.bar.update(min((batch + 1) * self.stream.batch_size, len(self.stream)) - self.bar.n)
+
+    def on_predict_end(self, logs: dict | None = None) -> None:
+        """Completes the bar."""
+        self.bar.close()

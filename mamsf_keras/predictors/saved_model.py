@@ -1,5 +1,7 @@
 """Predictions of a SavedModel."""
 
+from pathlib import Path
+
 import numpy as np
 import tensorflow as tf
 
@@ -13,7 +15,7 @@ class SavedModelPredictor(Predictor):
         path: folder of one version, with `saved_model.pb`.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path) -> None:
         self.loaded = tf.saved_model.load(str(path))  # the signature does not keep it alive
         self.signature = self.loaded.signatures["serving_default"]
         _, inputs = self.signature.structured_input_signature

@@ -1,6 +1,7 @@
 """Predictions of a TFLite file, run by LiteRT."""
 
 import zipfile
+from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -15,7 +16,7 @@ class TFLitePredictor(Predictor):
         path: the file, with the names of the findings attached as `labels.txt`.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path) -> None:
         self.interpreter = Interpreter(model_path=str(path))
         [self.input] = self.interpreter.get_input_details()
         [self.output] = self.interpreter.get_output_details()

@@ -1,5 +1,7 @@
 """A contact sheet of images as training sees them."""
 
+from pathlib import Path
+
 import numpy as np
 
 from mamsf_keras.config import DataConfig
@@ -11,8 +13,16 @@ from mamsf_keras.storage import atomic_write
 
 
 def write_contact_sheet(
-    data: DataConfig, out, *, image_size=None, augment="light", images=6, versions=4, split="train", seed=0
-):
+    data: DataConfig,
+    out: str | Path,
+    *,
+    image_size: int | None = None,
+    augment: str = "light",
+    images: int = 6,
+    versions: int = 4,
+    split: str = "train",
+    seed: int = 0,
+) -> None:
     """Writes a PNG with one row per image: the image, then several augmented versions, titled with its findings.
 
     Images with findings come first.

@@ -61,7 +61,7 @@ def describe(data: DataConfig) -> Description:
     return Description(table, dataset.findings, notes, tables)
 
 
-def prevalence(table, findings) -> pd.DataFrame:
+def prevalence(table: pd.DataFrame, findings: list[str]) -> pd.DataFrame:
     """Returns the prevalence of each finding in each split, and the ratio of that in test to that in the others."""
     labels = table[findings].astype(float)
     rest = labels[table["split"] != "test"]
@@ -69,7 +69,7 @@ def prevalence(table, findings) -> pd.DataFrame:
     return frame.assign(**{"test / others": frame["test"] / (100 * rest.mean())}).round(2)
 
 
-def images_per_patient(table) -> pd.DataFrame:
+def images_per_patient(table: pd.DataFrame) -> pd.DataFrame:
     """Returns mean, median and maximum of the images per patient, and the share of the tenth with the most images."""
 
     def summary(rows):
@@ -86,7 +86,7 @@ def images_per_patient(table) -> pd.DataFrame:
     return _by_split(table, summary).round(2)
 
 
-def demographics(table) -> pd.DataFrame:
+def demographics(table: pd.DataFrame) -> pd.DataFrame:
     """Returns the quartiles of age, and the shares of sexes and views."""
 
     def summary(rows):
@@ -108,13 +108,13 @@ def _by_split(table, summary) -> pd.DataFrame:
     return pd.DataFrame({**splits, "all": summary(table)})
 
 
-def co_occurrence(table, findings) -> pd.DataFrame:
+def co_occurrence(table: pd.DataFrame, findings: list[str]) -> pd.DataFrame:
     """Returns the number of images that have both of two findings; the diagonal holds the positives."""
     positive = table[findings].eq(1).astype(int)
     return positive.T @ positive
 
 
-def sizes(table) -> pd.DataFrame:
+def sizes(table: pd.DataFrame) -> pd.DataFrame:
     """Returns the number of images of each size, the ten most frequent first."""
     known = table.dropna(subset="height")
     names = known["height"].astype(int).astype(str) + " x " + known["width"].astype(int).astype(str)
@@ -123,7 +123,7 @@ def sizes(table) -> pd.DataFrame:
     return pd.DataFrame({"images": shown | {"not known": len(table) - len(known)}})
 
 
-def duplicates(table, same) -> pd.DataFrame:
+def duplicates(table: pd.DataFrame, same: pd.DataFrame) -> pd.DataFrame:
     """Counts groups of equal images."""
     groups = same.groupby("sha256")
     counts = {

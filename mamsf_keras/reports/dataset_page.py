@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from mamsf_keras.reports import html
 from mamsf_keras.reports.dataset import OLDEST, Description
 
 
-def write_dataset_page(description: Description, title: str, out):
+def write_dataset_page(description: Description, title: str, out: str | Path) -> None:
     """Writes the page atomically.
 
     Args:

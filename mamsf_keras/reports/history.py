@@ -1,16 +1,18 @@
 """The epochs of a run as a table and as a plot. They hold no wall-clock time, so equal runs leave equal files."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from mamsf_keras.storage import atomic_write, write_csv
 
 
-def write_history_table(epochs: list[dict], out):
+def write_history_table(epochs: list[dict], out: str | Path) -> None:
     """Writes the logs of the epochs as CSV, one row per epoch."""
     write_csv(out, pd.DataFrame(epochs))
 
 
-def write_history_plot(epochs: list[dict], score: str, out):
+def write_history_plot(epochs: list[dict], score: str, out: str | Path) -> None:
     """Writes a PNG of the loss and of a score over the epochs, with the best score marked."""
     from matplotlib.figure import Figure
 
@@ -20,7 +22,7 @@ def write_history_plot(epochs: list[dict], score: str, out):
         axis.plot(table["epoch"], table[name], marker="o")
         axis.set(xlabel="epoch", title=name)
         axis.xaxis.get_major_locator().set_params(integer=True)
-    best = table[score].idxmax()
+    best = table[score].argmax()
     axis.plot(table["epoch"][best], table[score][best], "o", mfc="none", ms=12, label="best epoch")
     axis.legend()
     with atomic_write(out) as temporary:

@@ -3,8 +3,14 @@
 import base64
 import html
 import io
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mamsf_keras.storage import atomic_write
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STYLE = """
     body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -14,7 +20,7 @@ STYLE = """
 """
 
 
-def write_page(out, title: str, blocks):
+def write_page(out: str | Path, title: str, blocks: Iterable[str]) -> None:
     """Writes a page atomically.
 
     Args:
@@ -43,12 +49,12 @@ def heading(text: str) -> str:
     return f"<h2>{html.escape(text)}</h2>"
 
 
-def table(frame) -> str:
+def table(frame: "pd.DataFrame") -> str:
     """Returns a data frame as a table that scrolls where the page is too narrow."""
     return f"<div>{frame.to_html(border=0)}</div>"
 
 
-def plot(draw, height: float = 4.5) -> str:
+def plot(draw: Callable[[Any], object], height: float = 4.5) -> str:
     """Returns a plot as an image inside the page.
 
     Args:

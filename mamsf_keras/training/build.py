@@ -1,29 +1,35 @@
 """The model of a run and the callback of its anchor, built from the configuration."""
 
+import contextlib
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 
-from mamsf_keras.config import TrainConfig
+from mamsf_keras.config import TrainConfig, parse_decay
 from mamsf_keras.devices import temporarily
 from mamsf_keras.model import backbone as backbones
 from mamsf_keras.model.decay import WARMUPS
 from mamsf_keras.model.mamsf import MAMSFNet
 from mamsf_keras.training.callbacks.selective_ema import SelectiveEMACallback
 from mamsf_keras.training.losses import LOSSES
+from mamsf_keras.training.phases import trained_epochs
 
 
-def dtype_policy(name):
+def dtype_policy(name: str) -> contextlib.AbstractContextManager[None]:
     """Returns a context manager that makes a dtype policy the default of Keras."""
     return temporarily(keras.config.dtype_policy, keras.config.set_dtype_policy, name)
 
 
-def build_backbone(config: TrainConfig, weights):
+def build_backbone(config: TrainConfig, weights: str | None) -> backbones.Blocks:
     """Builds the two blocks of the backbone with the precision of the run."""
     with dtype_policy(config.precision):
         return backbones.build_backbone(config.backbone, config.cut, weights, config.image_size)
 
 
-def build_model(config: TrainConfig, backbone, findings, counts) -> MAMSFNet:
+def build_model(
+    config: TrainConfig, backbone: backbones.Blocks, findings: Sequence[str], counts: tuple[np.ndarray, np.ndarray]
+) -> MAMSFNet:
     """Builds the model to train. It returns logits.
 
     The classifier starts at the log-odds of the findings, so it spends no steps on learning the base rates (the prior
@@ -42,7 +48,7 @@ def build_model(config: TrainConfig, backbone, findings, counts) -> MAMSFNet:
     return model
 
 
-def build_inference_copy(config: TrainConfig, findings) -> MAMSFNet:
+def build_inference_copy(config: TrainConfig, findings: Sequence[str]) -> MAMSFNet:
     """Builds the same model in float32 with sigmoid output.
 
     It is built and not cloned, because a clone would carry the mixed-precision policy into every block.
@@ -52,21 +58,23 @@ def build_inference_copy(config: TrainConfig, findings) -> MAMSFNet:
         return MAMSFNet(backbone, findings, config.anchor, config.fusion)
 
 
-def log_odds(positives, negatives) -> np.ndarray:
+def log_odds(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
     """Returns the log-odds of each finding, float32 `(findings,)`, with one image of each kind added."""
     return np.log((positives + 1) / (negatives + 1)).astype(np.float32)
 
 
 def count_updates(config: TrainConfig, steps_per_epoch: int) -> int:
     """Counts the updates of the anchor in a run: one per update of the optimizer, without the frozen epochs."""
-    return (config.epochs - config.freeze_epochs) * steps_per_epoch // config.accumulate
+    return trained_epochs(config) * steps_per_epoch // config.accumulate
 
 
 def build_ema_callback(config: TrainConfig, steps_per_epoch: int) -> SelectiveEMACallback:
     """Builds the callback that the decay options describe; see `TrainConfig`."""
-    decay, schedule = config.decay, config.decay_schedule
-    if decay == "auto":
-        decay = max(0.0, 1 - config.accumulate / (config.decay_window_epochs * steps_per_epoch))
+    decay, window = parse_decay(config.decay)
+    if decay is None:
+        assert window is not None
+        decay = max(0.0, 1 - config.accumulate / (window * steps_per_epoch))
+    schedule = config.decay_schedule
     return SelectiveEMACallback(
         decay,
         warmup=schedule if schedule in WARMUPS else None,
@@ -76,7 +84,7 @@ def build_ema_callback(config: TrainConfig, steps_per_epoch: int) -> SelectiveEM
 
 def anchor_text(ema: SelectiveEMACallback, config: TrainConfig, steps_per_epoch: int) -> str:
     """Describes how slowly the anchor moves."""
-    window = f" (about {config.decay_window_epochs:g} epochs)" if config.decay == "auto" else ""
-    updates = count_updates(config, steps_per_epoch)
-    per_epoch = updates / (config.epochs - config.freeze_epochs)
-    return f"anchor: decay {ema.decay:.6g}{window}, {config.decay_schedule} schedule, {per_epoch:g} updates per epoch"
+    _, window = parse_decay(config.decay)
+    about = f" (an average over about {window:g} epochs)" if window else ""
+    per_epoch = steps_per_epoch / config.accumulate
+    return f"anchor: decay {ema.decay:.6g}{about}, {config.decay_schedule} schedule, {per_epoch:g} updates per epoch"

@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import logging
+from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -35,7 +37,7 @@ class Checkpoint:
     arrays: list[np.ndarray]
 
     @classmethod
-    def of(cls, model, history: History) -> "Checkpoint":
+    def of(cls, model: keras.Model, history: History) -> "Checkpoint":
         """Takes the state of a compiled model."""
         return cls(history, [ops.convert_to_numpy(variable) for variable in _variables(model)])
 
@@ -65,16 +67,16 @@ class Checkpoint:
             arrays = [content[str(number)] for number in range(content["count"])]
             return cls(History(json.loads(str(content["history"]))), arrays)
 
-    def write(self, run: RunDir):
+    def write(self, run: RunDir) -> None:
         """Writes the checkpoint atomically and removes all but the newest ones."""
         run.checkpoints.mkdir(exist_ok=True)
-        arrays = {str(number): array for number, array in enumerate(self.arrays)}
+        arrays: dict[str, Any] = {str(number): array for number, array in enumerate(self.arrays)}
         with atomic_write(run.checkpoint(len(self.history))) as temporary:
             np.savez(temporary, history=np.array(json.dumps(self.history.epochs)), count=len(arrays), **arrays)
         for old in run.checkpoint_files()[KEPT:]:
             old.unlink()
 
-    def restore(self, model):
+    def restore(self, model: keras.Model) -> None:
         """Gives a model and its optimizer this state. Tracking stays off until a `SelectiveEMACallback` starts it.
 
         Args:

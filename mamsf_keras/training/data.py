@@ -79,7 +79,7 @@ def steps_per_epoch(config: TrainConfig, training: Stream) -> int:
     return steps - steps % at_once
 
 
-def check_can_be_scored(validation: Stream):
+def check_can_be_scored(validation: Stream) -> None:
     """Raises `ValueError` if no finding has an AUROC on the validation images."""
     labels = validation.labels
     if not ((labels == 1).any(axis=0) & (labels == 0).any(axis=0)).any():

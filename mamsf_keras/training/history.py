@@ -1,5 +1,7 @@
 """History: the logs of the finished epochs of a run."""
 
+from collections.abc import Iterable
+
 SCORE = "val_auroc"
 """The log that the best model is chosen by: the mean AUROC on the validation split."""
 
@@ -8,18 +10,18 @@ class History:
     """The logs of the finished epochs. Best epoch, patience and the epoch to resume from follow from it alone.
 
     Args:
-        epochs: one dictionary per epoch, with `epoch`, counted from 0, and the logs.
+        epochs: one dictionary per epoch, with `epoch`, counted from 1, and the logs.
     """
 
-    def __init__(self, epochs=()):
+    def __init__(self, epochs: Iterable[dict] = ()) -> None:
         self.epochs = list(epochs)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.epochs)
 
-    def append(self, epoch: int, logs: dict):
-        """Adds a finished epoch."""
-        self.epochs.append({"epoch": epoch, **{name: float(value) for name, value in logs.items()}})
+    def append(self, epoch: int, logs: dict) -> None:
+        """Adds a finished epoch, counted from 0 as Keras does."""
+        self.epochs.append({"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}})
 
     @property
     def best(self) -> dict:

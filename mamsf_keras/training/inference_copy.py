@@ -1,6 +1,8 @@
 """InferenceCopy: writes the model under training as a file for use."""
 
 import functools
+from collections.abc import Sequence
+from pathlib import Path
 
 from mamsf_keras.config import TrainConfig
 from mamsf_keras.devices import this_process_alone
@@ -17,7 +19,7 @@ class InferenceCopy:
         findings: names of the outputs.
     """
 
-    def __init__(self, config: TrainConfig, findings):
+    def __init__(self, config: TrainConfig, findings: Sequence[str]) -> None:
         self.config = config
         self.findings = findings
 
@@ -26,7 +28,7 @@ class InferenceCopy:
         """The copy, which takes the weights of the trained model before it is written."""
         return build_inference_copy(self.config, self.findings)
 
-    def write(self, trained: MAMSFNet, path):
+    def write(self, trained: MAMSFNet, path: str | Path) -> None:
         """Writes the trained model to a file atomically."""
         with this_process_alone():
             self.model.set_weights(trained.get_weights())

@@ -4,12 +4,15 @@ z is a logit, p = sigmoid(z), y a label of 0 or 1, and n1, n0 are the positive a
 finding. Everything is computed in float32, from z and never from p where p rounds to 0 or 1.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 
-def log_sigmoid(logits):
+def log_sigmoid(logits: Any) -> tuple[Any, Any]:
     """Returns log p and log(1 - p), exact at both ends and with the right gradient at 0."""
     return -ops.softplus(-logits), -ops.softplus(logits)
 
@@ -29,7 +32,7 @@ class Cellwise(keras.losses.Loss):
 
     balanced = False
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the loss of each cell, float32 `(batch, findings)`, of labels 0 or 1 and logits."""
         return self.cells(ops.cast(y_true, "float32"), ops.cast(y_pred, "float32"))
 
@@ -38,10 +41,10 @@ class Cellwise(keras.losses.Loss):
 class CellwiseBCE(Cellwise):
     """Binary cross-entropy: -y log p - (1 - y) log(1 - p)."""
 
-    def __init__(self, name="bce", **kwargs):
+    def __init__(self, name: str = "bce", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
 
-    def cells(self, y, z):
+    def cells(self, y: Any, z: Any) -> Any:
         """Returns the loss of each cell."""
         positive, negative = log_sigmoid(z)
         return -y * positive - (1 - y) * negative
@@ -60,16 +63,16 @@ class WeightedBCE(CellwiseBCE):
 
     balanced = True
 
-    def __init__(self, weights, name="weighted-bce", **kwargs):
+    def __init__(self, weights: Iterable[float], name: str = "weighted-bce", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         self.weights = _floats(weights)
 
-    def cells(self, y, z):
+    def cells(self, y: Any, z: Any) -> Any:
         """Returns the loss of each cell."""
         positive, negative = log_sigmoid(z)
         return -ops.array(self.weights) * y * positive - (1 - y) * negative
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "weights": self.weights}
 
 
@@ -86,16 +89,16 @@ class LogitAdjustedBCE(CellwiseBCE):
 
     balanced = True
 
-    def __init__(self, log_odds, tau=1.0, name="bce-adjusted", **kwargs):
+    def __init__(self, log_odds: Iterable[float], tau: float = 1.0, name: str = "bce-adjusted", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         self.log_odds = _floats(log_odds)
         self.tau = tau
 
-    def cells(self, y, z):
+    def cells(self, y: Any, z: Any) -> Any:
         """Returns the loss of each cell."""
         return super().cells(y, z + self.tau * ops.array(self.log_odds))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "log_odds": self.log_odds, "tau": self.tau}
 
 
@@ -108,18 +111,18 @@ class Focal(Cellwise):
         alpha: a, in (0, 1).
     """
 
-    def __init__(self, gamma=2.0, alpha=0.25, name="focal", **kwargs):
+    def __init__(self, gamma: float = 2.0, alpha: float = 0.25, name: str = "focal", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         self.gamma = gamma
         self.alpha = alpha
 
-    def cells(self, y, z):
+    def cells(self, y: Any, z: Any) -> Any:
         """Returns the loss of each cell."""
         positive, negative = log_sigmoid(z)
         hard_positive, hard_negative = ops.exp(self.gamma * negative), ops.exp(self.gamma * positive)
         return -self.alpha * y * hard_positive * positive - (1 - self.alpha) * (1 - y) * hard_negative * negative
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "gamma": self.gamma, "alpha": self.alpha}
 
 
@@ -137,14 +140,22 @@ class Asymmetric(Cellwise):
         prevalence: n1 / (n1 + n0), `(findings,)`, or None.
     """
 
-    def __init__(self, gamma_positive=1.0, gamma_negative=4.0, clip=0.05, prevalence=None, name="asymmetric", **kwargs):
+    def __init__(
+        self,
+        gamma_positive: float = 1.0,
+        gamma_negative: float = 4.0,
+        clip: float = 0.05,
+        prevalence: Iterable[float] | None = None,
+        name: str = "asymmetric",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name=name, **kwargs)
         self.gamma_positive = gamma_positive
         self.gamma_negative = gamma_negative
         self.clip = clip
         self.prevalence = None if prevalence is None else _floats(prevalence)
 
-    def cells(self, y, z):
+    def cells(self, y: Any, z: Any) -> Any:
         """Returns the loss of each cell."""
         positive, negative = log_sigmoid(z)
         shifted = ops.maximum(ops.sigmoid(z) - self.clip, 0.0)
@@ -156,7 +167,7 @@ class Asymmetric(Cellwise):
         rate = ops.array(self.prevalence)
         return cells * (y * ops.exp(1 - rate) + (1 - y) * ops.exp(rate))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         arguments = ("gamma_positive", "gamma_negative", "clip", "prevalence")
         return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}
 
@@ -177,7 +188,15 @@ class LDAM(CellwiseBCE):
         largest: the largest margin.
     """
 
-    def __init__(self, positives, negatives, reweighted=False, largest=0.5, name="ldam", **kwargs):
+    def __init__(
+        self,
+        positives: Iterable[float],
+        negatives: Iterable[float],
+        reweighted: bool = False,
+        largest: float = 0.5,
+        name: str = "ldam",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(name=name, **kwargs)
         self.positives, self.negatives = _floats(positives), _floats(negatives)
         self.reweighted = reweighted
@@ -188,18 +207,18 @@ class LDAM(CellwiseBCE):
         weights = 1 / (1 - 0.9999**counts) if reweighted else np.ones_like(counts)
         self.weights = (2 * weights / weights.sum(axis=0)).astype("float32")
 
-    def cells(self, y, z):
+    def cells(self, y: Any, z: Any) -> Any:
         """Returns the loss of each cell."""
         margins, weights = ops.array(self.margins), ops.array(self.weights)
         cells = super().cells(y, z - y * margins[0] + (1 - y) * margins[1])
         return cells * (y * weights[0] + (1 - y) * weights[1])
 
-    def get_config(self):
+    def get_config(self) -> dict:
         arguments = ("positives", "negatives", "reweighted", "largest")
         return {**super().get_config(), **{name: getattr(self, name) for name in arguments}}
 
 
-LOSSES = {
+LOSSES: dict[str, type[Cellwise]] = {
     "bce": CellwiseBCE,
     "weighted-bce": WeightedBCE,
     "focal": Focal,
@@ -211,7 +230,7 @@ LOSSES = {
 """Class of each loss, by its name in a configuration."""
 
 
-def make_loss(name: str, positives, negatives, reweighted=False) -> keras.losses.Loss:
+def make_loss(name: str, positives: np.ndarray, negatives: np.ndarray, reweighted: bool = False) -> keras.losses.Loss:
     """Returns the loss of a name, with weights and margins that follow from the training images.
 
     Args:

@@ -3,13 +3,15 @@
 import dataclasses
 
 import keras
+import numpy as np
 
-from mamsf_keras.config import TrainConfig
+from mamsf_keras.config import PhaseConfig, TrainConfig
 from mamsf_keras.devices import on_gpu
+from mamsf_keras.model.mamsf import MAMSFNet
 from mamsf_keras.training.losses import make_loss
 
 FINAL_RATE = 0.1
-"""Learning rate of the final phase, relative to that of the others."""
+"""Learning rate of the final phase of LDAM, relative to that of the others."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,18 +36,32 @@ class Phase:
 
 
 def plan_phases(config: TrainConfig) -> tuple[Phase, ...]:
-    """Plans the epochs of a run: the frozen ones, the main ones, the final ones."""
-    frozen, final = config.freeze_epochs, config.final_epochs
-    if final is None:
-        final = round((config.epochs - frozen) / 5) if config.loss == "ldam" else 0
-    end, rate = config.epochs - final, config.learning_rate
-    last = config.final_loss or config.loss
-    planned = (
-        Phase(0, frozen, config.loss, rate, frozen=True),
-        Phase(frozen, end, config.loss, rate),
-        Phase(end, config.epochs, last, FINAL_RATE * rate, reweighted=last == "ldam"),
-    )
-    return tuple(phase for phase in planned if phase.first < phase.end)
+    """Plans the epochs of a run: its `phases`, or else the frozen epochs and the others.
+
+    With LDAM the last fifth of these others is a phase of its own, re-weighted and at a tenth of the learning rate.
+    """
+    planned, first = [], 0
+    for phase in config.phases or _default_phases(config):
+        loss, learning_rate = phase.loss or config.loss, phase.learning_rate or config.learning_rate
+        end = first + phase.epochs
+        planned.append(Phase(first, end, loss, learning_rate, phase.frozen, phase.reweighted))
+        first = end
+    return tuple(planned)
+
+
+def _default_phases(config) -> list[PhaseConfig]:
+    trained = config.epochs - config.freeze_epochs
+    final = round(trained / 5) if config.loss == "ldam" else 0
+    phases = [PhaseConfig(config.freeze_epochs, frozen=True)] if config.freeze_epochs else []
+    phases += [PhaseConfig(trained - final)]
+    if final:
+        phases += [PhaseConfig(final, learning_rate=FINAL_RATE * config.learning_rate, reweighted=True)]
+    return phases
+
+
+def trained_epochs(config: TrainConfig) -> int:
+    """Counts the epochs in which the backbone is trained, and the anchor tracked."""
+    return sum(phase.end - phase.first for phase in plan_phases(config) if not phase.frozen)
 
 
 def phase_of(config: TrainConfig, epoch: int) -> Phase:
@@ -53,7 +69,9 @@ def phase_of(config: TrainConfig, epoch: int) -> Phase:
     return next(phase for phase in plan_phases(config) if epoch < phase.end)
 
 
-def compile_for_phase(model, phase: Phase, config: TrainConfig, steps_per_epoch: int, counts):
+def compile_for_phase(
+    model: MAMSFNet, phase: Phase, config: TrainConfig, steps_per_epoch: int, counts: tuple[np.ndarray, np.ndarray]
+) -> None:
     """Compiles a `MAMSFNet` for a phase, with a new optimizer.
 
     Batch norm in a frozen backbone runs in inference mode, and its statistics do not move.

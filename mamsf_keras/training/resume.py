@@ -4,21 +4,20 @@ import dataclasses
 import json
 import logging
 
-from mamsf_keras.config import LABEL_OPTIONS, TrainConfig
+from mamsf_keras.config import TrainConfig
 from mamsf_keras.data.open import relocated
 from mamsf_keras.run_dir import RunDir
 from mamsf_keras.training.history import History
 from mamsf_keras.training.phases import phase_of
 
 MAY_DIFFER = {
-    *LABEL_OPTIONS,
     "data_dir",
     "labels_csv",
     "cache",
-    "cache_dir",
     "allow_missing",
     "weights",
     "epochs",
+    "phases",
     "distribute",
     "jit",
     "mlflow",
@@ -42,7 +41,7 @@ def resumed_config(run: RunDir, config: TrainConfig) -> TrainConfig:
     old = run.config
     if config.labels_csv == old.labels_csv:
         moved = relocated(dataclasses.replace(config, data_dir=old.data_dir), config.data_dir)
-        config = dataclasses.replace(moved, cache_dir=config.cache_dir)
+        config = dataclasses.replace(moved, cache=config.cache)
     before, now = dataclasses.asdict(old), dataclasses.asdict(config)
     changed = [name for name in before if before[name] != now[name] and name not in MAY_DIFFER]
     if changed:
@@ -51,7 +50,7 @@ def resumed_config(run: RunDir, config: TrainConfig) -> TrainConfig:
     return config
 
 
-def check_end(old: TrainConfig, new: TrainConfig, history: History):
+def check_end(old: TrainConfig, new: TrainConfig, history: History) -> None:
     """Checks that a run may end after `new.epochs` epochs, and logs a note if that changes the learning rate.
 
     Args:
@@ -60,26 +59,28 @@ def check_end(old: TrainConfig, new: TrainConfig, history: History):
         history: the finished epochs.
 
     Raises:
-        ValueError: if more epochs are finished than the run is to have, or if the last of them would then belong to
-            another phase, which has its own optimizer.
+        ValueError: if more epochs are finished than the run is to have, or if one of them would then belong to another
+            phase, which has its own optimizer.
     """
     done = len(history)
+    assert new.epochs is not None  # `TrainConfig` fills it in
     if done > new.epochs:
         raise ValueError(f"{done} epochs are finished: the run cannot end after {new.epochs}.")
+    for epoch in range(done):
+        was, now = phase_of(old, epoch), phase_of(new, epoch)
+        if dataclasses.replace(was, end=now.end) != now:
+            raise ValueError(
+                f"The run cannot be extended to {new.epochs} epochs: epoch {epoch + 1} was trained in the phase that "
+                f"starts with epoch {was.first + 1} ({was.loss}), and would then be in that of {now.first + 1} "
+                f"({now.loss}). Start a new run."
+            )
     if not done:
         return
-    was, now = phase_of(old, done - 1), phase_of(new, done - 1)
-    if was.first != now.first:
-        raise ValueError(
-            f"The run cannot be extended to {new.epochs} epochs: epoch {done} was trained in the phase that starts "
-            f"with epoch {was.first + 1} ({was.loss}), and would then be in that of {now.first + 1} ({now.loss}). "
-            "Start a new run."
-        )
     if old.epochs != new.epochs:
         logger.info("note: the learning-rate schedule now spans %d epochs (was %d)", new.epochs, old.epochs)
 
 
-def check_environment(run: RunDir, environment: dict):
+def check_environment(run: RunDir, environment: dict) -> None:
     """Checks backend and data against those that a run was started with, and logs other versions and devices.
 
     Args:

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import keras
@@ -31,7 +32,9 @@ logger = logging.getLogger(__name__)
 
 
 @without_tensorflow()
-def train(config: TrainConfig, run_dir, resume: bool = False, callbacks=()) -> dict:
+def train(
+    config: TrainConfig, run_dir: str | Path, resume: bool = False, callbacks: Iterable[keras.callbacks.Callback] = ()
+) -> dict:
     """Trains a `MAMSFNet` and writes everything to `run_dir`, except the cache of the images; see `prepared`.
 
     The run folder holds `config.json`, `environment.json`, `history.csv`, `history.png`, `best.keras` (highest
@@ -84,14 +87,14 @@ def _checked_config(config: TrainConfig, run_dir, resume: bool) -> TrainConfig:
     if resume:
         config = resumed_config(run, config)
     check_backend(config)
-    if config.cache_dir and Path(config.cache_dir).is_relative_to(run.path.resolve()):
-        raise ValueError(f"`cache_dir` must be outside of the run folder. Received: cache_dir={config.cache_dir}.")
+    if Path(config.cache).is_relative_to(run.path.resolve()):
+        raise ValueError(f"`cache` must be outside of the run folder. Received: cache={config.cache}.")
     if config.mlflow:
         connect(config.mlflow)
     return config
 
 
-def check_backend(config: TrainConfig):
+def check_backend(config: TrainConfig) -> None:
     """Raises `ValueError` on options that the backend in use does not support."""
     backend = keras.backend.backend()
     if config.augment == "strong" and backend != "tensorflow":
@@ -193,12 +196,13 @@ def _fit(model, data: TrainingData, start: int, stop: int, callbacks):
         steps_per_epoch=steps,
         callbacks=callbacks,
         shuffle=False,  # the stream has shuffled
+        verbose=0,  # `ProgressBar` shows what Keras' bar would
     )
 
 
 def _summarize(history: History, seconds: float, images: int) -> dict:
     return {
-        "best_epoch": history.best["epoch"] + 1,
+        "best_epoch": history.best["epoch"],
         "validation_auroc": history.best[SCORE],
         "epochs": len(history),
         "seconds": seconds,

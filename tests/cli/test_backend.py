@@ -6,6 +6,7 @@ import keras
 import pytest
 
 from tests.cli.checks import check_fails
+from tests.runs import TOY, succeeded
 
 
 def test_another_backend_than_the_loaded_one_is_an_error(tmp_path):
@@ -14,7 +15,8 @@ def test_another_backend_than_the_loaded_one_is_an_error(tmp_path):
 
 
 def evaluate(folder, backend, *words):
-    code = "import sys; from mamsf_keras.cli import main; main(sys.argv[1:])"
+    code = "import sys; from mamsf_keras.config import BACKBONES; BACKBONES.append('toy'); "
+    code += "from mamsf_keras.cli import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", code, "evaluate", "--run-dir", str(folder), *words]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "KERAS_BACKEND": backend})
 
@@ -30,3 +32,31 @@ def test_option_overrides_the_environment(tmp_path):
     """The backend is in the error that a missing run gives; an unknown one of the environment is not looked at."""
     result = evaluate(tmp_path, "theano", "--backend", "jax")
     assert result.returncode == 1 and "is not a run folder" in result.stderr
+
+
+@pytest.mark.no_keras
+@pytest.mark.parametrize("fails", [False, True])
+def test_greetings_are_held_back_and_errors_are_shown(fails):
+    """What C++ writes to standard error, as TensorFlow 2.21 does on a machine without a GPU."""
+    code = f"""
+import os
+from mamsf_keras.cli.backend import filtered_stderr
+with filtered_stderr():
+    os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\\n")
+    os.write(2, b"I0000 00:00:17 1 port.cc:153] oneDNN custom operations are on.\\n")
+    os.write(2, b"E0000 00:00:17 1 cuda_platform.cc:52] failed call to cuInit: UNKNOWN ERROR (303)\\n")
+    os.write(2, b"E0000 00:00:17 1 cuda_dnn.cc:579] cuDNN is too old\\n")
+    {"raise SystemExit('no Keras')" if fails else ""}
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    expected = ["E0000 00:00:17 1 cuda_dnn.cc:579] cuDNN is too old", *(["no Keras"] if fails else [])]
+    assert result.stderr.splitlines() == expected and result.returncode == fails
+
+
+@pytest.mark.tensorflow
+def test_quiet_evaluation_prints_the_result_alone(small_nih, tmp_path):
+    """In a process of its own, with TensorFlow's greetings: no note, no bar, no foreign line."""
+    succeeded("train", "--data-dir", small_nih, "--run-dir", tmp_path / "run", *TOY, "--epochs", 1)
+    result = evaluate(tmp_path / "run", "tensorflow", "--quiet")
+    assert result.returncode == 0 and result.stdout.startswith("official protocol, test split: 24 images")
+    assert result.stderr == ""

@@ -44,7 +44,7 @@ def test_phantoms_to_evaluation_and_export(tmp_path):
         "tensorboard",
     ]
     history = pd.read_csv(folder / "history.csv")
-    assert history["epoch"].tolist() == [0, 1] and history["val_auroc"].between(0, 1).all()
+    assert history["epoch"].tolist() == [1, 2] and history["val_auroc"].between(0, 1).all()
     assert strict_json(folder / "environment.json")["backend"] == keras.backend.backend()
     text = succeeded("evaluate", "--run-dir", folder)
     metrics = strict_json(folder / "metrics-test.json")
@@ -117,12 +117,12 @@ def test_a_cache_replaces_the_data_folder(small_nih, tmp_path):
 
 
 def test_train_makes_its_cache_once_and_names_it(small_nih, tmp_path):
-    train = ("train", "--data-dir", small_nih, *TOY, "--epochs", 1, "--cache-dir", tmp_path / "cache")
+    train = ("train", "--data-dir", small_nih, *TOY, "--epochs", 1, "--cache", tmp_path / "cache")
     assert f"into the cache {tmp_path / 'cache'}" in succeeded(*train, "--run-dir", tmp_path / "one")
     before = (tmp_path / "cache" / "shards" / "00000.npy").stat().st_mtime_ns
     assert "preparing every image" not in succeeded(*train, "--run-dir", tmp_path / "two")
     assert (tmp_path / "cache" / "shards" / "00000.npy").stat().st_mtime_ns == before
-    assert "the cache" not in succeeded(*train, "--no-cache", "--run-dir", tmp_path / "three")
+    assert "the cache" not in succeeded(*train, "--cache", "none", "--run-dir", tmp_path / "three")
 
 
 def test_a_table_of_other_findings_from_training_to_evaluation(small_nih, tmp_path):

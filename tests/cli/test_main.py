@@ -3,8 +3,9 @@ import sys
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from mamsf_keras.cli import COMMANDS, fields_to_flags
+from mamsf_keras.cli import COMMANDS, ErrorGroup, fields_to_flags
 from tests.cli.checks import check_fails
 from tests.runs import TOY, invoke
 
@@ -59,21 +60,21 @@ def test_fields_become_the_flags_of_the_command_that_has_them():
     assert fields_to_flags(text, None) == text
 
 
-@pytest.mark.tensorflow
-def test_unexpected_error_names_its_class_and_hints_at_the_traceback(small_nih, tmp_path):
-    """An error of a class that no user input causes: here from a backbone that does not fit into memory."""
-    from mamsf_keras.model.backbone import register_backbone
+@pytest.mark.no_keras
+def test_unexpected_error_names_its_class_and_hints_at_the_traceback():
+    @click.group(cls=ErrorGroup)
+    @click.option("--traceback", is_flag=True)
+    def group(traceback):
+        pass
 
-    def too_large(*arguments):
+    @group.command()
+    def fail():
         raise MemoryError("no 40 GiB\nleft")
 
-    register_backbone("too-large", too_large)
-    config = tmp_path / "config.json"
-    config.write_text(f'{{"data_dir": "{small_nih}", "backbone": "too-large", "weights": "none", "image_size": 32}}')
-    train = ["train", "--config", config, "--run-dir", tmp_path / "run"]
-    check_fails(tmp_path, train, 1, "MemoryError: no 40 GiB left", "--traceback")
-    result = invoke("--traceback", *train)
-    assert isinstance(result.exception, MemoryError)
+    result = CliRunner().invoke(group, ["fail"])
+    assert result.exit_code == 1
+    assert result.stderr == "Error: MemoryError: no 40 GiB left (`mamsf-keras --traceback ...` shows where)\n"
+    assert isinstance(CliRunner().invoke(group, ["--traceback", "fail"]).exception, MemoryError)
 
 
 @pytest.mark.tensorflow

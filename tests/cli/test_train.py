@@ -19,7 +19,7 @@ def arguments(data, folder, *more):
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
-        ("--decay", "1.5", ["neither auto nor a number from 0 to 1"]),
+        ("--decay", "1.5", ["--decay must be in [0, 1]", "1.5"]),
         ("--decay", "fast", ["fast"]),
         ("--batch-size", "0", ["x>=1"]),
         ("--image-size", "-3", ["x>=32"]),
@@ -31,7 +31,6 @@ def arguments(data, folder, *more):
         ("--backend", "theano", ["tensorflow", "jax", "torch"]),
         ("--preset", "none", ["demo", "paper", "server"]),
         ("--loss", "hinge", ["bce", "focal", "ldam"]),
-        ("--final-loss", "focal", ["--final-epochs"]),
         ("--precision", "float8", ["mixed_float16"]),
         ("--accumulate", "0", ["x>=1"]),
         ("--warmup", "1", ["0<=x<1"]),
@@ -94,7 +93,7 @@ def test_truncated_image_is_named_and_no_run_is_left(small_nih, tmp_path):
     path = next(small_nih.rglob("00000009_001.png"))
     path.write_bytes(path.read_bytes()[:50])
     check_fails(tmp_path, arguments(small_nih, tmp_path), 1, path, "cannot be read as an image", "--allow-rejected 1")
-    words = arguments(small_nih, tmp_path, "--no-cache", "--epochs", 1)
+    words = arguments(small_nih, tmp_path, "--cache", "none", "--epochs", 1)
     check_fails(tmp_path, words, 1, path, "cannot be read as an image")
 
 

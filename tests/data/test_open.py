@@ -4,7 +4,7 @@ import filelock
 import numpy as np
 import pytest
 
-from mamsf_keras.config import DataConfig, TrainConfig
+from mamsf_keras.config import DataConfig, LabelsCsv, TrainConfig
 from mamsf_keras.data.cache.layout import default_cache_dir
 from mamsf_keras.data.cache.prepare import UnreadableImages, prepare
 from mamsf_keras.data.open import open_dataset, prepared, relocated
@@ -38,15 +38,10 @@ def test_a_table_of_labels_is_read_and_split(tmp_path):
         open_dataset(DataConfig(tmp_path, labels_csv=labels))
 
 
-def test_label_options_need_a_table_and_a_cache_has_its_own_labels(small_nih, tmp_path):
-    with pytest.raises(
-        ValueError,
-        match=r"`uncertain` must come with `labels_csv` \(a cache has its labels\). Received: uncertain=positive",
-    ):
-        DataConfig(small_nih, uncertain="positive")
+def test_cache_has_its_own_labels(small_nih, tmp_path):
     prepare(open_dataset(small_nih), tmp_path / "cache", image_size=12, workers=1)
     with pytest.raises(ValueError, match="is a cache and has its own labels: leave out `labels_csv`"):
-        open_dataset(DataConfig(tmp_path / "cache", labels_csv="labels.csv", uncertain="positive"))
+        open_dataset(DataConfig(tmp_path / "cache", labels_csv="labels.csv"))
 
 
 def test_split_does_not_depend_on_which_images_are_there(small_nih):
@@ -58,7 +53,7 @@ def test_split_does_not_depend_on_which_images_are_there(small_nih):
 
 
 def test_prepared_makes_a_cache_and_then_only_reads_it(small_nih, tmp_path, caplog):
-    config = TrainConfig(small_nih, image_size=32, cache_dir=tmp_path / "cache")
+    config = TrainConfig(small_nih, image_size=32, cache=tmp_path / "cache")
     with caplog.at_level(logging.INFO):
         cached = prepared(open_dataset(config), config)
         assert cached.image_size == 32 and len(cached.resolved.table) == 80
@@ -79,7 +74,7 @@ def test_prepared_uses_the_cache_of_the_user_by_default(small_nih, tmp_path, mon
 
 
 def test_prepared_leaves_originals_as_they_are_without_a_cache(small_nih):
-    config = TrainConfig(small_nih, image_size=32, cache=False)
+    config = TrainConfig(small_nih, image_size=32, cache="none")
     dataset = open_dataset(config)
     assert prepared(dataset, config) is dataset
 
@@ -94,7 +89,7 @@ def test_prepared_checks_the_image_size_of_a_cache(small_nih, tmp_path):
 
 def test_unreadable_image_must_be_allowed_before_a_run(small_nih, tmp_path):
     next(small_nih.rglob("00000003_001.png")).write_bytes(b"no image")
-    config = TrainConfig(small_nih, image_size=32, cache_dir=tmp_path / "cache")
+    config = TrainConfig(small_nih, image_size=32, cache=tmp_path / "cache")
     with pytest.raises(UnreadableImages, match="1 of 80 images cannot be read") as error:
         prepared(open_dataset(config), config)
     assert (error.value.count, error.value.cache_dir, error.value.image_size) == (1, tmp_path / "cache", 32)
@@ -106,7 +101,7 @@ def test_unreadable_image_must_be_allowed_before_a_run(small_nih, tmp_path):
 
 def test_allowed_rejected_images_are_not_tried_again_at_each_run(small_nih, tmp_path):
     next(small_nih.rglob("00000003_001.png")).write_bytes(b"no image")
-    config = TrainConfig(small_nih, image_size=32, cache_dir=tmp_path / "cache")
+    config = TrainConfig(small_nih, image_size=32, cache=tmp_path / "cache")
     prepare(open_dataset(config), tmp_path / "cache", image_size=32, workers=1, allow_rejected=1)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*") if path.is_file()}
     with filelock.FileLock(tmp_path / "cache" / ".lock"):
@@ -117,16 +112,16 @@ def test_allowed_rejected_images_are_not_tried_again_at_each_run(small_nih, tmp_
 
 def test_configuration_is_moved_to_another_folder_or_to_a_cache(small_nih, tmp_path):
     labels = write_table(tmp_path)
-    config = DataConfig(tmp_path, labels_csv=labels, blank="negative", protocol="random-patient")
+    config = DataConfig(tmp_path, labels_csv=LabelsCsv(labels, blank="negative"), protocol="random-patient")
     assert relocated(config, None) == relocated(config, tmp_path) == config
     assert relocated(config, None, allow_missing=True) == DataConfig(
-        tmp_path, labels_csv=labels, blank="negative", protocol="random-patient", allow_missing=True
+        tmp_path, labels_csv=LabelsCsv(labels, blank="negative"), protocol="random-patient", allow_missing=True
     )
     (tmp_path / "other").mkdir()
     assert relocated(config, tmp_path / "other") == DataConfig(
-        tmp_path / "other", labels_csv=labels, blank="negative", protocol="random-patient"
+        tmp_path / "other", labels_csv=LabelsCsv(labels, blank="negative"), protocol="random-patient"
     )
     prepare(open_dataset(small_nih), tmp_path / "cache", image_size=32, workers=1)
     assert relocated(config, tmp_path / "cache") == DataConfig(tmp_path / "cache", protocol="random-patient")
-    run = TrainConfig(small_nih, cache_dir=tmp_path / "cache", epochs=3)
+    run = TrainConfig(small_nih, cache=tmp_path / "cache", epochs=3)
     assert relocated(run, tmp_path / "cache") == TrainConfig(tmp_path / "cache", epochs=3)

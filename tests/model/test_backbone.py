@@ -12,7 +12,7 @@ import pytest
 from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 
 from mamsf_keras import MAMSFNet, load_model
-from mamsf_keras.config import CHOICES, CUTS, TrainConfig
+from mamsf_keras.config import BACKBONES, CUTS, TrainConfig
 from mamsf_keras.model.backbone import (
     VARIANTS,
     build_backbone,
@@ -144,7 +144,7 @@ def test_registered_backbone_is_a_choice_of_every_configuration():
 
     register_backbone("spied toy", factory)
     register_backbone("spied toy", factory)
-    assert CHOICES["backbone"].count("spied toy") == 1
+    assert BACKBONES.count("spied toy") == 1
     assert TrainConfig("data", backbone="spied toy").backbone == "spied toy"
     model = MAMSFNet("spied toy", ("A",))
     features, final_block = build_backbone("spied toy", "head", "weights.h5", 64)

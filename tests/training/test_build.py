@@ -65,7 +65,7 @@ def test_inference_copy_has_the_weights_of_the_model_in_float32_and_probabilitie
     [
         ({}, (1 - 1 / 300, 0.9, 10, 1, 0)),
         ({"accumulate": 4}, (1 - 4 / 300, 0.9, 10, 1, 0)),
-        ({"decay_window_epochs": 0.005}, (0, 0.9, 10, 1, 0)),
+        ({"decay": "0.005 epochs"}, (0, 0.9, 10, 1, 0)),
         ({"decay": 0.9, "decay_schedule": "constant"}, (0.9, 0, 1, 1, 0)),
         ({"decay": 0.9, "decay_schedule": "power"}, (0.9, 1, 1, 2 / 3, 0)),
         ({"decay": 0.9, "decay_schedule": "cosine"}, (0.9, 0, 1, 1, 1 / 800)),
@@ -93,7 +93,7 @@ def test_updates_are_counted_without_the_frozen_epochs():
 def test_text_about_the_anchor():
     config = TrainConfig("data", epochs=10, freeze_epochs=2, accumulate=4)
     text = anchor_text(build_ema_callback(config, 100), config, 100)
-    assert text == "anchor: decay 0.986667 (about 3 epochs), ratio schedule, 25 updates per epoch"
+    assert text == "anchor: decay 0.986667 (an average over about 3 epochs), ratio schedule, 25 updates per epoch"
     config = TrainConfig("data", decay=0.9, decay_schedule="power")
     assert anchor_text(build_ema_callback(config, 7), config, 7) == (
         "anchor: decay 0.9, power schedule, 7 updates per epoch"

@@ -44,7 +44,7 @@ def load(config, devices=ALONE):
 
 def test_streams_are_those_of_the_tables(small_nih, tmp_path):
     """The images, labels and options of both streams against the tables of the folder."""
-    config = toy_config(small_nih, cache_dir=tmp_path / "cache", seed=5)
+    config = toy_config(small_nih, cache=tmp_path / "cache", seed=5)
     data = load(config)
     table = pd.read_csv(small_nih / "Data_Entry_2017.csv").set_index("Image Index")
     test = (small_nih / "test_list.txt").read_text().split()
@@ -70,7 +70,7 @@ def test_missing_labels_are_neither_positive_nor_negative():
 def test_splits_and_notes_are_logged(small_nih, tmp_path, caplog):
     caplog.set_level("INFO", "mamsf_keras")
     next(small_nih.rglob("00000005_000.png")).unlink()
-    data = load(toy_config(small_nih, cache=False, allow_missing=True))
+    data = load(toy_config(small_nih, cache="none", allow_missing=True))
     assert "1 of 80 images" in caplog.text and "00000005_000.png" in caplog.text
     (row,) = [line.split() for line in caplog.text.splitlines() if line.startswith("images ")]
     assert row == ["images", *map(str, (len(data.training), len(data.validation), 24, 79))]
@@ -87,7 +87,7 @@ def test_each_process_reads_its_share_of_a_batch(shared_nih, training_data):
 @pytest.mark.parametrize("process", [0, 1])
 def test_one_process_makes_the_cache_while_the_others_wait(small_nih, tmp_path, process):
     found = []
-    config = toy_config(small_nih, cache_dir=tmp_path / "cache")
+    config = toy_config(small_nih, cache=tmp_path / "cache")
     load(config, recorded(process, lambda name: found.append(is_finished(tmp_path / "cache"))))
     assert found == [process == 0]
 
@@ -97,7 +97,7 @@ def test_other_processes_are_released_if_the_cache_cannot_be_made(small_nih, tmp
     path.write_bytes(b"no image")
     waits = []
     with pytest.raises(ValueError, match=path.name):
-        load(toy_config(small_nih, cache_dir=tmp_path / "cache"), recorded(0, waits.append))
+        load(toy_config(small_nih, cache=tmp_path / "cache"), recorded(0, waits.append))
     assert waits == ["data"]
 
 
@@ -134,4 +134,4 @@ def test_data_that_cannot_be_trained_on_are_refused(small_nih):
         load(toy_config(small_nih, batch_size=51))
     rewrite_table(small_nih, lambda rows: [rows[0], *[[row[0], "No Finding", *row[2:]] for row in rows[1:]]])
     with pytest.raises(ValueError, match="no AUROC to choose the best model by. .*`protocol`"):
-        load(toy_config(small_nih, cache=False))
+        load(toy_config(small_nih, cache="none"))

@@ -18,11 +18,11 @@ def test_logs_become_numbers_that_json_takes():
     history = History()
     history.append(0, {"loss": np.float32(0.5), SCORE: np.float64(0.25), "skipped_steps": 3})
     assert len(history) == 1
-    assert json.loads(json.dumps(history.epochs)) == [{"epoch": 0, "loss": 0.5, SCORE: 0.25, "skipped_steps": 3.0}]
+    assert json.loads(json.dumps(history.epochs)) == [{"epoch": 1, "loss": 0.5, SCORE: 0.25, "skipped_steps": 3.0}]
 
 
 def test_epochs_that_it_starts_with_stay_as_they_are():
-    epochs = [{"epoch": 0, SCORE: 0.5}]
+    epochs = [{"epoch": 1, SCORE: 0.5}]
     history = History(epochs)
     history.append(1, {SCORE: 0.75})
-    assert len(epochs) == 1 and len(history) == 2 and history.best["epoch"] == 1
+    assert len(epochs) == 1 and len(history) == 2 and history.best["epoch"] == 2

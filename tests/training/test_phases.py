@@ -29,15 +29,23 @@ def test_plan_of_a_run():
 
     assert plan() == (Phase(0, 10, "bce", 0.5),)
     assert plan(freeze_epochs=2) == (Phase(0, 2, "bce", 0.5, frozen=True), Phase(2, 10, "bce", 0.5))
-    focal = plan(freeze_epochs=1, final_loss="focal", final_epochs=4)
-    assert focal == (Phase(0, 1, "bce", 0.5, frozen=True), Phase(1, 6, "bce", 0.5), Phase(6, 10, "focal", 0.05))
     assert plan(loss="ldam") == (Phase(0, 8, "ldam", 0.5), Phase(8, 10, "ldam", 0.05, reweighted=True))
-    assert plan(loss="ldam", final_epochs=0) == (Phase(0, 10, "ldam", 0.5),)
+    assert plan(loss="ldam", freeze_epochs=8) == (Phase(0, 8, "ldam", 0.5, frozen=True), Phase(8, 10, "ldam", 0.5))
+    phases = [
+        {"epochs": 1, "frozen": True},
+        {"epochs": 5},
+        {"epochs": 4, "loss": "focal", "learning_rate": 0.05, "reweighted": True},
+    ]
+    assert plan(phases=phases) == (
+        Phase(0, 1, "bce", 0.5, frozen=True),
+        Phase(1, 6, "bce", 0.5),
+        Phase(6, 10, "focal", 0.05, reweighted=True),
+    )
 
 
 @pytest.mark.no_keras
 def test_phase_of_an_epoch_has_it_between_its_first_and_its_end():
-    config = TrainConfig("data", epochs=10, freeze_epochs=2, final_epochs=3)
+    config = TrainConfig("data", phases=[{"epochs": 2, "frozen": True}, {"epochs": 5}, {"epochs": 3}])
     assert [phase_of(config, epoch).first for epoch in range(10)] == [0] * 2 + [2] * 5 + [7] * 3
 
 

@@ -16,12 +16,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mamsf_keras import RunDir, TrainConfig, load_model, open_dataset, prepare, register_backbone, train
+from mamsf_keras import (
+    LabelsCsv,
+    PhaseConfig,
+    RunDir,
+    TrainConfig,
+    load_model,
+    open_dataset,
+    prepare,
+    register_backbone,
+    train,
+)
 from mamsf_keras.cli import main
 from mamsf_keras.training.history import History
 from mamsf_keras.training.resume import MAY_DIFFER, check_end, check_environment, resumed_config
 from tests.conftest import BACKEND
-from tests.runs import Killed, StopAfter, check_same_files, invoke, succeeded, toy_config, train_arguments
+from tests.runs import TOY, Killed, StopAfter, check_same_files, invoke, succeeded, toy_config
 from tests.toys import contents, simple_rows, toy_backbone, write_nih
 
 ROOT = Path(__file__).parents[2]
@@ -47,10 +57,10 @@ def test_run_that_is_stopped_three_times_ends_as_an_uninterrupted_one(uninterrup
         train(config, folder, resume=True, callbacks=[StopAfter(0)])
     assert "resuming" not in caplog.text and run.environment.exists() and not run.model("last").exists()
     with pytest.raises(KeyboardInterrupt):
-        train(config, folder, resume=True, callbacks=[StopAfter(3, KeyboardInterrupt)])
-    assert "resuming after epoch 1 of 6" in caplog.text and epochs_of(folder) == [0, 1, 2, 3]
+        train(config, folder, resume=True, callbacks=[StopAfter(2, KeyboardInterrupt)])
+    assert "resuming after epoch 1 of 6" in caplog.text and epochs_of(folder) == [1, 2, 3]
     train(config, folder, resume=True)
-    assert "resuming after epoch 4 of 6" in caplog.text
+    assert "resuming after epoch 3 of 6" in caplog.text
     check_same_files(uninterrupted.path, folder)
     assert " 0.0 images/s" in succeeded("train", "--run-dir", folder, "--resume")
     check_same_files(uninterrupted.path, folder)
@@ -66,7 +76,7 @@ def test_short_epochs_train_as_long_ones(shared_nih, tmp_path):
 
 
 def test_early_stopping_ends_where_an_uninterrupted_run_does(shared_nih, tmp_path):
-    """Stopped in the middle of its patience, and resumed again when it has ended. Epochs are counted from 0."""
+    """Stopped in the middle of its patience, and resumed again when it has ended."""
     config = toy_config(shared_nih, epochs=30, patience=3, fusion=False)
     one, two = tmp_path / "one", tmp_path / "two"
     summary = train(config, one)
@@ -110,13 +120,13 @@ def test_run_on_a_table_is_resumed_on_its_cache_when_the_table_is_gone(tmp_path,
     table, run = tmp_path / "table.csv", tmp_path / "run"
     rows.drop(columns="labels").to_csv(table, index=False)
     images = write_nih(tmp_path / "images", simple_rows())
-    options = {"labels_csv": str(table), "blank": "negative", "protocol": "random-patient", "fusion": False}
-    config = toy_config(images, epochs=1, cache=False, **options)
+    options = {"labels_csv": LabelsCsv(table, blank="negative"), "protocol": "random-patient", "fusion": False}
+    config = toy_config(images, epochs=1, cache="none", **options)
     prepare(open_dataset(config), tmp_path / "cache", image_size=32, workers=1)
     train(config, run)
     table.unlink()
     succeeded("train", "--run-dir", run, "--resume", "--epochs", 2, "--data-dir", tmp_path / "cache")
-    assert "resuming after epoch 1 of 2" in caplog.text and epochs_of(run) == [0, 1]
+    assert "resuming after epoch 1 of 2" in caplog.text and epochs_of(run) == [1, 2]
     succeeded("evaluate", "--run-dir", run)
 
 
@@ -147,12 +157,14 @@ def test_ctrl_c_keeps_the_run_and_prints_how_to_resume_it(shared_nih, tmp_path):
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    register_backbone("interrupted toy", interrupt)
-    config, file = toy_config(shared_nih, backbone="interrupted toy", epochs=1, fusion=False), tmp_path / "config.json"
-    config.save(file)
-    result = invoke("train", "--config", file, "--run-dir", tmp_path / "my run")
+    file = tmp_path / "config.json"
+    toy_config(shared_nih, epochs=1, fusion=False).save(file)
+    register_backbone("toy", interrupt)
+    try:
+        result = invoke("train", "--config", file, "--run-dir", tmp_path / "my run")
+    finally:
+        register_backbone("toy", lambda name, cut, weights, image_size: toy_backbone(image_size))
     assert result.exit_code == 1 and not list(tmp_path.rglob("*.keras"))
-    register_backbone("interrupted toy", lambda name, cut, weights, image_size: toy_backbone(image_size))
     succeeded(*shlex.split(result.stdout.partition("stopped; to resume: mamsf-keras ")[2]))
     assert (tmp_path / "my run" / "best.keras").exists()
 
@@ -167,8 +179,16 @@ def test_refused_run_is_not_changed(small_nih, finished):
             train(dataclasses.replace(config, **options), finished.path, resume=True)
         assert contents(finished.path) == before
 
-    check_refused("6 epochs are finished: the run cannot end after 5", epochs=5)
-    check_refused("epoch 6 was trained in the phase that starts with epoch 5", epochs=7)
+    first, main, last = config.phases
+
+    def phases(*some):
+        return {"phases": some, "epochs": None}
+
+    check_refused(
+        "6 epochs are finished: the run cannot end after 5", **phases(first, main, PhaseConfig(1, "focal", 1e-4))
+    )
+    longer = dataclasses.replace(main, epochs=4)
+    check_refused("epoch 5 was trained in the phase that starts with epoch 5", **phases(first, longer, last))
     check_refused("another configuration: batch_size was 8, now 4; seed was 0, now 3", batch_size=4, seed=3)
     table = small_nih / "Data_Entry_2017.csv"
     table.write_text(table.read_text().replace("No Finding", "Mass", 1))
@@ -183,16 +203,14 @@ def test_refused_run_is_not_changed(small_nih, finished):
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(TrainConfig)])
+# `epochs` and `freeze_epochs` exclude the phases that the finished run has.
+@pytest.mark.parametrize(
+    "name", sorted({field.name for field in dataclasses.fields(TrainConfig)} - {"epochs", "freeze_epochs"})
+)
 def test_only_paths_devices_and_the_end_may_differ(finished, name):
     others = {
         "labels_csv": "other.csv",
-        "label_columns": ("Mass",),
-        "image_column": "Path",
-        "patient_column": "Patient",
-        "blank": "negative",
-        "uncertain": "positive",
-        "cache_dir": "other",
+        "cache": "other",
         "protocol": "random-patient",
         "backbone": "efficientnetv2-b0",
         "augment": "none",
@@ -200,7 +218,7 @@ def test_only_paths_devices_and_the_end_may_differ(finished, name):
         "decay": 0.5,
         "decay_schedule": "power",
         "loss": "asl",
-        "final_loss": "asl",
+        "phases": [{"epochs": 6}],
         "precision": "mixed_float16",
         "jit": "on",
         "distribute": "mirrored",
@@ -211,10 +229,7 @@ def test_only_paths_devices_and_the_end_may_differ(finished, name):
     }
     old = getattr(finished.config, name)
     new = others.get(name, not old if isinstance(old, bool) else (old or 1) * 2 if isinstance(old, int) else 0.5)
-    options = {name: new}
-    if name in ("label_columns", "image_column", "patient_column", "blank", "uncertain"):
-        options["labels_csv"] = "other.csv"
-    config = dataclasses.replace(finished.config, **options)
+    config = dataclasses.replace(finished.config, **{name: new})
     assert getattr(config, name) != old
     if name in MAY_DIFFER:
         assert getattr(resumed_config(finished, config), name) == getattr(config, name)
@@ -239,13 +254,13 @@ def test_a_run_may_end_later_or_at_its_last_epoch(caplog):
 
 @pytest.mark.no_keras
 def test_finished_epochs_may_not_change_their_phase():
-    """The last two epochs are a phase. With 7 epochs in all, epoch 5 would move into the one before."""
-    old = toy_config("data", epochs=6, final_epochs=2, final_loss="focal")
-    longer = dataclasses.replace(old, epochs=7)
-    check_end(old, longer, History([{"epoch": n} for n in range(4)]))
-    words = r"epoch 5 was trained in the phase that starts with epoch 5 \(focal\).* would then be in that of 1 \(bce\)"
+    """LDAM's last fifth is a phase, epochs 9 and 10 of 10. With 12 epochs, epoch 9 would move into the one before."""
+    old = toy_config("data", epochs=10, loss="ldam")
+    longer = dataclasses.replace(old, epochs=12)
+    check_end(old, longer, History([{"epoch": n + 1} for n in range(8)]))
+    words = r"epoch 9 was trained in the phase that starts with epoch 9 \(ldam\).* would then be in that of 1 \(ldam\)"
     with pytest.raises(ValueError, match=words):
-        check_end(old, longer, History([{"epoch": n} for n in range(5)]))
+        check_end(old, longer, History([{"epoch": n + 1} for n in range(9)]))
 
 
 @pytest.mark.no_keras
@@ -286,13 +301,14 @@ def test_killed_at_eight_random_moments_and_resumed(small_nih, tmp_path):
     """SIGKILL, with light augmentation and drop path: equal to an uninterrupted run, which its patience has ended."""
 
     def run_process(run, *more):
-        command = [sys.executable, "-m", "tests.training.test_resume", *train_arguments(small_nih, run, *more)]
+        words = ("train", "--data-dir", small_nih, "--run-dir", run, *TOY, *more)
+        command = [sys.executable, "-m", "tests.training.test_resume", *words]
         return subprocess.Popen(
             [str(word) for word in command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
 
     uninterrupted, run = tmp_path / "uninterrupted", tmp_path / "run"
-    options = ("--epochs", 60, "--patience", 32, "--deterministic")
+    options = ("--epochs", 60, "--freeze-epochs", 1, "--patience", 32, "--deterministic")
     process = run_process(uninterrupted, *options)
     output = process.communicate()[0]
     assert process.returncode == 0, output
@@ -313,7 +329,7 @@ def test_killed_at_eight_random_moments_and_resumed(small_nih, tmp_path):
     assert process.returncode == 0, output
     check_same_files(uninterrupted, run)
     epochs = epochs_of(run)
-    assert epochs == list(range(len(epochs))) and len(epochs) < 60
+    assert epochs == list(range(1, len(epochs) + 1)) and len(epochs) < 60
 
 
 def read_history(run):

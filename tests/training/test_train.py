@@ -50,7 +50,7 @@ def test_summary_and_files(shared_nih, tmp_path):
 
 def test_same_configuration_gives_the_same_run(uninterrupted, tmp_path):
     config = TrainConfig.load(uninterrupted.config_file)
-    options = {"epochs": 1, "freeze_epochs": 0, "final_epochs": None, "final_loss": None, "fusion": False}
+    options = {"epochs": 1, "phases": None, "fusion": False}
     short = dataclasses.replace(config, **options)
     train(short, tmp_path / "one")
     train(short, tmp_path / "two")
@@ -66,7 +66,7 @@ def test_callbacks_are_called_after_those_of_the_run(shared_nih, tmp_path):
     class See(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             written = pd.read_csv(run.history).iloc[-1].dropna()
-            assert written.to_dict() == pytest.approx({"epoch": epoch, **logs})
+            assert written.to_dict() == pytest.approx({"epoch": epoch + 1, **logs})
             seen.append((epoch, run.checkpoint(epoch + 1).exists()))
 
     train(toy_config(shared_nih, fusion=False), run.path, callbacks=[See()])
@@ -94,14 +94,14 @@ def test_run_folders_that_cannot_be_used_are_refused(finished, tmp_path):
     with filelock.FileLock(finished.path / ".lock"):
         with pytest.raises(BlockingIOError, match=f"Another process is working on {finished.path}"):
             train(config, finished.path, resume=True)
-    inside = dataclasses.replace(config, cache_dir=str(tmp_path / "new" / "cache"))
-    with pytest.raises(ValueError, match="`cache_dir` must be outside of the run folder. Received: cache_dir=.*new"):
+    inside = dataclasses.replace(config, cache=str(tmp_path / "new" / "cache"))
+    with pytest.raises(ValueError, match="`cache` must be outside of the run folder. Received: cache=.*new"):
         train(inside, tmp_path / "new")
     assert contents(finished.path) == before and [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 @pytest.mark.tensorflow
-def test_missing_data_and_unknown_servers_leave_no_folder(shared_nih, tmp_path):
+def test_unknown_data_and_servers_are_refused_before_a_folder_is_made(shared_nih, tmp_path):
     pytest.importorskip("mlflow")
     with pytest.raises(ConnectionError, match="MLflow at nonsense://x"):
         train(toy_config(shared_nih, mlflow="nonsense://x"), tmp_path / "run")

@@ -3,12 +3,14 @@
 JAX and PyTorch never import TensorFlow, so they train without it and leave the memory of the GPU to the backend.
 """
 
+from typing import Any
+
 import keras
 
 from mamsf_keras.data.batches.stream import Stream
 
 
-def training_batches(stream: Stream, start: int, stop: int):
+def training_batches(stream: Stream, start: int, stop: int) -> Any:
     """Returns the batches from step `start` to `stop` for `fit` with `steps_per_epoch`.
 
     Returns:
@@ -29,7 +31,7 @@ def training_batches(stream: Stream, start: int, stop: int):
     return py_dataset.training_dataset(stream, start)
 
 
-def evaluation_batches(stream: Stream):
+def evaluation_batches(stream: Stream) -> Any:
     """Returns every image once in row order, not augmented. The last batch is filled up with the last image."""
     if keras.backend.backend() == "tensorflow":
         from mamsf_keras.data.batches import tf_data

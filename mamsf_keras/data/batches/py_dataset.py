@@ -2,7 +2,8 @@
 
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import keras
 
@@ -22,20 +23,20 @@ class ReadAhead(keras.utils.PyDataset):
         workers: number of threads that read, one per CPU core by default.
     """
 
-    def __init__(self, read, num_batches: int | None, workers: int | None = None):
+    def __init__(self, read: Callable[[int], tuple], num_batches: int | None, workers: int | None = None) -> None:
         super().__init__(workers=1)
         self.read = read
         self.ahead = 2 * (workers or os.cpu_count() or 1)
         self.pool = ThreadPoolExecutor(self.ahead // 2)
-        self.pending = {}
+        self.pending: dict[int, Future] = {}
         self._num_batches = num_batches
 
     @property
-    def num_batches(self):
+    def num_batches(self) -> int | None:
         """Number of batches, or None."""
         return self._num_batches
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple:
         """Returns a batch and starts reading the next ones."""
         end = math.inf if self._num_batches is None else self._num_batches
         wanted = [i for i in range(index, index + self.ahead) if i < end]

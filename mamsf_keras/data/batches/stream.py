@@ -12,10 +12,11 @@ statistics. NumPy alone; the other modules of this package feed the batches to K
 
 import contextlib
 import functools
+from collections.abc import Iterator
 
 import numpy as np
 
-from mamsf_keras.config import CHOICES
+from mamsf_keras.config import AUGMENTATIONS, require
 from mamsf_keras.data.dataset import Dataset
 from mamsf_keras.images.augment import light
 
@@ -35,9 +36,16 @@ class Stream:
         ValueError: on an unknown augmentation, or a cache of another image size.
     """
 
-    def __init__(self, dataset: Dataset, image_size, batch_size, augment="none", seed=0, share=(0, 1)):
-        if augment not in CHOICES["augment"]:
-            raise ValueError(f"`augment` must be one of {', '.join(CHOICES['augment'])}. Received: {augment}.")
+    def __init__(
+        self,
+        dataset: Dataset,
+        image_size: int,
+        batch_size: int,
+        augment: str = "none",
+        seed: int = 0,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
+        require(augment in AUGMENTATIONS, "augment", f"be one of {', '.join(AUGMENTATIONS)}", augment)
         self.dataset = dataset
         self.image_size = image_size
         self.batch_size = batch_size
@@ -50,9 +58,9 @@ class Stream:
         self.labels = dataset.labels
         self.pixels = dataset.open_images(image_size)
         self.steps_per_pass = len(self) // batch_size
-        self.error = None
+        self.error: Exception | None = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.images)
 
     def rows(self, step: int) -> np.ndarray:
@@ -64,7 +72,7 @@ class Stream:
     def _order(self, pass_index):
         return np.random.default_rng([self.seed, pass_index]).permutation(len(self))
 
-    def batch(self, step: int):
+    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns the batch at a step, or this process' share of it.
 
         Returns:
@@ -99,7 +107,7 @@ class Stream:
         rows = np.arange(batch_index * self.batch_size, (batch_index + 1) * self.batch_size)[self.share]
         return np.stack([self.read(row) for row in np.minimum(rows, len(self) - 1)])[..., None]
 
-    def check_fills_a_batch(self):
+    def check_fills_a_batch(self) -> None:
         """Raises `ValueError` if there are fewer images than one batch holds."""
         if not self.steps_per_pass:
             raise ValueError(
@@ -108,7 +116,7 @@ class Stream:
             )
 
 
-def labels_and_weights(labels: np.ndarray):
+def labels_and_weights(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Turns labels with NaN where missing into labels and weights, both float32 `(batch, findings)`.
 
     The weights are observed x cells / observed cells, so that the mean over all cells of loss x weight is the mean
@@ -120,7 +128,7 @@ def labels_and_weights(labels: np.ndarray):
 
 
 @contextlib.contextmanager
-def named_errors(*streams: Stream):
+def named_errors(*streams: Stream) -> Iterator[None]:
     """Raises a stream's own error, which names the image, in place of the error that a backend makes of it."""
     try:
         yield

@@ -16,11 +16,13 @@ and tables make equal bytes.
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from mamsf_keras.config import LABEL_OPTIONS, DataConfig
+from mamsf_keras.config import DataConfig
 from mamsf_keras.storage import checksum
 
 FORMAT = 5
@@ -32,17 +34,17 @@ FILES = {"plan.json", "shards", "meta.json", ".lock", *TABLES}
 
 def default_cache_dir(data: DataConfig, image_size: int) -> Path:
     """Returns the cache of a data folder below the user's cache folder: `XDG_CACHE_HOME`, or else `~/.cache`."""
-    source = repr([FORMAT, data.data_dir, data.labels_csv, *(getattr(data, name) for name in LABEL_OPTIONS)])
+    source = repr([FORMAT, data.data_dir, data.labels_csv])
     name = f"{Path(data.data_dir).name}-{hashlib.sha256(source.encode()).hexdigest()[:8]}-{image_size}px"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mamsf-keras" / name
 
 
-def is_finished(cache_dir) -> bool:
+def is_finished(cache_dir: str | Path) -> bool:
     """Returns True if a cache is complete."""
     return (Path(cache_dir) / "meta.json").is_file()
 
 
-def read_meta(cache_dir) -> dict:
+def read_meta(cache_dir: str | Path) -> dict:
     """Reads `meta.json`.
 
     Raises:
@@ -59,7 +61,7 @@ def read_meta(cache_dir) -> dict:
     return meta
 
 
-def read_plan(cache_dir) -> dict:
+def read_plan(cache_dir: str | Path) -> dict:
     """Reads `plan.json`. Raises `ValueError` if it is damaged."""
     return _read_json(Path(cache_dir) / "plan.json")
 
@@ -74,17 +76,18 @@ def _read_json(path) -> dict:
         raise ValueError(f"{path} is damaged: remove {damaged} and run `mamsf-keras prepare` again.") from None
 
 
-def tables_are_intact(cache_dir, tables=TABLES) -> bool:
+def tables_are_intact(cache_dir: str | Path, tables: Iterable[str] = TABLES) -> bool:
     """Returns True if these tables of a finished cache are as they were written."""
     checksums = read_meta(cache_dir)["tables"]
     return all(checksum(Path(cache_dir) / name) == checksums[name] for name in tables)
 
 
-def read_index(cache_dir, findings) -> pd.DataFrame:
+def read_index(cache_dir: str | Path, findings: list[str]) -> pd.DataFrame:
     """Reads `index.csv`. Labels are int8, or float32 with NaN where some are missing."""
     texts = dict.fromkeys(("image", "patient", "sex", "view", "official_list", "shard", "sha256"), str)
     blank = dict.fromkeys(("age", "follow_up", "row", "shard", "sha256", "height", "width", *findings), "")
-    options = {"dtype": {**texts, **dict.fromkeys(findings, "float32")}, "keep_default_na": False, "na_values": blank}
+    types = {**texts, **dict.fromkeys(findings, "float32")}
+    options: dict[str, Any] = {"dtype": types, "keep_default_na": False, "na_values": blank}
     table = pd.read_csv(Path(cache_dir) / "index.csv", **options)
     if table[findings].notna().all(axis=None):
         table[findings] = table[findings].astype("int8")

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -28,7 +29,7 @@ def make_plan(images: Dataset, image_size: int, shard_images: int) -> dict:
     }
 
 
-def check_plan(cache_dir: Path, plan: dict, table: pd.DataFrame):
+def check_plan(cache_dir: Path, plan: dict, table: pd.DataFrame) -> None:
     """Raises `ValueError` if a folder holds anything but a cache of this plan, with the differences.
 
     Args:
@@ -62,7 +63,7 @@ def has_plan(cache_dir: Path) -> bool:
     return (cache_dir / "plan.json").exists()
 
 
-def write_plan(cache_dir: Path, plan: dict):
+def write_plan(cache_dir: Path, plan: dict) -> None:
     """Writes the plan into a new cache. Raises `OSError` if the disk has no room for what is planned."""
     needed = plan["files"] * (plan["image_size"] ** 2 + 1000)  # the index takes less than 1 kB per image
     free = shutil.disk_usage(cache_dir).free
@@ -71,7 +72,7 @@ def write_plan(cache_dir: Path, plan: dict):
     write_json(cache_dir / "plan.json", plan)
 
 
-def table_changes(old: pd.DataFrame, new: pd.DataFrame, findings) -> list[str]:
+def table_changes(old: pd.DataFrame, new: pd.DataFrame, findings: Iterable[str]) -> list[str]:
     """Describes which images of two tables are new, gone, or have other labels or another patient."""
     old, new = (table.set_index("image") for table in (old, new))
     texts = [

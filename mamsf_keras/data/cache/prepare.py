@@ -28,7 +28,7 @@ class UnreadableImages(ValueError):
         image_size: that of the cache.
     """
 
-    def __init__(self, message, count, cache_dir, image_size):
+    def __init__(self, message: str, count: int, cache_dir: Path, image_size: int) -> None:
         super().__init__(message)
         self.count = count
         self.cache_dir = cache_dir
@@ -37,7 +37,7 @@ class UnreadableImages(ValueError):
 
 def prepare(
     dataset: Dataset,
-    cache_dir,
+    cache_dir: str | Path,
     image_size: int = 224,
     *,
     workers: int | None = None,
@@ -186,7 +186,7 @@ def _write_tables(cache_dir, table, records):
 
 def _check_rejected(cache_dir, plan, allow_rejected):
     path = cache_dir / "rejected.csv"
-    errors = pd.read_csv(path)["error"] if path.exists() else []
+    errors = pd.read_csv(path)["error"].tolist() if path.exists() else []
     if len(errors) > allow_rejected:
         raise UnreadableImages(
             f"{len(errors)} of {plan['files']} images cannot be read (first: {errors[0]}); {path} lists them all. "

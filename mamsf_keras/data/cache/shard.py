@@ -32,7 +32,7 @@ class Shard(NamedTuple):
         return record_path(self.path)
 
 
-def record_path(shard_path) -> Path:
+def record_path(shard_path: str | Path) -> Path:
     """Returns the path of the record of a shard."""
     return Path(shard_path).with_suffix(".csv")
 
@@ -63,7 +63,7 @@ def make_shard(shard: Shard) -> int:
     return len(shard.images)
 
 
-def is_current(shard: Shard, accept_rejected=False) -> bool:
+def is_current(shard: Shard, accept_rejected: bool = False) -> bool:
     """Returns True if a shard is complete and its images have the sizes in bytes that they had.
 
     A shard with rejected images is not, unless they are accepted.
@@ -79,7 +79,7 @@ def is_current(shard: Shard, accept_rejected=False) -> bool:
     return [record["bytes"] for record in records] == [str(os.path.getsize(path)) for path in shard.images]
 
 
-def open_shard(path) -> np.ndarray:
+def open_shard(path: str | Path) -> np.ndarray:
     """Maps a shard into memory: uint8 `(images, size, size)`, read-only.
 
     Raises:
@@ -95,5 +95,5 @@ def open_shard(path) -> np.ndarray:
 def pixel_hash(grey: np.ndarray) -> str:
     """Returns the SHA-256 of the pixels and shape of an image: equal for equal pictures in any file format."""
     digest = hashlib.sha256(repr(grey.shape).encode())
-    digest.update(np.ascontiguousarray(grey))
+    digest.update(np.ascontiguousarray(grey).data)
     return digest.hexdigest()

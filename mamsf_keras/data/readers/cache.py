@@ -29,7 +29,7 @@ def read(config: DataConfig) -> Dataset:
     return read_cache(config.data_dir)
 
 
-def read_cache(cache_dir) -> Dataset:
+def read_cache(cache_dir: str | Path) -> Dataset:
     """Reads the finished cache in a folder; see `read`.
 
     Returns:
@@ -57,7 +57,7 @@ class CachedImages:
         image_size: height and width of its images in pixels.
     """
 
-    def __init__(self, cache_dir, image_size: int):
+    def __init__(self, cache_dir: str | Path, image_size: int) -> None:
         self.cache_dir = Path(cache_dir)
         self.image_size = image_size
 
@@ -89,7 +89,7 @@ class CachedImages:
         """Returns what the cache knows of the originals."""
         return table[["height", "width", "sha256"]], ()
 
-    def check_size(self, image_size: int):
+    def check_size(self, image_size: int) -> None:
         """Raises `ValueError` if the images have another size."""
         if image_size != self.image_size:
             raise ValueError(

@@ -45,39 +45,39 @@ def recognizes(config: DataConfig) -> bool:
 
 
 def read(config: DataConfig) -> Dataset:
-    """Reads the table; see `DataConfig` for the options. The images are looked up later, by path.
+    """Reads the table; see `LabelsCsv` for the options. The images are looked up later, by path.
 
-    The findings are `config.label_columns`, or else every column that holds nothing but 1, 0, -1 and blanks, and at
-    least one 1. The patient is taken from `config.patient_column`, or else the first of `KNOWN`, or else a folder such
-    as `patient00001` or `p10000032` in the path.
+    The findings are the `label_columns`, or else every column that holds nothing but 1, 0, -1 and blanks, and at least
+    one 1. The patient is taken from the `patient_column`, or else the first of `KNOWN`, or else a folder such as
+    `patient00001` or `p10000032` in the path.
 
     Raises:
         FileNotFoundError: if the data folder or the table is missing.
         ValueError: describes what is wrong with the table, with counts and first names.
     """
     data_dir = existing_folder(config.data_dir)
-    path = Path(config.labels_csv)
-    raw = read_csv(path, required=[name for name in _given_columns(config) if name])
-    columns = {what: getattr(config, f"{what}_column", None) or _known(raw, what) for what in KNOWN}
+    options = config.labels_csv
+    assert options is not None  # see `recognizes`
+    path = Path(options.path)
+    given = (options.image_column, options.patient_column, *options.label_columns)
+    raw = read_csv(path, required=[name for name in given if name])
+    columns = {what: getattr(options, f"{what}_column", None) or _known(raw, what) for what in KNOWN}
     if columns["image"] is None:
         raise ValueError(f"{path} has none of the columns {', '.join(KNOWN['image'])}: name it with `image_column`.")
-    findings, notes = config.label_columns, ()
+    findings = options.label_columns
+    notes: tuple[str, ...] = ()
     if not findings:
         findings, notes = _label_columns(raw, set(columns.values()))
     if not findings:
         raise ValueError(f"{path} has no column of 1, 0, -1 and blanks: name the label columns with `label_columns`.")
     others = {column for what, column in columns.items() if column and what != "image"}
     _check_columns([columns["image"], *findings], others, raw, path)
-    labels = {name: _labels(raw[name], path, config.blank, config.uncertain) for name in findings}
+    labels = {name: _labels(raw[name], path, options.blank, options.uncertain) for name in findings}
     table = pd.concat([_read_images(raw, columns, path), pd.DataFrame(labels, dtype="float32")], axis=1)
     table, repeated = _one_row_per_image(table, raw[list(findings)], path)
     check_names(table["image"], table["patient"], path)
     store = ImageFiles(data_dir, find_images, config.allow_missing)
     return Dataset(table, findings, store, notes=(*notes, *repeated), sources=(path,))
-
-
-def _given_columns(config):
-    return (config.image_column, config.patient_column, *config.label_columns)
 
 
 def _read_images(raw, columns, path) -> pd.DataFrame:
@@ -112,7 +112,7 @@ def _one_row_per_image(table, written, path) -> tuple[pd.DataFrame, tuple[str, .
     return kept, (note,) if len(names) else ()
 
 
-def find_images(images: pd.Series, data_dir) -> tuple[pd.Series, tuple[str, ...]]:
+def find_images(images: pd.Series, data_dir: str | Path) -> tuple[pd.Series, tuple[str, ...]]:
     """Finds the file of each image, its path relative to the data folder; NaN where there is none. No notes."""
     paths = images.map(lambda name: os.path.join(data_dir, name))
     return paths.where(paths.map(os.path.isfile)), ()
@@ -140,8 +140,8 @@ def _label_columns(raw, taken) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _check_columns(names, others, raw, path):
     """Checks the columns of the image and the findings, `names`, and the other columns that are used."""
-    twice = {name for name in (*names, *others) if (raw.columns == name).sum() > 1}
-    twice = sorted(twice | {name for name in names if names.count(name) > 1})
+    repeated = {name for name in (*names, *others) if (raw.columns == name).sum() > 1}
+    twice = sorted(repeated | {name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"{path} has, or `label_columns` names, the column(s) {', '.join(twice)} more than once.")
     _, *findings = names

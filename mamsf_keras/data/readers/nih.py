@@ -70,7 +70,7 @@ def _read_table(path) -> pd.DataFrame:
     return pd.concat([table, _label_columns(raw["Finding Labels"], path)], axis=1)
 
 
-def read_boxes(data_dir) -> pd.DataFrame:
+def read_boxes(data_dir: str | Path) -> pd.DataFrame:
     """Reads `BBox_List_2017.csv`.
 
     Returns:
@@ -90,7 +90,7 @@ def read_boxes(data_dir) -> pd.DataFrame:
     return pd.concat([raw["Image Index"].rename("image"), finding.rename("finding"), boxes], axis=1)
 
 
-def find_images(images: pd.Series, data_dir) -> tuple[pd.Series, tuple[str, ...]]:
+def find_images(images: pd.Series, data_dir: str | Path) -> tuple[pd.Series, tuple[str, ...]]:
     """Finds the file of each image by base name, or else by its name without the suffix.
 
     Args:
@@ -130,7 +130,8 @@ def _label_columns(labels, path) -> pd.DataFrame:
 
 def _official_lists(images, path) -> pd.Series:
     """Returns the official list of each image, "train_val" or "test"."""
-    data_dir, listed = path.parent, {}
+    data_dir = path.parent
+    listed: dict[str, str] = {}
     for name, file in LISTS.items():
         if not (data_dir / file).is_file():
             raise FileNotFoundError(f"{data_dir} lacks the official list {file}, which NIH provides with the tables.")
@@ -177,7 +178,7 @@ def _image_files(data_dir) -> list[Path]:
 
 def _index(files, key, wanted) -> dict[str, str]:
     """Maps keys to files. Two files with one wanted key are an error that names both."""
-    index = {}
+    index: dict[str, str] = {}
     for file in files:
         first = index.setdefault(key(file), str(file))
         if first != str(file) and key(file) in wanted:

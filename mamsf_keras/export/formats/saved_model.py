@@ -1,6 +1,10 @@
 """SavedModel for TensorFlow Serving: `images` in, `probabilities` and `findings` out."""
 
+from pathlib import Path
+
 import tensorflow as tf
+
+from mamsf_keras.model.mamsf import MAMSFNet
 
 
 class ServingModule(tf.Module):
@@ -10,7 +14,7 @@ class ServingModule(tf.Module):
         model: a built MAMSFNet with sigmoid output, on the TensorFlow backend.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: MAMSFNet) -> None:
         super().__init__()
         self.values = [variable.value for variable in model.variables]
         self.findings = tuple(model.findings)
@@ -32,7 +36,7 @@ class ServingModule(tf.Module):
         self.serve = serve
 
 
-def write_saved_model(module: ServingModule, folder):
+def write_saved_model(module: ServingModule, folder: str | Path) -> None:
     """Writes a SavedModel with the signature `serving_default`.
 
     Input `images` float32 `(batch, height, width, 1)` in [0, 255]; outputs `probabilities` float32 and `findings`

@@ -8,7 +8,7 @@ import tensorflow as tf
 from mamsf_keras.export.formats.saved_model import ServingModule
 
 
-def write_tflite(module: ServingModule, path):
+def write_tflite(module: ServingModule, path: str | Path) -> None:
     """Converts to a float32 `.tflite` with a free batch size.
 
     The names of the findings are appended as a zip entry `labels.txt`, one per line, as TFLite metadata keeps its

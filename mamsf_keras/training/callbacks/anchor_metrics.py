@@ -17,12 +17,13 @@ class AnchorMetrics(keras.callbacks.Callback):
     schedule of the learning rate.
     """
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Remembers the number of steps that the optimizer has taken."""
         self.taken = steps_taken(self.model)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Reads the values as the epoch left them."""
+        assert logs is not None
         logs["learning_rate"] = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
         if isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer):
             logs["skipped_steps"] = self.params["steps"] - (steps_taken(self.model) - self.taken)

@@ -1,6 +1,9 @@
 """The callbacks of a run, in order."""
 
 import contextlib
+from collections.abc import Iterable, Iterator
+
+import keras
 
 from mamsf_keras.config import TrainConfig
 from mamsf_keras.devices import Devices
@@ -67,7 +70,7 @@ def build_callbacks(
 
 
 @contextlib.contextmanager
-def finished_loggers(callbacks):
+def finished_loggers(callbacks: Iterable[keras.callbacks.Callback]) -> Iterator[None]:
     """Reports to the loggers how the block, which trains, ended."""
     status = "FAILED"
     try:

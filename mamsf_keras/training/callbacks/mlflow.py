@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import time
+from typing import TYPE_CHECKING
 
 import keras
 
@@ -11,12 +12,15 @@ from mamsf_keras.run_dir import RunDir
 from mamsf_keras.storage import atomic_write
 from mamsf_keras.training.callbacks.tensorboard import scalar_name
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 EXPERIMENT = "mamsf-keras"
 
 logger = logging.getLogger(__name__)
 
 
-def connect(uri: str):
+def connect(uri: str) -> "MlflowClient":
     """Returns a client of an MLflow server.
 
     Raises:
@@ -49,8 +53,9 @@ class MLflow(keras.callbacks.Callback):
         ConnectionError: if the server cannot be reached.
     """
 
-    def __init__(self, config: TrainConfig, run: RunDir):
+    def __init__(self, config: TrainConfig, run: RunDir) -> None:
         super().__init__()
+        assert config.mlflow is not None
         self.client = connect(config.mlflow)
         import mlflow
 
@@ -68,7 +73,7 @@ class MLflow(keras.callbacks.Callback):
     def _find_run(self, run) -> str | None:
         """Continues the run that was started on this server, if there is one."""
         known = run.mlflow_id.read_text(encoding="utf-8") if run.mlflow_id.exists() else None
-        if known not in [there.info.run_id for there in self.client.search_runs([self._experiment()])]:
+        if known not in [there.info.run_id for there in self.client.search_runs([self._experiment()])] or known is None:
             return None
         self.client.update_run(known, status="RUNNING")
         return known
@@ -83,12 +88,13 @@ class MLflow(keras.callbacks.Callback):
         self.client.log_batch(run_id, params=params)
         return run_id
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Sends the logs at step `epoch + 1`."""
         from mlflow.entities import Metric
 
         if self.lost:  # each attempt takes minutes
             return
+        assert logs is not None
         now = int(1000 * time.time())
         metrics = [Metric(scalar_name(name), float(value), now, epoch + 1) for name, value in logs.items()]
         try:
@@ -97,7 +103,7 @@ class MLflow(keras.callbacks.Callback):
             self.lost = True
             logger.warning("MLflow did not take epoch %d and gets no more: %s", epoch + 1, error)
 
-    def finish(self, status: str):
+    def finish(self, status: str) -> None:
         """Reports how the run ended, "FINISHED" or "FAILED"."""
         try:
             if not self.lost:

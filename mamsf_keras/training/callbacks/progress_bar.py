@@ -1,20 +1,25 @@
-"""ProgressBar: Keras' bar with images per second."""
+"""ProgressBar: a bar for the epoch that runs, and a line for each that has ended."""
 
+import logging
 import threading
 import time
 
 import keras
+from tqdm import tqdm
 
 from mamsf_keras.training.history import SCORE
 
 SHOWN = ("loss", SCORE, "skipped_steps")
-"""Logs that the bar shows at the end of an epoch. The others are for files."""
+"""Logs in the line of an epoch. The others are for files."""
+
+logger = logging.getLogger(__name__)
 
 
-class ProgressBar(keras.callbacks.ProgbarLogger):
-    """Keras' progress bar with images per second, without the first step, which builds the graph.
+class ProgressBar(keras.callbacks.Callback):
+    """Shows images per second and the time that remains, and logs one line per epoch.
 
-    On JAX and PyTorch Keras calls it from other threads, and in any order: a step behind the bar is not shown.
+    Both leave out the first step of an epoch, which builds the graph or fills the pipeline. On JAX and PyTorch Keras
+    calls the batch hook from other threads, and in any order: a step behind the bar is ignored.
 
     Args:
         batch_size: images per step.
@@ -22,27 +27,52 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
 
     async_safe = True
 
-    def __init__(self, batch_size: int):
+    def __init__(self, batch_size: int) -> None:
         super().__init__()
         self.batch_size = batch_size
         self.lock = threading.Lock()
+        self.bar: tqdm | None = None
 
-    def on_epoch_begin(self, epoch, logs=None):
-        super().on_epoch_begin(epoch, logs)
-        self.first = None
-        self.rate = {}
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Forgets the bar of the epoch before; the first step makes a new one."""
+        self.close()
+        self.epoch = epoch
+        self.rate = ""
 
-    def on_train_batch_end(self, batch, logs=None):
-        now = time.perf_counter()
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Moves the bar."""
         with self.lock:
-            if self.first is None:
-                self.first = batch, now
-            if batch < self.seen:
-                return
-            steps = batch - self.first[0]
-            if steps > 0:
-                self.rate = {"images/s": steps * self.batch_size / (now - self.first[1])}
-            super().on_train_batch_end(batch, {**logs, **self.rate})
+            if self.bar is None:
+                self.first, self.shown, self.started = batch, batch, time.perf_counter()
+                self.bar = self.make_bar(initial=(batch + 1) * self.batch_size)
+            if batch > self.shown:
+                assert logs is not None
+                images = (batch - self.first) * self.batch_size
+                self.rate = f", {images / (time.perf_counter() - self.started):.3g} images/s"
+                self.bar.set_postfix_str(f"loss {logs['loss']:.4f}", refresh=False)
+                self.bar.update((batch - self.shown) * self.batch_size)
+                self.shown = batch
 
-    def on_epoch_end(self, epoch, logs=None):
-        super().on_epoch_end(epoch, {**{name: logs[name] for name in SHOWN if name in logs}, **self.rate})
+    def make_bar(self, initial: int) -> tqdm:
+        """Makes the bar, which is shown on a terminal alone."""
+        return tqdm(
+            total=self.params["steps"] * self.batch_size,
+            initial=initial,
+            desc=f"epoch {self.epoch + 1}/{self.params['epochs']}",
+            unit=" images",
+            leave=False,
+            disable=None,
+        )
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Logs the line of the epoch."""
+        assert logs is not None
+        self.close()
+        scores = ", ".join(f"{name} {logs[name]:.4g}" for name in SHOWN if name in logs)
+        logger.info("epoch %d/%d: %s%s", epoch + 1, self.params["epochs"], scores, self.rate)
+
+    def close(self) -> None:
+        """Removes the bar."""
+        if self.bar is not None:
+            self.bar.close()
+        self.bar = None

@@ -12,10 +12,11 @@ class RecordHistory(keras.callbacks.Callback):
         history: the finished epochs; grows.
     """
 
-    def __init__(self, history: History):
+    def __init__(self, history: History) -> None:
         super().__init__()
         self.history = history
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Appends the logs."""
+        assert logs is not None
         self.history.append(epoch, logs)

@@ -17,13 +17,13 @@ class SaveBestModel(keras.callbacks.Callback):
         path: the file.
     """
 
-    def __init__(self, history: History, inference_copy: InferenceCopy, path: Path):
+    def __init__(self, history: History, inference_copy: InferenceCopy, path: Path) -> None:
         super().__init__()
         self.history = history
         self.inference_copy = inference_copy
         self.path = path
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Writes the model if the epoch is the best."""
-        if self.history.best["epoch"] == epoch:
+        if self.history.best["epoch"] == epoch + 1:
             self.inference_copy.write(self.model, self.path)

@@ -15,11 +15,11 @@ class SaveCheckpoint(keras.callbacks.Callback):
         run: the run folder.
     """
 
-    def __init__(self, history: History, run: RunDir):
+    def __init__(self, history: History, run: RunDir) -> None:
         super().__init__()
         self.history = history
         self.run = run
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Writes the checkpoint."""
         Checkpoint.of(self.model, self.history).write(self.run)

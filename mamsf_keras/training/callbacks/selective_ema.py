@@ -48,14 +48,14 @@ class SelectiveEMACallback(keras.callbacks.Callback):
         ValueError: on a value out of its range, or at the start of `fit` if the model has no `MomentumAnchor`.
     """
 
-    def __init__(self, decay: float = 0.999, warmup: str | None = None, cosine_updates: int | None = None):
+    def __init__(self, decay: float = 0.999, warmup: str | None = None, cosine_updates: int | None = None) -> None:
         super().__init__()
         self.decay = decay
         self.warmup = warmup
         self.cosine_updates = cosine_updates
         self.schedule = DecaySchedule(decay, warmup, cosine_updates)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         """Writes the schedule into each anchor and starts tracking."""
         anchors = anchors_of(self.model)
         if not anchors:
@@ -64,27 +64,27 @@ class SelectiveEMACallback(keras.callbacks.Callback):
         for anchor in anchors:
             anchor.start_tracking(self.schedule, steps, steps_taken(self.model) % steps)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         """Stops tracking. After an exception Keras does not call this: `MAMSFNet.fit` stops tracking by itself."""
         stop_tracking(self.model)
 
 
-def inner_optimizer(model):
+def inner_optimizer(model: keras.Model) -> keras.optimizers.Optimizer:
     """Returns the optimizer of a model, without the loss scaling that float16 wraps it in."""
     return getattr(model.optimizer, "inner_optimizer", model.optimizer)
 
 
-def steps_taken(model) -> int:
+def steps_taken(model: keras.Model) -> int:
     """Counts the steps of the optimizer of a model. Its public `iterations` counts whole accumulation windows."""
     return int(ops.convert_to_numpy(inner_optimizer(model)._iterations))  # private: Keras has no public count of steps
 
 
-def anchors_of(model) -> list[MomentumAnchor]:
+def anchors_of(model: keras.Model) -> list[MomentumAnchor]:
     """Returns the momentum anchors of a model, at any depth."""
     return [layer for layer in model._flatten_layers() if isinstance(layer, MomentumAnchor)]
 
 
-def stop_tracking(model):
+def stop_tracking(model: keras.Model) -> None:
     """Stops the shadows of a model from moving."""
     for anchor in anchors_of(model):
         anchor.stop_tracking()

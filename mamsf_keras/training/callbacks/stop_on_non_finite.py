@@ -3,6 +3,7 @@
 import math
 import threading
 from pathlib import Path
+from typing import NoReturn
 
 import keras
 import numpy as np
@@ -29,7 +30,9 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     async_safe = True
 
-    def __init__(self, stream: Stream, steps_per_epoch: int, steps_per_execution: int = 1, file: Path | None = None):
+    def __init__(
+        self, stream: Stream, steps_per_epoch: int, steps_per_execution: int = 1, file: Path | None = None
+    ) -> None:
         super().__init__()
         self.stream = stream
         self.steps_per_epoch = steps_per_epoch
@@ -37,7 +40,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
         self.file = file
         self.lock = threading.Lock()
 
-    def set_model(self, model):
+    def set_model(self, model: keras.Model) -> None:
         """Keeps the model for the batch hook: on JAX, reading `self.model` in another thread disturbs the next step.
 
         It writes the state of the last step back to the model, whose buffers the next step has donated (Keras 3.15).
@@ -45,13 +48,14 @@ class StopOnNonFinite(keras.callbacks.Callback):
         super().set_model(model)
         self.trained = model
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Forgets what was found before."""
         self.epoch = epoch
-        self.bad = None
+        self.bad: tuple[int, float] | None = None
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Asks `fit` to stop if the loss, the mean over the epoch so far, is not finite."""
+        assert logs is not None
         if math.isfinite(logs["loss"]):
             return
         with self.lock:
@@ -59,13 +63,13 @@ class StopOnNonFinite(keras.callbacks.Callback):
                 self.bad = batch, logs["loss"]
         self.trained.stop_training = True
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Raises `ValueError` if a step was bad."""
         if self.bad:
             batch, loss = self.bad
             self.fail(f"The loss became {loss}", batch)
 
-    def fail(self, what: str, batch: int):
+    def fail(self, what: str, batch: int) -> NoReturn:
         """Raises `ValueError` about a step of this epoch, and writes the names of its images.
 
         Args:

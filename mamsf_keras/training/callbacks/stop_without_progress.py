@@ -17,12 +17,12 @@ class StopWithoutProgress(keras.callbacks.Callback):
         history: the finished epochs.
     """
 
-    def __init__(self, config: TrainConfig, history: History):
+    def __init__(self, config: TrainConfig, history: History) -> None:
         super().__init__()
         self.config = config
         self.history = history
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Asks `fit` to stop if patience has run out."""
         if patience_ran_out(self.config, self.history):
             self.model.stop_training = True
@@ -34,4 +34,4 @@ def patience_ran_out(config: TrainConfig, history: History) -> bool:
     if not (config.patience and done):
         return False
     phase = phase_of(config, done - 1)
-    return not phase.frozen and done - max(history.best["epoch"] + 1, phase.first) >= config.patience
+    return not phase.frozen and done - max(history.best["epoch"], phase.first) >= config.patience

@@ -10,7 +10,7 @@ class SyncReplicas(keras.callbacks.Callback):
     it.
     """
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Copies the statistics."""
         for variable in self.model.non_trainable_variables:
             variable.assign(keras.ops.convert_to_numpy(variable))

@@ -1,5 +1,7 @@
 """ValidationAUROC: the exact AUROC on the validation split, after each epoch."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 
@@ -20,13 +22,14 @@ class ValidationAUROC(keras.callbacks.Callback):
             weights after its loss was finite.
     """
 
-    def __init__(self, stream: Stream, fail):
+    def __init__(self, stream: Stream, fail: Callable[[str, int], object]) -> None:
         super().__init__()
         self.stream = stream
         self.fail = fail
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Predicts the validation images and adds the scores to `logs`."""
+        assert logs is not None
         outputs = KerasPredictor(self.model).predict_stream(self.stream, progress=False)
         if not np.isfinite(outputs).all():
             self.fail("The outputs became infinite or NaN", self.params["steps"] - 1)

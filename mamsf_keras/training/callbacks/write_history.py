@@ -15,21 +15,21 @@ class WriteHistory(keras.callbacks.Callback):
         run: the run folder.
     """
 
-    def __init__(self, history: History, run: RunDir):
+    def __init__(self, history: History, run: RunDir) -> None:
         super().__init__()
         self.history = history
         self.run = run
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         """Replaces files that are ahead of the checkpoint."""
         if len(self.history):
             self.write()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Writes the files."""
         self.write()
 
-    def write(self):
+    def write(self) -> None:
         """Writes both files."""
         write_history_table(self.history.epochs, self.run.history)
         write_history_plot(self.history.epochs, SCORE, self.run.history_plot)

@@ -87,7 +87,7 @@ def test_too_few_images_for_a_batch(dataset):
 
 
 def test_unknown_augmentation_is_refused(dataset):
-    with pytest.raises(ValueError, match="`augment` must be one of none, light, strong. Received: wild."):
+    with pytest.raises(ValueError, match="`augment` must be one of none, light, strong. Received: augment=wild."):
         make_stream(dataset, augment="wild")
 
 

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from mamsf_keras.config import DataConfig
+from mamsf_keras.config import DataConfig, LabelsCsv
 from mamsf_keras.data.cache.layout import (
     FILES,
     FORMAT,
@@ -98,12 +98,12 @@ def test_index_keeps_missing_labels_and_texts_that_look_like_missing_values(tmp_
 def test_default_cache_dir_depends_on_data_labels_and_size(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     data = DataConfig(tmp_path / "nih")
-    table = {"labels_csv": tmp_path / "t.csv"}
+    table = tmp_path / "t.csv"
     others = [
         DataConfig(tmp_path / "other" / "nih"),
-        DataConfig(tmp_path / "nih", **table),
-        DataConfig(tmp_path / "nih", **table, blank="negative"),
-        DataConfig(tmp_path / "nih", **table, label_columns=("A",)),
+        DataConfig(tmp_path / "nih", labels_csv=table),
+        DataConfig(tmp_path / "nih", labels_csv=LabelsCsv(table, blank="negative")),
+        DataConfig(tmp_path / "nih", labels_csv=LabelsCsv(table, ("A",))),
     ]
     folders = [default_cache_dir(data, 224), default_cache_dir(data, 256)]
     folders += [default_cache_dir(other, 224) for other in others]

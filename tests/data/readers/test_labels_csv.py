@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mamsf_keras.config import DataConfig
+from mamsf_keras.config import DataConfig, LabelsCsv
 from mamsf_keras.data.readers import labels_csv
 from mamsf_keras.evaluation.metrics import per_finding
 
@@ -20,7 +20,7 @@ def read(tmp_path):
 
     def read(text, **options):
         (tmp_path / "labels.csv").write_text(text)
-        config = DataConfig(tmp_path, labels_csv=tmp_path / "labels.csv", protocol=None, **options)
+        config = DataConfig(tmp_path, labels_csv=LabelsCsv(tmp_path / "labels.csv", **options), protocol=None)
         assert labels_csv.recognizes(config)
         return labels_csv.read(config)
 

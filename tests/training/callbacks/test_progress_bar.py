@@ -1,3 +1,13 @@
+import contextlib
+import fcntl
+import logging
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+
 import pytest
 
 from mamsf_keras.training.callbacks.progress_bar import ProgressBar
@@ -5,44 +15,59 @@ from mamsf_keras.training.callbacks.progress_bar import ProgressBar
 pytestmark = pytest.mark.tensorflow  # no model: once
 
 
+@pytest.fixture(autouse=True)
+def log(caplog):
+    caplog.set_level(logging.INFO, "mamsf_keras")
+    return caplog
+
+
 def started_bar(steps):
     bar = ProgressBar(batch_size=8)
-    bar.set_params({"verbose": 1, "epochs": 1, "steps": steps})
-    bar.on_train_begin()
-    bar.on_epoch_begin(0)
+    bar.set_params({"epochs": 3, "steps": steps})
+    bar.on_epoch_begin(1)
     return bar
 
 
-def test_bar_shows_images_per_second_and_not_every_finding(capsys):
-    bar = started_bar(3)
-    for step in range(3):
+def run(bar, steps, logs):
+    for step in steps:
         bar.on_train_batch_end(step, {"loss": 0.5})
-    bar.on_epoch_end(0, {"loss": 0.5, "val_auroc": 0.75, "val_auroc Mass": 0.25})
-    text = capsys.readouterr().out
-    assert "images/s:" in text and "val_auroc: 0.75" in text and "Mass" not in text
+    bar.on_epoch_end(1, logs)
 
 
-def test_skipped_steps_are_shown(capsys):
-    bar = started_bar(1)
-    bar.on_train_batch_end(0, {"loss": 0.5})
-    bar.on_epoch_end(0, {"loss": 0.5, "skipped_steps": 3, "learning_rate": 0.125})
-    text = capsys.readouterr().out
-    assert "skipped_steps: 3" in text and "0.125" not in text
+def test_line_of_an_epoch_has_the_scores_and_the_rate_and_counts_from_one(log):
+    run(started_bar(3), range(3), {"loss": 0.5, "val_auroc": 0.75, "val_auroc Mass": 0.25, "skipped_steps": 3})
+    [line] = log.messages
+    assert line.startswith("epoch 2/3: loss 0.5, val_auroc 0.75, skipped_steps 3, ") and line.endswith(" images/s")
 
 
-def test_rate_leaves_out_the_first_step(capsys):
+def test_rate_leaves_out_the_first_step(log):
     """The first step builds the graph, so a single step has no rate."""
-    bar = started_bar(1)
-    bar.on_train_batch_end(0, {"loss": 0.5})
-    bar.on_epoch_end(0, {"loss": 0.5})
-    assert "images/s" not in capsys.readouterr().out
+    run(started_bar(1), [0], {"loss": 0.5})
+    assert log.messages == ["epoch 2/3: loss 0.5"]
 
 
-def test_step_behind_the_bar_is_not_shown():
+def test_step_behind_the_bar_is_ignored():
     """Keras calls an async-safe callback from several threads, in any order."""
     bar = started_bar(9)
     shown = []
     for step in (0, 3, 2, 1, 6, 5):
         bar.on_train_batch_end(step, {"loss": 0.5})
-        shown.append(bar.seen)
-    assert shown == [1, 4, 4, 4, 7, 7]
+        shown.append(bar.shown)
+    assert shown == [0, 3, 3, 3, 6, 6] and bar.bar.total == 72
+
+
+def test_bar_on_a_terminal_counts_the_images_and_is_removed_at_the_end():
+    """In a process whose standard error is one: tqdm shows nothing elsewhere."""
+    code = """
+from tests.training.callbacks.test_progress_bar import run, started_bar
+run(started_bar(3), range(3), {"loss": 0.5})
+"""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))  # 24 rows of 100 columns
+    subprocess.run([sys.executable, "-c", code], stderr=follower, check=True)
+    os.close(follower)
+    text = ""
+    with contextlib.suppress(OSError):  # the end
+        while True:
+            text += os.read(leader, 2**16).decode()
+    assert "epoch 2/3" in text and "8/24" in text and "images/s" in text

@@ -31,7 +31,7 @@ def test_epoch_that_is_not_better_writes_nothing(tmp_path):
         def write(self, trained, path):
             raise AssertionError("written")
 
-    history = History([{"epoch": 0, "val_auroc": 0.75}, {"epoch": 1, "val_auroc": 0.75}])
+    history = History([{"epoch": 1, "val_auroc": 0.75}, {"epoch": 2, "val_auroc": 0.75}])
     callback = SaveBestModel(history, NeverWritten(toy_config("data"), ("A",)), tmp_path / "best.keras")
     callback.on_epoch_end(1)
     with pytest.raises(AssertionError, match="written"):

@@ -8,7 +8,7 @@ from tests.runs import toy_config
 
 
 def history_of(scores):
-    return History([{"epoch": epoch, "val_auroc": score} for epoch, score in enumerate(scores)])
+    return History([{"epoch": epoch, "val_auroc": score} for epoch, score in enumerate(scores, 1)])
 
 
 def first_stop(config, scores):
@@ -30,12 +30,14 @@ def first_stop(config, scores):
         ({"patience": 2, "freeze_epochs": 3}, [0.5, 0.4, 0.4, 0.4, 0.6, 0.3, 0.3], 7),
         ({"patience": 2, "freeze_epochs": 8}, [0.5, 0.4, 0.4, 0.4, 0.3, 0.3, 0.3], None),
         # Each trained phase gets the patience anew.
-        ({"patience": 2, "final_epochs": 5}, [0.5, 0.6, 0.6, 0.6, 0.3, 0.3, 0.3], 4),
-        ({"patience": 2, "final_epochs": 7}, [0.5, 0.6, 0.3, 0.3, 0.3], 4),
+        ({"patience": 2, "phases": [{"epochs": 4}, {"epochs": 5}]}, [0.5, 0.6, 0.6, 0.6, 0.3, 0.3, 0.3], 4),
+        ({"patience": 2, "phases": [{"epochs": 2}, {"epochs": 7}]}, [0.5, 0.6, 0.3, 0.3, 0.3], 4),
     ],
 )
 def test_patience(options, scores, expected):
-    config = toy_config("data", epochs=9, **options)
+    if "phases" not in options:
+        options = {"epochs": 9, **options}
+    config = toy_config("data", **options)
     assert first_stop(config, scores) == expected
 
 

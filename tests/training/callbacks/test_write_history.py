@@ -7,7 +7,7 @@ from mamsf_keras.training.history import History
 
 pytestmark = pytest.mark.tensorflow  # no model: once
 
-EPOCHS = [{"epoch": 0, "loss": 0.7, "val_auroc": 0.5}, {"epoch": 1, "loss": 0.1 + 0.2, "val_auroc": 0.625}]
+EPOCHS = [{"epoch": 1, "loss": 0.7, "val_auroc": 0.5}, {"epoch": 2, "loss": 0.1 + 0.2, "val_auroc": 0.625}]
 
 
 def test_files_hold_every_finished_epoch(tmp_path):
@@ -15,8 +15,9 @@ def test_files_hold_every_finished_epoch(tmp_path):
     callback = WriteHistory(history, run)
     sizes = []
     for logs in EPOCHS:
-        history.append(**{"epoch": logs["epoch"], "logs": {k: v for k, v in logs.items() if k != "epoch"}})
-        callback.on_epoch_end(logs["epoch"])
+        epoch = logs["epoch"] - 1  # Keras counts from 0
+        history.append(epoch, {name: value for name, value in logs.items() if name != "epoch"})
+        callback.on_epoch_end(epoch)
         assert pd.read_csv(run.history).to_dict("records") == EPOCHS[: len(history)]
         assert run.history_plot.read_bytes().startswith(b"\x89PNG\r\n")
         sizes.append(run.history_plot.stat().st_size)

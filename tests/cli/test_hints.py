@@ -2,8 +2,8 @@ import shlex
 
 import pytest
 
-from mamsf_keras.cli.data_options import prepare_command
-from mamsf_keras.config import DataConfig
+from mamsf_keras.cli.hints import prepare_command
+from mamsf_keras.config import DataConfig, LabelsCsv
 from mamsf_keras.data.cache.layout import read_meta
 from tests.cli.checks import check_fails
 from tests.runs import invoke
@@ -32,7 +32,12 @@ def test_data_folder_must_be_given_and_exist(tmp_path):
 
 
 def test_label_options_need_a_table(tmp_path):
-    check_fails(tmp_path, ["describe", "--data-dir", tmp_path, "--blank", "negative"], 2, "--blank must come with")
+    check_fails(
+        tmp_path,
+        ["describe", "--data-dir", tmp_path, "--blank", "negative"],
+        2,
+        "--blank must be used together with --labels-csv",
+    )
 
 
 def test_unreadable_images_come_with_a_command_that_leaves_them_out(small_nih, tmp_path):
@@ -46,9 +51,9 @@ def test_unreadable_images_come_with_a_command_that_leaves_them_out(small_nih, t
 
 
 def test_prepare_command_has_every_option_that_differs_from_its_default(tmp_path):
-    data = DataConfig(tmp_path, labels_csv=tmp_path / "t.csv", label_columns=("A B", "C"), allow_missing=True)
+    data = DataConfig(tmp_path, LabelsCsv(tmp_path / "t.csv", ("A B", "C")), allow_missing=True)
     assert shlex.split(prepare_command(data, tmp_path / "cache", 64)) == [
-        *("mamsf-keras", "prepare", "--allow-missing", "--data-dir", str(tmp_path)),
+        *("mamsf-keras", "prepare", "--data-dir", str(tmp_path), "--allow-missing"),
         *("--labels-csv", str(tmp_path / "t.csv"), "--label-columns", "A B,C"),
         *("--cache-dir", str(tmp_path / "cache"), "--image-size", "64"),
     ]

@@ -1,0 +1,45 @@
+"""Hints and checks that several commands share."""
+
+import contextlib
+import dataclasses
+import shlex
+from pathlib import Path
+
+import click
+
+from mamsf_keras.cli.config_options import flatten
+from mamsf_keras.config import DataConfig, LabelsCsv
+
+
+@contextlib.contextmanager
+def hint_at_unreadable_images(data: DataConfig):
+    """Adds to the error about unreadable images the command that leaves them out."""
+    from mamsf_keras.data.cache.prepare import UnreadableImages
+
+    try:
+        yield
+    except UnreadableImages as error:
+        command = prepare_command(data, error.cache_dir, error.image_size)
+        raise ValueError(f"{error} The command is: {command} --allow-rejected {error.count}") from error
+
+
+def prepare_command(data: DataConfig, cache_dir, image_size) -> str:
+    """Returns the command line that prepares a cache."""
+    words = ["mamsf-keras", "prepare", "--data-dir", data.data_dir]
+    words += ["--allow-missing"] if data.allow_missing else []
+    if data.labels_csv:
+        defaults = dataclasses.asdict(LabelsCsv(data.labels_csv.path))
+        changed = {
+            name: value for name, value in dataclasses.asdict(data.labels_csv).items() if value != defaults[name]
+        }
+        for name, value in flatten({"labels_csv": {"path": data.labels_csv.path, **changed}}).items():
+            words += [f"--{name.replace('_', '-')}", ",".join(value) if isinstance(value, tuple) else value]
+    return shlex.join([*words, "--cache-dir", str(cache_dir), "--image-size", str(image_size)])
+
+
+def check_new_file(out, overwrite):
+    """Raises an error if a file exists and must not be replaced, or if its folder does not exist."""
+    if Path(out).exists() and not overwrite:
+        raise click.ClickException(f"{out} exists: use --overwrite, or another name.")
+    if not Path(out).absolute().parent.is_dir():
+        raise click.ClickException(f"The folder of {out} does not exist: create it first.")
