@@ -28,10 +28,10 @@ class LazyCommands(Mapping):
 
 
 class ErrorGroup(click.Group):
-    """Turns the errors of the commands into one line."""
+    """Prints the errors of the commands as one line."""
 
     def list_commands(self, ctx):
-        return list(COMMANDS)  # in the order of their use, not of the alphabet
+        return list(COMMANDS)  # in the order of use, not alphabetical
 
     def invoke(self, ctx):
         try:
@@ -52,13 +52,13 @@ class ErrorGroup(click.Group):
 
 
 def fields_to_flags(text: str, command: click.Command | None) -> str:
-    """Replaces the fields that the library names in backticks by the options that a command has for them."""
+    """Replaces the fields that the library names in backticks by the corresponding options of a command."""
     flags = {parameter.name: parameter.opts[0] for parameter in command.params} if command else {}
     return re.sub(r"`(\w+)`", lambda match: flags.get(match[1], match[0]), text)
 
 
 class EchoHandler(logging.Handler):
-    """Prints the messages of the library: notes to standard output, warnings to standard error."""
+    """Prints the log messages of the library: notes to standard output, warnings to standard error."""
 
     def emit(self, record):
         click.echo(record.getMessage(), err=record.levelno >= logging.WARNING)
@@ -72,7 +72,7 @@ class EchoHandler(logging.Handler):
 @click.version_option(package_name="mamsf-keras")
 @click.option("--traceback", is_flag=True, help="Show the Python traceback of an error.")
 def main(traceback):
-    """Train, evaluate and export MAMSF, a long-tailed chest X-ray classifier.
+    """Train, evaluate and export MAMSF, a classifier for long-tailed chest X-ray data.
 
     Not a medical device: for research and engineering, never for diagnosis.
 
@@ -84,7 +84,7 @@ def main(traceback):
         mamsf-keras evaluate --run-dir runs/demo
         mamsf-keras export --run-dir runs/demo
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's greetings
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides TensorFlow's startup messages
     sys.stdout.reconfigure(line_buffering=True)
     logger = logging.getLogger("mamsf_keras")
     logger.setLevel(logging.INFO)

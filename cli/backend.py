@@ -1,4 +1,4 @@
-"""The backend: which one Keras takes, once, when it is imported, and what the libraries print meanwhile."""
+"""Selects the Keras backend, which is fixed on import, and filters what the libraries print on import."""
 
 import contextlib
 import importlib.util
@@ -16,11 +16,11 @@ GREETING = re.compile(
     r"WARNING: All log messages before absl|To enable the following instructions|"
     r"[IWE]\d{4} .*(port|cudart_stub|cpu_feature_guard|cuda_platform|cuda_diagnostics)\.cc:"
 )
-"""What TensorFlow prints on every start, among it that there is no GPU."""
+"""Messages that TensorFlow prints on every start, such as that there is no GPU."""
 
 
 def use_backend(name: str | None):
-    """Selects the Keras backend. None leaves it to KERAS_BACKEND, or to Keras' own default, TensorFlow."""
+    """Selects the Keras backend. None means KERAS_BACKEND or, without it, the default of Keras, TensorFlow."""
     name = name or os.environ.get("KERAS_BACKEND")
     if name is None:
         return
@@ -40,12 +40,12 @@ backend_option = click.option(
     type=click.Choice(BACKENDS),
     callback=lambda ctx, param, value: use_backend(value),
     expose_value=False,
-    help="Keras backend; KERAS_BACKEND sets it too.  [default: tensorflow]",
+    help="Keras backend. Can also be set by KERAS_BACKEND.  [default: tensorflow]",
 )
 
 
 def load_keras():
-    """Imports Keras and its backend, without their greetings, and prints a line before it, since that takes seconds."""
+    """Imports Keras and its backend without their startup messages. Prints a line first, since this takes seconds."""
     if "keras" in sys.modules:
         return
     if "TQDM_DISABLE" not in os.environ:  # --quiet
@@ -56,12 +56,12 @@ def load_keras():
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
-            tf.config.list_logical_devices()  # looks for GPUs, and prints about it
+            tf.config.list_logical_devices()  # looks for GPUs and prints messages about them
 
 
 @contextlib.contextmanager
 def filtered_stderr():
-    """Holds back what the block writes to standard error, from C++ too, and then prints it without the greetings."""
+    """Buffers what the block writes to standard error, from C++ too, and prints it without the startup messages."""
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as file:

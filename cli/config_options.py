@@ -1,7 +1,7 @@
-"""Options generated from the fields of `mamsf_keras/config.py`: a new option is a new field there.
+"""Options generated from the fields of `mamsf_keras/config.py`. To add an option, add a field there.
 
-A value is taken from the command line, or else from --preset, or else from --config (with --resume, from the run), or
-else it is the default of the field.
+A value comes from the command line, else from --preset, else from --config (with --resume, from the run), else from the
+default of the field.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import typing
 
 import click
 
-from mamsf_keras.config import LabelsCsv, kinds, read_values
+from mamsf_keras.config import LabelsCsv, kinds, known_fields, read_values
 from mamsf_keras.presets import PRESETS
 from mamsf_keras.run_dir import RunDir
 
@@ -33,7 +33,7 @@ class Names(click.ParamType):
 
 
 class GroupedOption(click.Option):
-    """An option with a group, its heading in the help."""
+    """An option with a group, which is its heading in the help."""
 
     def __init__(self, *args, group=None, **kwargs):
         super().__init__(*args, **kwargs)
@@ -54,45 +54,44 @@ class GroupedCommand(click.Command):
 
 
 class ConfiguredCommand(GroupedCommand):
-    """A command that takes what is not given from --preset, --config or the run that it resumes.
+    """A command whose missing options come from --preset, --config or the run that it resumes.
 
-    They are read before all other options, wherever they are on the command line.
+    These three are read before all other options, regardless of their position on the command line.
     """
 
     def parse_args(self, ctx, args):
         given, _, _ = self.make_parser(ctx).parse_args(list(args))
         with usage_errors(ctx):
-            fields = default_fields(given)
-        ctx.default_map = flatten(fields)
-        ctx.meta["fields"] = fields
+            fields = {} if set(ctx.help_option_names) & set(args) else default_fields(given)
+            ctx.default_map = flatten(fields)
+            ctx.meta["fields"] = fields
         return super().parse_args(ctx, args)
 
 
 def default_fields(given: dict) -> dict:
-    """Returns the fields that a run or a configuration file and a preset provide; those of the preset win."""
+    """Returns the fields from a run or a configuration file and from a preset. The preset takes precedence."""
     fields = {}
     if given.get("resume") and given.get("run_dir") and not given.get("config"):
         fields = dataclasses.asdict(RunDir.open(given["run_dir"]).config)
     elif given.get("config"):
         fields = read_values(given["config"])
     preset = PRESETS.get(given.get("preset"), {})
-    if "phases" in preset or {"epochs", "freeze_epochs"} & set(
-        preset
-    ):  # the two ways to plan epochs exclude each other
-        fields = {name: value for name, value in fields.items() if name not in ("phases", "epochs", "freeze_epochs")}
+    # The two ways to plan epochs exclude each other, so those of the preset replace the other ones.
+    replaced = {"epochs", "freeze_epochs"} if "phases" in preset else {"phases"} if "epochs" in preset else set()
+    fields = {name: value for name, value in fields.items() if name not in replaced}
     return {**fields, **preset}
 
 
 def flatten(fields: dict) -> dict:
-    """Returns the fields as the parameters of the options, those of `LabelsCsv` among them."""
+    """Returns the fields as option parameters, including those of `LabelsCsv`."""
     table = fields.get("labels_csv") or {}
-    table = {"path": table} if isinstance(table, str) else table
+    table = {"path": table} if isinstance(table, str) else known_fields(LabelsCsv, table)
     flat = {("labels_csv" if name == "path" else name): value for name, value in table.items()}
     return {**{name: value for name, value in fields.items() if name != "labels_csv"}, **flat}
 
 
 def config_options(config_class, leave_out=()):
-    """Adds an option for each field of a configuration to a command, those of nested dataclasses included."""
+    """Adds an option to a command for each field of a configuration, including those of nested dataclasses."""
 
     def add(command):
         for option in reversed(list(_options(config_class, leave_out, "Data"))):
@@ -156,7 +155,7 @@ def _click_type(kind, all_kinds, rules):
 
 
 def build_config(config_class, options: dict):
-    """Builds a configuration from the values of the options, and of the fields without an option.
+    """Builds a configuration from the option values and from the fields that have no option.
 
     Raises:
         click.UsageError: on a bad value.
@@ -207,5 +206,5 @@ quiet_option = click.option(
     is_flag=True,
     callback=_be_quiet,
     expose_value=False,
-    help="Print the result, warnings and errors alone.",
+    help="Print only the result, warnings and errors.",
 )

@@ -16,7 +16,7 @@ from mamsf_keras.config import DataConfig
 def command(out, overwrite, **options):
     """Describe a data set: counts, splits, patients, co-occurrence, image sizes, duplicates.
 
-    Images that are missing or damaged are counted.
+    Missing and damaged images are counted.
 
     Examples:
 

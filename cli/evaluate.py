@@ -6,6 +6,7 @@ import click
 
 from mamsf_keras.cli.backend import backend_option, load_keras
 from mamsf_keras.cli.config_options import quiet_option
+from mamsf_keras.cli.hints import hint_at_unreadable_images, run_data
 from mamsf_keras.config import SPLITS
 
 
@@ -13,8 +14,8 @@ from mamsf_keras.config import SPLITS
 @click.option("--run-dir", required=True, type=click.Path(), help="Folder of a run.")
 @click.option("--data-dir", type=click.Path(), help="Data folder.  [default: that of the run]")
 @click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True, help="Split to evaluate.")
-@click.option("--allow-missing", is_flag=True, help="Leave out images whose files are absent.")
-@click.option("--overwrite", is_flag=True, help="Replace results on another data folder.")
+@click.option("--allow-missing", is_flag=True, help="Leave out images whose files are missing.")
+@click.option("--overwrite", is_flag=True, help="Replace results computed on another data folder.")
 @backend_option
 @quiet_option
 def command(run_dir, data_dir, split, allow_missing, overwrite):
@@ -30,7 +31,8 @@ def command(run_dir, data_dir, split, allow_missing, overwrite):
     from mamsf_keras.evaluation.metrics import metrics_table
     from mamsf_keras.run_dir import RunDir
 
-    summary = evaluate(run_dir, data_dir, split, allow_missing, overwrite)
+    with hint_at_unreadable_images(run_data(run_dir, data_dir, allow_missing)):
+        summary = evaluate(run_dir, data_dir, split, allow_missing, overwrite)
     run = RunDir(run_dir)
     click.echo(
         f"{summary['protocol']} protocol, {split} split: {summary['images']} images of {summary['patients']} patients\n"

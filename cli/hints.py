@@ -9,11 +9,12 @@ import click
 
 from mamsf_keras.cli.config_options import flatten
 from mamsf_keras.config import DataConfig, LabelsCsv
+from mamsf_keras.run_dir import RunDir
 
 
 @contextlib.contextmanager
 def hint_at_unreadable_images(data: DataConfig):
-    """Adds to the error about unreadable images the command that leaves them out."""
+    """Adds the command that leaves out unreadable images to the error about them."""
     from mamsf_keras.data.cache.prepare import UnreadableImages
 
     try:
@@ -21,6 +22,13 @@ def hint_at_unreadable_images(data: DataConfig):
     except UnreadableImages as error:
         command = prepare_command(data, error.cache_dir, error.image_size)
         raise ValueError(f"{error} The command is: {command} --allow-rejected {error.count}") from error
+
+
+def run_data(run_dir, data_dir, allow_missing) -> DataConfig:
+    """Returns the data of a run, or of the same run on another data folder."""
+    from mamsf_keras.data.open import relocated
+
+    return relocated(RunDir.open(run_dir).config, data_dir, allow_missing)
 
 
 def prepare_command(data: DataConfig, cache_dir, image_size) -> str:

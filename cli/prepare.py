@@ -12,7 +12,7 @@ from mamsf_keras.config import DataConfig
 
 @click.command(name="prepare", short_help="Decode every image once into a cache.")
 @config_options(DataConfig, leave_out=["protocol"])
-@click.option("--cache-dir", required=True, type=click.Path(), help="Folder to write, or cache to resume.")
+@click.option("--cache-dir", required=True, type=click.Path(), help="Folder to create, or cache to resume.")
 @click.option(
     "--image-size", type=click.IntRange(32), default=224, show_default=True, help="Height and width in pixels."
 )
@@ -27,10 +27,10 @@ from mamsf_keras.config import DataConfig
 )
 @quiet_option
 def command(cache_dir, image_size, workers, allow_rejected, **options):
-    """Decode every image once into a cache that trains at memory speed.
+    """Decode every image once into a memory-mapped cache for training.
 
-    The same command resumes an interrupted preparation, and checks and repairs a finished cache. Then use the cache
-    in place of the data folder.
+    Run the same command again to resume an interrupted preparation, or to check and repair a finished cache. Then use
+    the cache as --data-dir.
 
     Examples:
 

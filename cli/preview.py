@@ -10,9 +10,11 @@ from mamsf_keras.config import AUGMENTATIONS, SPLITS, DataConfig
 @click.command(name="preview", short_help="Draw a sheet of augmented images.")
 @config_options(DataConfig)
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="PNG file to write.")
-@click.option("--augment", type=click.Choice(AUGMENTATIONS), default="light", show_default=True)
+@click.option(
+    "--augment", type=click.Choice(AUGMENTATIONS), default="light", show_default=True, help="Augmentation of the images."
+)
 @click.option("--split", type=click.Choice(SPLITS), default="train", show_default=True, help="Split to draw from.")
-@click.option("--image-size", type=click.IntRange(32), help="In pixels.  [default: that of a cache, or 224]")
+@click.option("--image-size", type=click.IntRange(32), help="Height and width in pixels.  [default: that of a cache, or 224]")
 @click.option("--images", type=click.IntRange(1, 50), default=6, show_default=True, help="Rows of the sheet.")
 @click.option(
     "--versions", type=click.IntRange(1, 20), default=4, show_default=True, help="Augmented versions of each image."
@@ -22,11 +24,11 @@ from mamsf_keras.config import AUGMENTATIONS, SPLITS, DataConfig
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Of the choice and the augmentation.",
+    help="Seed of the choice of images and the augmentation.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the file.")
 def command(out, overwrite, **options):
-    """Draw a contact sheet of images as training sees them, with their findings.
+    """Draw a contact sheet of images as training sees them, labeled with their findings.
 
     Example:
 

@@ -27,9 +27,9 @@ def run_option(*args, **kwargs):
 @backend_option
 @quiet_option
 def command(run_dir, resume, config, preset, **options):
-    """Train a model on NIH ChestX-ray14, or on a table of labels.
+    """Train a model on NIH ChestX-ray14 or on a table of labels.
 
-    An interrupted run can be continued with --resume.
+    Use --resume to resume an interrupted run.
 
     Examples:
 

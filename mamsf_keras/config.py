@@ -1,7 +1,7 @@
-"""The configuration of a run: frozen dataclasses that check themselves, to and from JSON and YAML. Pure Python.
+"""The configuration of a run: frozen dataclasses with validation, read from JSON and YAML. Pure Python.
 
-Each field holds its help, its bounds or choices and its group. From that follow the checks here, and the options and
-the help of the command line.
+Each field holds its help, its bounds or choices and its group. The checks in this module and the options and help of
+the command line are generated from them.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ import yaml
 from mamsf_keras.storage import write_json
 
 PROTOCOLS = ("official", "random-patient", "disease-only")
-"""How images are split. `file:PATH` is a custom split."""
+"""Named protocols for splitting the images. `file:PATH` is a custom split."""
 SPLITS = ("train", "validation", "test")
 FORMATS = ("saved-model", "tflite")
 CUTS = ("head", "final_block", "last_stage", "whole")
@@ -35,11 +35,11 @@ def setting(default: Any = dataclasses.MISSING, help: str = "", **metadata: Any)
     """Returns a dataclass field that describes itself.
 
     Args:
-        default: its default value; without one it is required.
-        help: what it is, one sentence.
+        default: default value; without one the field is required.
+        help: description in one sentence.
         metadata: `choices`; the bounds `least`, `most` (inclusive), `above`, `below` (exclusive); `group`, its heading
             in the help of a command; `flag` and `metavar`, where they do not follow from its name and type; `unset`,
-            what None stands for.
+            the meaning of None.
     """
     return dataclasses.field(default=default, metadata={"help": help, **metadata})
 
@@ -48,7 +48,7 @@ def check_fields(config: Any) -> None:
     """Checks each field of a dataclass against its choices and bounds.
 
     Raises:
-        ValueError: states the rule and what was received.
+        ValueError: if a field violates its rule; states the rule and the value received.
     """
     hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
@@ -62,8 +62,12 @@ def check_fields(config: Any) -> None:
             whole = isinstance(value, int) and not isinstance(value, bool)
             require(whole and value >= least, field.name, f"be a whole number of at least {least}", value)
         elif kinds(hints[field.name]) == {float}:
-            number = isinstance(value, (int, float)) and math.isfinite(value)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
             require(number and within(value, rules), field.name, f"be {bounds_text(rules)}", value)
+        elif kinds(hints[field.name]) == {bool}:
+            require(isinstance(value, bool), field.name, "be true or false", value)
+        elif kinds(hints[field.name]) == {str}:
+            require(isinstance(value, str), field.name, "be text", value)
 
 
 def kinds(hint: Any) -> set:
@@ -94,14 +98,14 @@ def require(condition: object, name: str, rule: str, value: object) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class LabelsCsv:
-    """A table of image paths and labels, in place of the NIH tables; see `data/readers/labels_csv.py`."""
+    """A table of image paths and labels that replaces the NIH tables; see `data/readers/labels_csv.py`."""
 
     path: str = setting(
-        help="Table of image paths and labels, in place of the NIH tables.", flag="labels-csv", metavar="FILE"
+        help="Table of image paths and labels that replaces the NIH tables.", flag="labels-csv", metavar="FILE"
     )
-    label_columns: tuple[str, ...] = setting((), help="Its label columns.", unset="all of 1, 0, -1 and blanks")
-    image_column: str | None = setting(None, help="Its column of image paths.", unset="a known name", metavar="NAME")
-    patient_column: str | None = setting(None, help="Its column of patients.", unset="a known name", metavar="NAME")
+    label_columns: tuple[str, ...] = setting((), help="Label columns of the table.", unset="all of 1, 0, -1 and blanks")
+    image_column: str | None = setting(None, help="Column of image paths.", unset="a known name", metavar="NAME")
+    patient_column: str | None = setting(None, help="Column of patients.", unset="a known name", metavar="NAME")
     blank: str = setting("mask", help="How to treat blank labels.", choices=("mask", "negative"))
     uncertain: str = setting("mask", help="How to treat labels of -1.", choices=("mask", "negative", "positive"))
 
@@ -115,17 +119,17 @@ class LabelsCsv:
 class DataConfig:
     """Which images, labels and splits a command works on.
 
-    Paths are kept absolute, so that a run can be evaluated from any folder. `labels_csv` may be given as a path.
+    Paths are stored as absolute paths, so that a run can be evaluated from any folder. `labels_csv` may be a path.
 
     Raises:
-        ValueError: states the rule and what was received.
+        ValueError: if a field violates its rule; states the rule and the value received.
     """
 
     data_dir: str = setting(
-        help="Folder of NIH ChestX-ray14, of the images of `labels_csv`, or of a cache.", metavar="DIR"
+        help="Folder of NIH ChestX-ray14, of the images in `labels_csv`, or of a cache.", metavar="DIR"
     )
     labels_csv: LabelsCsv | None = setting(None)
-    allow_missing: bool = setting(False, help="Leave out images whose files are absent.")
+    allow_missing: bool = setting(False, help="Leave out images whose files are missing.")
     protocol: str | None = setting(
         "official",
         help="How images are split into train, validation and test; PATH is a CSV file with `image,split`.",
@@ -135,7 +139,9 @@ class DataConfig:
     def __post_init__(self) -> None:
         self._set("data_dir", str(Path(self.data_dir).resolve()))
         if isinstance(self.labels_csv, (str, Path)):
-            self._set("labels_csv", LabelsCsv(self.labels_csv))
+            self._set("labels_csv", LabelsCsv(str(self.labels_csv)))
+        elif isinstance(self.labels_csv, dict):
+            self._set("labels_csv", LabelsCsv(**known_fields(LabelsCsv, self.labels_csv)))
         if self.protocol is not None and re.match("file:.", self.protocol):
             self._set("protocol", f"file:{Path(self.protocol.removeprefix('file:')).resolve()}")
         else:
@@ -164,23 +170,28 @@ class PhaseConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig(DataConfig):
-    """Everything that decides a training run, in addition to its data.
+    """All settings of a training run, including its data.
 
-    `phases` replaces `epochs` and `freeze_epochs` where a run needs more than a frozen start: a tuple of `PhaseConfig`,
-    or of dictionaries of their fields. It has no option; config files and presets have it.
+    `phases` replaces `epochs` and `freeze_epochs` if a run needs more than a frozen start: a tuple of `PhaseConfig`, or
+    of dictionaries of their fields. It has no option and is set in configuration files and presets.
 
     Raises:
-        ValueError: states the rule and what was received.
+        ValueError: if a field violates its rule; states the rule and the value received.
     """
 
     cache: str = setting(
         "auto",
-        help="Folder of the cache, in which images are decoded once; auto is a folder below ~/.cache/mamsf-keras, none "
-        "decodes them in every epoch.",
+        help="Folder of the cache of decoded images; auto is a folder in ~/.cache/mamsf-keras, none decodes the images "
+        "in every epoch.",
         metavar="auto|none|DIR",
         group="Data",
     )
-    augment: str = setting("light", help="Augmentation of the training images.", choices=AUGMENTATIONS, group="Data")
+    augment: str = setting(
+        "light",
+        help="Augmentation of the training images; strong requires TensorFlow.",
+        choices=AUGMENTATIONS,
+        group="Data",
+    )
     backbone: str = setting("efficientnetv2-s", help="Backbone.", choices=BACKBONES, group="Model")
     weights: str = setting(
         "imagenet", help="Initial weights of the backbone.", metavar="imagenet|none|FILE", group="Model"
@@ -191,29 +202,38 @@ class TrainConfig(DataConfig):
     cut: str = setting("final_block", help="Where the EMA-tracked block starts.", choices=CUTS, group="Momentum anchor")
     decay: float | str = setting(
         "3 epochs",
-        help='EMA decay in [0, 1], or the epochs that it averages over: "K epochs" is 1 - 1 / (K x updates per epoch).',
+        help='EMA decay in [0, 1], or the number of epochs to average over: "K epochs" is '
+        "1 - 1 / (K x updates per epoch).",
         metavar='D|"K epochs"',
         group="Momentum anchor",
     )
     decay_schedule: str = setting(
         "ratio",
-        help="How the decay grows: not at all, to its value as (1 + t) / (10 + t) or as timm's power of t, or to 1 "
-        "along a cosine.",
+        help="Schedule of the decay: constant; warm-up to its value as (1 + t) / (10 + t) (ratio) or as in timm "
+        "(power); or a rise to 1 along a cosine.",
         choices=SCHEDULES,
         group="Momentum anchor",
     )
     epochs: int | None = setting(
-        None, help="Epochs, each with validation and a checkpoint.", least=1, unset=DEFAULT_EPOCHS, group="Optimization"
+        None,
+        help="Number of epochs, each with validation and a checkpoint.",
+        least=1,
+        unset=DEFAULT_EPOCHS,
+        group="Optimization",
     )
     freeze_epochs: int = setting(
-        0, help="First epochs, in which only fusion and classifier are trained.", group="Optimization"
+        0, help="Initial epochs in which only the fusion and the classifier are trained.", group="Optimization"
     )
     steps_per_epoch: int | None = setting(
         None, help="Steps per epoch.", least=1, unset="a pass over the training images", group="Optimization"
     )
     batch_size: int = setting(32, help="Images per step, over all devices.", least=1, group="Optimization")
     loss: str = setting(
-        "bce", help="Loss. ldam is re-weighted in the last fifth of the epochs.", choices=LOSSES, group="Optimization"
+        "bce",
+        help="Loss. Unless a configuration file sets phases, ldam is re-weighted in the last fifth of the unfrozen "
+        "epochs, at a tenth of the learning rate.",
+        choices=LOSSES,
+        group="Optimization",
     )
     learning_rate: float = setting(1e-3, help="Peak learning rate of AdamW.", above=0, group="Optimization")
     warmup: float = setting(
@@ -223,7 +243,7 @@ class TrainConfig(DataConfig):
     clip_norm: float = setting(1.0, help="Maximum global norm of the gradients.", above=0, group="Optimization")
     accumulate: int = setting(1, help="Gradient accumulation steps.", least=1, group="Optimization")
     patience: int = setting(
-        0, help="Stop after so many epochs without a better validation AUROC; 0 never stops.", group="Optimization"
+        0, help="Stop after N epochs without a better validation AUROC; 0 never stops.", group="Optimization"
     )
     phases: tuple[PhaseConfig, ...] | None = setting(None)
     precision: str = setting(
@@ -234,14 +254,15 @@ class TrainConfig(DataConfig):
     )
     jit: str = setting(
         "auto",
-        help="XLA compilation; auto is on for JAX, and for TensorFlow on a GPU.",
+        help="XLA compilation; auto is on for JAX, and for TensorFlow on a GPU unless `distribute` is mirrored.",
         choices=("auto", "on", "off"),
         group="Hardware",
     )
     steps_per_execution: int = setting(1, help="Training steps per compiled call.", least=1, group="Hardware")
     distribute: str = setting(
         "none",
-        help="Train on all GPUs of a host with TensorFlow (mirrored), or of one or many hosts with JAX.",
+        help="Train on all GPUs of a host with TensorFlow (mirrored), or of one or several hosts with JAX "
+        "(data-parallel).",
         choices=("none", "mirrored", "data-parallel"),
         group="Hardware",
     )
@@ -250,11 +271,16 @@ class TrainConfig(DataConfig):
     mlflow: str | None = setting(None, help="Tracking URI of an MLflow server to log to.", metavar="URI", group="Run")
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         for name, words in (("cache", ("auto", "none")), ("weights", ("imagenet", "none"))):
-            if getattr(self, name) not in words:
-                self._set(name, str(Path(getattr(self, name)).resolve()))
-        parse_decay(self.decay)
+            value = getattr(self, name)
+            require(isinstance(value, (str, Path)), name, f"be {', '.join(words)} or a path", value)
+            if value not in words:
+                self._set(name, str(Path(value).resolve()))
+        super().__post_init__()
+        require(self.protocol is not None, "protocol", "be given, since training needs splits", self.protocol)
+        decay, _ = parse_decay(self.decay)
+        if decay is not None:
+            self._set("decay", decay)  # "0.9", as the command line has it, is 0.9
         self._check_phases()
         mirrored = self.distribute == "mirrored"
         multiple = f"be a multiple of `steps_per_execution` ({self.steps_per_execution})"
@@ -267,19 +293,23 @@ class TrainConfig(DataConfig):
             require(not wrong, name, rule, getattr(self, name))
 
     def _check_phases(self):
-        """Fills in `epochs`, and checks it against `phases` or `freeze_epochs`."""
+        """Fills in `epochs` and checks it against `phases` or `freeze_epochs`."""
         if self.phases is None:
             epochs = self.epochs or DEFAULT_EPOCHS
             self._set("epochs", epochs)
             rule = f"be below `epochs` ({epochs})"
             require(self.freeze_epochs < epochs, "freeze_epochs", rule, self.freeze_epochs)
             return
-        self._set("phases", tuple(p if isinstance(p, PhaseConfig) else PhaseConfig(**p) for p in self.phases))
+        phases = [p if isinstance(p, PhaseConfig) else PhaseConfig(**known_fields(PhaseConfig, p)) for p in self.phases]
+        self._set("phases", tuple(phases))
         total = sum(phase.epochs for phase in self.phases)
         require(self.phases, "phases", "have at least one phase", self.phases)
         rule = f"be left out with `phases`, which have {total} epochs"
         require(self.epochs in (None, total), "epochs", rule, self.epochs)
         require(not self.freeze_epochs, "freeze_epochs", "be left out with `phases`", self.freeze_epochs)
+        for phase in self.phases:
+            ldam = (phase.loss or self.loss) == "ldam"
+            require(ldam or not phase.reweighted, "reweighted", "be off unless the loss is ldam", phase.reweighted)
         self._set("epochs", total)
 
     def save(self, path: str | Path) -> None:
@@ -296,15 +326,28 @@ class TrainConfig(DataConfig):
         """
         values = read_values(path)
         try:
-            if isinstance(values.get("labels_csv"), dict):
-                values["labels_csv"] = LabelsCsv(**values["labels_csv"])
             return cls(**values)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path} is not the configuration of a run: {error}") from error
 
 
+class YamlLoader(yaml.SafeLoader):
+    """Reads booleans and numbers as YAML 1.2 does. YAML 1.1 takes `off` for false, and 1e-4 for text."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":float"))]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+YamlLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^([Tt]rue|TRUE|[Ff]alse|FALSE)$"), list("tTfF"))
+YamlLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"), list("-+.0123456789")
+)
+
+
 def read_values(path: str | Path) -> dict:
-    """Reads the fields of a `TrainConfig` that a JSON or YAML file has.
+    """Reads the fields of a `TrainConfig` from a JSON or YAML file, which may leave out any of them.
 
     Raises:
         FileNotFoundError: if the file is missing.
@@ -314,26 +357,24 @@ def read_values(path: str | Path) -> dict:
         raise FileNotFoundError(f"The configuration {path} does not exist; that of a run is its config.json.")
     try:
         text = Path(path).read_text(encoding="utf-8")
-        values = json.loads(text) if Path(path).suffix == ".json" else _read_yaml(text)
-        unknown = sorted(set(values) - {field.name for field in dataclasses.fields(TrainConfig)})
-    except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+        values = json.loads(text) if Path(path).suffix == ".json" else yaml.load(text, YamlLoader)
+        if not isinstance(values, dict):
+            raise ValueError("it has no fields")
+        return known_fields(TrainConfig, values)
+    except (ValueError, yaml.YAMLError) as error:
         raise ValueError(f"{path} is not the configuration of a run: {' '.join(str(error).split())}") from error
-    if unknown or not isinstance(values, dict):
-        raise ValueError(f"{path} is not the configuration of a run. Unknown fields: {', '.join(map(str, unknown))}.")
-    return values
 
 
-def _read_yaml(text):
-    """Reads YAML, with 1e-3 as a number. YAML 1.1 takes it for text, since it has no point."""
-    values = yaml.safe_load(text)
-    for name, value in values.items():
-        if isinstance(value, str) and re.fullmatch(r"[+-]?\d+[eE][+-]?\d+", value):
-            values[name] = float(value)
+def known_fields(config_class: type, values: dict) -> dict:
+    """Returns the values. Raises `ValueError` if one is not a field of the class."""
+    unknown = sorted(set(map(str, values)) - {field.name for field in dataclasses.fields(config_class)})
+    if unknown:
+        raise ValueError(f"Unknown fields: {', '.join(unknown)}.")
     return values
 
 
 def parse_decay(decay: float | str) -> tuple[float | None, float | None]:
-    """Returns the decay, or else the number of epochs that it averages over; the other one is None.
+    """Returns the decay or the number of epochs to average over; the other one is None.
 
     Raises:
         ValueError: if it is neither a number in [0, 1] nor "K epochs" with K above 0.

@@ -48,6 +48,13 @@ def test_round_trip(tmp_path):
         ({"phases": [{"epochs": 2}], "epochs": 3}, "`epochs` must be left out with `phases`, which have 2 epochs"),
         ({"phases": [{"epochs": 2}], "freeze_epochs": 1}, "`freeze_epochs` must be left out with `phases`"),
         ({"phases": [{"epochs": 2, "loss": "hinge"}]}, "`loss` must be one of bce"),
+        ({"phases": [{"epoch": 2}]}, "Unknown fields: epoch"),
+        ({"phases": [{"epochs": 2, "reweighted": True}]}, "`reweighted` must be off unless the loss is ldam"),
+        ({"labels_csv": {"path": "t.csv", "label_column": ["A"]}}, "Unknown fields: label_column"),
+        ({"anchor": "false"}, "`anchor` must be true or false"),
+        ({"learning_rate": True}, "`learning_rate` must be finite"),
+        ({"cache": False}, "`cache` must be auto, none or a path"),
+        ({"protocol": None}, "`protocol` must be given"),
     ],
 )
 def test_bad_values(values, message):
@@ -92,10 +99,16 @@ def test_file_that_is_not_a_configuration(tmp_path):
             TrainConfig.load(tmp_path / "config.json")
 
 
-def test_yaml_reads_numbers_without_a_point(tmp_path):
-    (tmp_path / "c.yaml").write_text("data_dir: x\nlearning_rate: 1e-2\ndecay: 5 epochs\n")
+def test_yaml_reads_off_as_a_word_and_exponents_as_numbers(tmp_path):
+    text = "data_dir: x\nlearning_rate: 1e-2\ndecay: 5 epochs\njit: off\nanchor: false\nseed: 3\n"
+    (tmp_path / "c.yaml").write_text(text + "phases: [{epochs: 2, learning_rate: 1e-4}]\n")
     config = TrainConfig.load(tmp_path / "c.yaml")
-    assert (config.learning_rate, config.decay) == (0.01, "5 epochs")
+    assert (config.learning_rate, config.decay, config.jit) == (0.01, "5 epochs", "off")
+    assert config.anchor is False and config.seed == 3 and config.phases[0].learning_rate == 1e-4
+
+
+def test_decay_of_the_command_line_is_that_of_a_file():
+    assert TrainConfig("x", decay="0.999") == TrainConfig("x", decay=0.999)
 
 
 def test_saved_configuration_is_strict_json_of_all_fields(tmp_path):

@@ -59,6 +59,7 @@ class Dataset:
         store: where the pixels are.
         protocol: how the images were split; None if they were not.
         notes: what the user should know about the data, one line each.
+        split_notes: what the user should know about the splits, one line each.
         sources: the files that the table was read from.
         is_resolved: True if every row has its image, and the columns that `store.open` needs.
     """
@@ -68,21 +69,31 @@ class Dataset:
     store: ImageStore
     protocol: str | None = None
     notes: tuple[str, ...] = ()
+    split_notes: tuple[str, ...] = ()
     sources: tuple[Path, ...] = ()
     is_resolved: bool = False
 
     @functools.cached_property
     def resolved(self) -> "Dataset":
-        """The data set of the images that are there. The files are looked up on first use.
+        """The data set of the images that are there, without those that the protocol leaves out.
+
+        The files are looked up on first use.
 
         Raises:
             ValueError: if images are absent that must not be.
         """
         if self.is_resolved:
             return self
-        table, notes = self.store.resolve_paths(self.table)
+        used = self.table[self.table["split"] != ""] if "split" in self.table else self.table
+        table, notes = self.store.resolve_paths(used)
         notes = (*self.notes, *notes)
         return dataclasses.replace(self, table=table.reset_index(drop=True), notes=notes, is_resolved=True)
+
+    @property
+    def unsplit(self) -> "Dataset":
+        """The same data set before it was split."""
+        table = self.table.drop(columns="split", errors="ignore")
+        return dataclasses.replace(self, table=table, protocol=None, split_notes=())
 
     @property
     def image_size(self) -> int | None:
@@ -100,22 +111,18 @@ class Dataset:
 
         It is the same for the original files and for a cache of them.
         """
-        table = self.used.drop(columns=list(PLACE_COLUMNS), errors="ignore")
+        table = self.resolved.table.drop(columns=list(PLACE_COLUMNS), errors="ignore")
         content = table.astype(dict.fromkeys(self.findings, "float32")).to_csv(index=False)
         return {"images": len(table), "sha256": hashlib.sha256(content.encode()).hexdigest()}
-
-    @property
-    def used(self) -> pd.DataFrame:
-        """The resolved rows that belong to a split."""
-        table = self.resolved.table
-        return table[table["split"] != ""].reset_index(drop=True)
 
     def split(self, name: str) -> "Dataset":
         """Returns the images of one split, "train", "validation" or "test", that are there.
 
         Raises:
-            ValueError: on another name, or if there are none.
+            ValueError: on another name, if there are none, or if the data set has not been split.
         """
+        if "split" not in self.table:
+            raise ValueError("The data set has no splits: open it with a `protocol`.")
         if name not in SPLITS:
             raise ValueError(f"`split` must be one of {', '.join(SPLITS)}. Received: {name}.")
         dataset = self.resolved

@@ -103,7 +103,9 @@ def listed_split(table: pd.DataFrame, path: str | Path) -> np.ndarray:
     listed = read_csv(path, required=("image", "split"))
     unknown = sorted(set(listed["split"]) - set(SPLITS))
     if unknown:
-        raise ValueError(f"{path}: `split` must be one of {', '.join(SPLITS)}. Found: {count_and_first(unknown)}.")
+        raise ValueError(
+            f"{path}: the column split must be one of {', '.join(SPLITS)}. Found: {count_and_first(unknown)}."
+        )
     twice = listed["image"][listed["image"].duplicated()].unique()
     if len(twice):
         raise ValueError(f"{path} lists images more than once: {count_and_first(twice)}.")
@@ -126,15 +128,14 @@ def assign_splits(dataset: Dataset, protocol: str) -> Dataset:
     Raises:
         ValueError: on an unknown protocol, an empty split, or a patient in two splits.
     """
-    table = dataset.table
-    splits = split_table(table, dataset.findings, protocol)
-    table = table.assign(split=splits)
-    notes = dataset.notes
+    splits = split_table(dataset.table, dataset.findings, protocol)
+    table = dataset.table.assign(split=splits)
+    notes: tuple[str, ...] = ()
     if left_out := int((splits == "").sum()):
         notes += (f"images left out by the {protocol} protocol: {left_out}",)
     if "sha256" in table:
         notes += _note_shared_pixels(table)
-    return dataclasses.replace(dataset, table=table, protocol=protocol, notes=notes)
+    return dataclasses.replace(dataset, table=table, protocol=protocol, split_notes=notes)
 
 
 def split_table(table: pd.DataFrame, findings: Sequence[str] = FINDINGS, protocol: str = "official") -> np.ndarray:

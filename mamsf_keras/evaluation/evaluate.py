@@ -102,7 +102,7 @@ def open_split(
             "now, and name it with `data_dir`."
         )
     dataset = prepared(open_dataset(config), config).split(split)
-    for note in dataset.notes:
+    for note in (*dataset.notes, *dataset.split_notes):
         logger.info(note)
     return dataset.with_findings(findings)
 

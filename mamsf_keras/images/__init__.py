@@ -1,1 +1,1 @@
-"""One image file to grey pixels, and the augmentation of grey pixels."""
+"""Reads image files as gray pixels, and augments them."""

@@ -1,4 +1,4 @@
-"""Augmentation for frontal chest radiographs. No flip: the side of heart and hernia is a sign."""
+"""Augmentation for frontal chest radiographs. There is no flip, since the side of the heart is diagnostic."""
 
 import functools
 from typing import Any
@@ -7,15 +7,15 @@ import numpy as np
 from PIL import Image
 
 ROTATION = 7.0
-"""Largest rotation in degrees, each way."""
+"""Maximum rotation in degrees, in either direction."""
 TRANSLATION = 0.05
-"""Largest shift as a part of the side, each way."""
+"""Maximum shift as a fraction of the side, in either direction."""
 ZOOM = 0.1
-"""Largest change of scale, each way."""
+"""Maximum change of scale, in either direction."""
 CONTRAST = 0.15
-"""Largest change of contrast about the middle grey, each way."""
+"""Maximum change of contrast about middle gray, in either direction."""
 BRIGHTNESS = 20.0
-"""Largest shift in grey levels, each way."""
+"""Maximum shift in gray levels, in either direction."""
 
 
 def light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -23,10 +23,10 @@ def light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
     Args:
         image: uint8 `(height, width)`.
-        rng: generator that the six draws are taken from; the same generator state gives the same bytes.
+        rng: random generator for the six parameters; the same generator state gives the same bytes.
 
     Returns:
-        uint8 `(height, width)`; what comes from outside the image is black.
+        uint8 `(height, width)`. Pixels from outside the image are black.
     """
     angle, right, down, zoom, contrast, brightness = rng.uniform(-1, 1, size=6)
     warped = Image.fromarray(image).transform(
@@ -42,7 +42,7 @@ def light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _inverse_affine(shape, angle, right, down, zoom) -> tuple[float, ...]:
-    """Returns Pillow's six numbers, output to input, for a turn and zoom about the centre and a shift after it."""
+    """Returns the six coefficients of Pillow, output to input, of a rotation and zoom about the center, then a shift."""
     height, width = shape
     cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
     x, y = width / 2, height / 2
@@ -52,16 +52,17 @@ def _inverse_affine(shape, angle, right, down, zoom) -> tuple[float, ...]:
 
 @functools.cache
 def strong_layer() -> Any:
-    """Returns keras-cv's RandAugment without geometry, for `strong`: imported here since it imports TensorFlow."""
+    """Returns RandAugment of keras-cv without geometry, for `strong`. Imported here because it imports TensorFlow."""
     import keras_cv
 
     return keras_cv.layers.RandAugment(value_range=(0, 255), augmentations_per_image=2, magnitude=0.3, geometric=False)
 
 
 def strong(images: Any) -> Any:
-    """Applies keras-cv's RandAugment (no geometry) and a cutout, on top of `light`, inside `tf.data`.
+    """Applies RandAugment of keras-cv (without geometry) and a cutout, on top of `light`, inside `tf.data`.
 
-    keras-cv draws from stateful generators: two runs differ, so a resumed run is not a repeat of it.
+    keras-cv uses stateful generators, so results are not reproducible, and a resumed run differs from an uninterrupted
+    one.
 
     Args:
         images: uint8 tensor `(batch, height, width, 1)`.

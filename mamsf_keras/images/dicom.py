@@ -1,20 +1,22 @@
-"""From a DICOM file to grey pixels, as the display pipeline of the standard says (PS3.4 N.2, PS3.3 C.7.6.3, C.11).
+"""Reads a DICOM file as gray pixels, by the display pipeline of the standard (PS3.4 N.2, PS3.3 C.7.6.3, C.11).
 
 | step | rule |
 |---|---|
-| stored value | the lowest BitsStored bits, sign extended: what lies above them (old overlays) is not image |
+| stored value | the lowest BitsStored bits, sign-extended; higher bits (old overlays) are ignored |
 | modality | Modality LUT, or RescaleSlope and RescaleIntercept |
-| values of interest | VOI LUT, or else the first WindowCenter and WindowWidth by the VOILUTFunction |
-| neither | unsigned 8 bits without a modality step: as stored; else from the image's smallest to its largest value |
+| values of interest | VOI LUT, or else the first WindowCenter and WindowWidth with the VOILUTFunction |
+| neither | unsigned 8-bit without a modality step: as stored; otherwise scaled from the smallest to the largest value |
 | MONOCHROME1 | inverted |
 | PixelPaddingValue, PixelPaddingRangeLimit | black |
-| RGB, YBR, 8 bit | ITU-R 601 luma |
+| 8-bit RGB and YBR | ITU-R 601 luma |
 
-Refused by name: more than one frame, palette colour, colour above 8 bit, a HighBit that is not BitsStored - 1. pydicom
-reads and decodes. No element is read but those of `ELEMENTS`, so none other can reach a file of ours.
+Files with more than one frame, palette color, color above 8 bits, or a HighBit other than BitsStored - 1 are rejected
+with an error. pydicom reads and decodes the files. Only the elements in `ELEMENTS` are read, so no other header element
+can reach an output file.
 
-The steps are not those of `pydicom.pixels`, which (3.0.2) reverses the greys of a window after a negative RescaleSlope,
-wraps indices above 255 in a VOI LUT of 8 bits, and raises on a Modality LUT of 12 bits; `test_dicom.py` shows each.
+This module does not use the pipeline of `pydicom.pixels`, which (3.0.2) inverts the gray levels of a window after a
+negative RescaleSlope, wraps indices above 255 in an 8-bit VOI LUT, and raises on a 12-bit Modality LUT; `test_dicom.py`
+shows each case.
 """
 
 import contextlib
@@ -33,11 +35,11 @@ BARE = "DICOM files without preamble or transfer syntax, read as uncompressed"
 
 
 class Refused(ValueError):
-    """What this module says of a file itself, so that its text holds nothing of the header but the named elements."""
+    """An error raised by this module itself. Its text holds nothing of the header except the elements that it names."""
 
 
 def is_dicom(path: str | Path) -> bool:
-    """Tells whether a file says that it is DICOM: by the letters DICM after its preamble, or else by its name."""
+    """Returns True if a file is DICOM, by the letters DICM after its preamble or by its suffix."""
     return _has_preamble(path) or str(path).lower().endswith((".dcm", ".dicom"))
 
 
@@ -50,11 +52,11 @@ def read_dicom(path: str | Path) -> tuple[np.ndarray, str]:
     """Reads the pixels of a DICOM file by the rules of this module.
 
     Returns:
-        uint8 array `(height, width)`, and what a person should know of the reading, or "".
+        uint8 array `(height, width)`, and a note for the user, or "".
 
     Raises:
         ImportError: if pydicom is not installed.
-        ValueError: says why the file cannot be read.
+        ValueError: if the file cannot be read; states the reason.
     """
     with _named(path) as pydicom:
         dataset = pydicom.dcmread(path, force=True, specific_tags=ELEMENTS)
@@ -68,7 +70,7 @@ def read_dicom(path: str | Path) -> tuple[np.ndarray, str]:
 
 
 def read_dicom_size(path: str | Path) -> tuple[int, int]:
-    """Reads height and width of a DICOM file from its header. Raises as `read_dicom`."""
+    """Reads the height and width of a DICOM file from its header. Raises the same errors as `read_dicom`."""
     with _named(path) as pydicom:
         dataset = pydicom.dcmread(path, force=True, specific_tags=["Rows", "Columns"], stop_before_pixels=True)
         return dataset.Rows, dataset.Columns
@@ -76,9 +78,9 @@ def read_dicom_size(path: str | Path) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def _named(path):
-    """Gives pydicom to the block and turns what it raises into an error that names the file.
+    """Yields pydicom and converts exceptions of the block to an error that names the file.
 
-    pydicom quotes the header in its errors and warnings, so of those only the kind is said.
+    pydicom quotes the header in its errors and warnings, so only the type of an exception is reported.
     """
     try:
         import pydicom
@@ -96,7 +98,7 @@ def _named(path):
 
 
 def _plain_syntax(dataset):
-    """Returns the transfer syntax of pixels that are not compressed, by how the elements turned out to be written."""
+    """Returns the transfer syntax of uncompressed pixels, inferred from the encoding of the elements."""
     from pydicom import uid
 
     if dataset["PixelData"].is_undefined_length:
@@ -136,7 +138,7 @@ def _grey(dataset) -> np.ndarray:
 
 
 def _stored(raw, dataset) -> np.ndarray:
-    """Returns what the stored bits say, int64."""
+    """Returns the stored values, int64."""
     bits = dataset.BitsStored
     if dataset.HighBit != bits - 1:
         raise Refused(f"its HighBit is {dataset.HighBit} with {bits} BitsStored; {bits - 1} is supported")
@@ -145,18 +147,18 @@ def _stored(raw, dataset) -> np.ndarray:
 
 
 def _padding(stored, dataset) -> np.ndarray:
-    """Tells which pixels are padding, not image."""
+    """Returns a mask of the padding pixels."""
     value, limit = (dataset.get(f"PixelPadding{name}") for name in ("Value", "RangeLimit"))
     if value is None:
         return np.zeros(stored.shape, bool)
     limits = np.array([value, value if limit is None else limit])
-    if dataset.PixelRepresentation:  # many writers leave out the sign of these two
+    if dataset.PixelRepresentation:  # many writers drop the sign of these two elements
         limits = limits.astype(np.uint16).astype(np.int16)
     return (limits.min() <= stored) & (stored <= limits.max())
 
 
 def _shown(stored, padding, dataset) -> np.ndarray:
-    """Returns the values of interest, 0 to 1."""
+    """Returns the values of interest, scaled to [0, 1]."""
     values = _modality(stored, dataset)
     if tables := dataset.get("VOILUTSequence"):
         return _look_up(values, tables[0], dataset) / (2 ** tables[0].LUTDescriptor[2] - 1)
@@ -178,10 +180,10 @@ def _modality(stored, dataset) -> np.ndarray:
 
 
 def _look_up(values, item, dataset) -> np.ndarray:
-    """Maps values by a LUT (PS3.3 C.11.1.1.1); pydicom's own wraps indices above 255 in tables of 8 bits."""
+    """Applies a LUT (PS3.3 C.11.1.1.1). The LUT of pydicom wraps indices above 255 in 8-bit tables."""
     entries, first, bits = item.LUTDescriptor
     entries = entries or 2**16
-    if first >= 2**15 and values.max() < first:  # written without its sign
+    if first >= 2**15 and values.max() < first:  # the sign was dropped
         first -= 2**16
     table = item.LUTData
     if isinstance(table, bytes):
@@ -194,7 +196,7 @@ def _look_up(values, item, dataset) -> np.ndarray:
 
 
 def _window(values, center, width, function) -> np.ndarray:
-    """Returns the window's output, 0 to 1 (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
+    """Applies a window; the output is in [0, 1] (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
     if (width < 1 and function == "LINEAR") or width <= 0:
         raise Refused(f"its WindowWidth is {width}")
     if function == "SIGMOID":
@@ -207,7 +209,7 @@ def _window(values, center, width, function) -> np.ndarray:
 
 
 def _number(dataset, name) -> float | None:
-    """Returns an element, or the first of its alternatives; None where there is none."""
+    """Returns the value of an element, the first one if it has several, or None if it is missing."""
     values = np.atleast_1d(dataset.get(name))
     if not values.size or values[0] in (None, ""):
         return None

@@ -1,19 +1,19 @@
-"""The one way from an image file to grey pixels, which every command uses.
+"""Reads image files as gray pixels. Every command uses this module.
 
-The rules, by what the file holds:
+The rules by file content:
 
-| file | grey value |
+| file | gray value |
 |---|---|
-| 8-bit grey | as it is |
-| 1-, 2-, 4-bit grey | spread over 0 to 255 |
-| 16-bit grey | v * 255 / (2^b - 1), b the smallest of 8, 10, 12, 14, 16 whose range holds the image's maximum |
+| 8-bit gray | unchanged |
+| 1-, 2-, 4-bit gray | scaled to 0 to 255 |
+| 16-bit gray | v * 255 / (2^b - 1), b the smallest of 8, 10, 12, 14, 16 whose range holds the maximum of the image |
 | RGB, palette, CMYK, YCbCr | ITU-R 601 luma, (299 R + 587 G + 114 B) / 1000 |
 | with alpha | the same; alpha is ignored |
 | DICOM | the rules of `dicom.py`; needs pydicom |
-| 16-bit colour, floating point, negative or above 16 bit | refused, the depth named |
+| 16-bit color, floating point, negative or above 16 bits | rejected with an error that names the depth |
 
-An orientation tag is ignored. Resizing is antialiased (a triangle filter as wide as the reduction) and does not keep
-the aspect ratio; NIH images are square.
+Orientation tags are ignored. Resizing is antialiased (a triangle filter as wide as the reduction factor) and does not
+preserve the aspect ratio; NIH images are square.
 """
 
 import contextlib
@@ -32,18 +32,18 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def read_grey(path: str | Path, size: int | None = None) -> np.ndarray:
-    """Reads an image file as grey pixels by the rules of this module.
+    """Reads an image file as gray pixels by the rules of this module.
 
     Args:
         path: a PNG, JPEG or DICOM file.
         size: height and width to resize to, in pixels; None keeps those of the file.
 
     Returns:
-        uint8 array `(height, width)`, 0 black to 255 white. What a person should know of the reading is a warning.
+        uint8 array `(height, width)`, from 0 (black) to 255 (white). Notes for the user are issued as warnings.
 
     Raises:
-        ImportError: if it is DICOM and pydicom is not installed.
-        ValueError: names the file and says why it cannot be read.
+        ImportError: if the file is DICOM and pydicom is not installed.
+        ValueError: if the file cannot be read; names the file and states the reason.
     """
     grey, note = read_with_note(path)
     if note:
@@ -52,7 +52,7 @@ def read_grey(path: str | Path, size: int | None = None) -> np.ndarray:
 
 
 def read_with_note(path: str | Path) -> tuple[np.ndarray, str]:
-    """Reads as `read_grey`, and returns beside the pixels what a person should know of the reading, or ""."""
+    """Reads an image like `read_grey`, and returns the pixels and a note for the user, or ""."""
     with _named(path):
         if not is_dicom(path):
             with Image.open(path) as image:
@@ -61,7 +61,7 @@ def read_with_note(path: str | Path) -> tuple[np.ndarray, str]:
 
 
 def read_size(path: str | Path) -> tuple[int, int]:
-    """Reads height and width of an image file from its header. Raises as `read_grey`."""
+    """Reads the height and width of an image file from its header. Raises the same errors as `read_grey`."""
     with _named(path):
         if not is_dicom(path):
             with Image.open(path) as image:
@@ -71,7 +71,7 @@ def read_size(path: str | Path) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def _named(path):
-    """Turns what Pillow raises on damaged files into an error that names the file."""
+    """Converts the exceptions of Pillow on damaged files to an error that names the file."""
     try:
         yield
     except (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError) as error:
@@ -90,7 +90,7 @@ def _grey(image: ImageFile.ImageFile) -> np.ndarray:
         return _scaled(np.asarray(image))
     if image.mode == "F":
         raise ValueError("floating-point pixels have no defined range; save them as 8 or 16 bit grey")
-    if any("16" in str(tile.args) for tile in image.tile):  # Pillow would keep the upper byte alone
+    if any("16" in str(tile.args) for tile in image.tile):  # Pillow would keep only the upper byte
         raise ValueError("16-bit colour is not supported; save it as 8-bit colour or as 16-bit grey")
     if image.mode == "L":
         return np.asarray(image)
@@ -98,7 +98,7 @@ def _grey(image: ImageFile.ImageFile) -> np.ndarray:
         return np.asarray(image.getchannel(0))
     if image.mode == "1":
         return np.asarray(image.convert("L"))
-    image.info.pop("transparency", None)  # Pillow would warn of each
+    image.info.pop("transparency", None)  # Pillow would warn about it
     return np.asarray(image.convert("RGB").convert("L"))
 
 

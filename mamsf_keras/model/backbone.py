@@ -67,7 +67,7 @@ FACTORIES: dict[str, Factory] = dict.fromkeys(VARIANTS, efficientnetv2)
 
 
 def register_backbone(name: str, factory: Factory) -> None:
-    """Makes a custom backbone known to `MAMSFNet`, `TrainConfig` and the command line.
+    """Makes a custom backbone known to `MAMSFNet` and `TrainConfig`, for training from Python.
 
     ```python
     register_backbone("my-net", lambda name, cut, weights, image_size: (features, final_block))

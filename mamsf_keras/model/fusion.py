@@ -59,8 +59,8 @@ class MultiScaleFusion(layers.Layer):
         self.join.build((*input_shape[:-1], self.filters * len(self.kernel_sizes)))
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        parts = ops.split(self.reduce(inputs, training=training), len(self.branches), axis=-1)
-        outputs = [branch(part, training=training) for branch, part in zip(self.branches, parts, strict=True)]
+        reduced = ops.split(self.reduce(inputs, training=training), len(self.branches), axis=-1)
+        outputs = [branch(x, training=training) for branch, x in zip(self.branches, reduced, strict=True)]
         return self.join(self.concatenate(outputs), training=training)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

@@ -1,8 +1,8 @@
 """Phantoms: a generated chest X-ray data set in the layout of NIH ChestX-ray14. NOT medical data.
 
-Every image is a drawing of a chest, with each of the 14 findings drawn by its radiographic sign, from subtle to
-obvious; labels follow the frequencies and co-occurrence of the NIH table. Phantoms serve to try the software and
-to test it. A score on them says nothing about the diagnosis of people.
+Every image is a drawing of a chest that shows each of the 14 findings by its radiographic sign, from subtle to obvious.
+Labels follow the frequencies and co-occurrence of the NIH table. Phantoms are for trying and testing the software. A
+score on them has no clinical meaning.
 """
 
 from mamsf_keras.phantoms.labels import phantom_table as phantom_table

@@ -1,7 +1,7 @@
 """Findings inside the lungs: haze, patches, lobes, plates and lines.
 
-Each finding's function takes the thorax, the brightness of its vessels and a generator, and returns what it changes:
-one float32 array of shape (rows, size) for each lesion.
+The function of a finding takes the thorax, the brightness of its vessels and a random generator. It returns the change
+in brightness: one float32 array of shape (rows, size) per lesion.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from mamsf_keras.phantoms.shapes import bell, bump, ramp
 def patch(
     chest: Chest, rng: np.random.Generator, radii: tuple[float, float], grain: float, low: float = 0.0
 ) -> np.ndarray:
-    """Returns an ill-defined patch in one lung, in [0, 1.5], in clumps of `grain` millimetres."""
+    """Returns an ill-defined patch in one lung, in [0, 1.5], with clumps of `grain` millimeters."""
     x, y, side = random_place(chest, rng, 0.5 * min(radii), low)
     dx, dy = (chest.x - x) * (1 / radii[0]), (chest.y - y) * (1 / radii[1])
     lean = rng.uniform(-0.6, 0.6)
@@ -25,7 +25,7 @@ def patch(
 
 
 def infiltration(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    """Draws one to three faint hazy patches, each ill-defined, anywhere."""
+    """Draws one to three faint, hazy, ill-defined patches anywhere in the lungs."""
     strength = 0.26 + 0.34 * random_severity(rng)
     count = 1 + int(rng.integers(3))
     return [
@@ -35,14 +35,14 @@ def infiltration(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) ->
 
 
 def pneumonia(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    """Draws one dense clumpy patch in one lung, more often low."""
+    """Draws one dense, clumpy patch in one lung, more often in its lower part."""
     radii = rng.uniform(32, 58), rng.uniform(26, 46)
     strength = 0.36 + 0.4 * random_severity(rng)
     return [strength * patch(chest, rng, radii, 7, low=0.25 * rng.integers(3))]
 
 
 def consolidation(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    """Draws a dense lobe that ends sharply at its fissure, with dark bronchi in it."""
+    """Draws a dense lobe that ends sharply at its fissure, with air bronchograms."""
     side, upper = random_side(rng), rng.random() < 0.4
     body = chest.body
     fissure = body.top + rng.uniform(95, 120)
@@ -57,7 +57,7 @@ def consolidation(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -
 
 
 def edema(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    """Draws haze around both hila like a bat's wings, and short lines at the lower walls."""
+    """Draws bat-wing haze around both hila, and short lines at the lower chest walls."""
     dx = (chest.across - rng.uniform(34, 46)) * (1 / rng.uniform(56, 78))
     dy = (chest.y - chest.body.top - rng.uniform(104, 122)) * (1 / rng.uniform(68, 95))
     strength = 0.12 + 0.24 * random_severity(rng)
@@ -69,7 +69,7 @@ def edema(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[n
 
 
 def fibrosis(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    """Draws a net of fine lines at both bases, denser towards the walls."""
+    """Draws a network of fine lines at both bases, denser toward the chest walls."""
     wide, middle, narrow = (chest.noise(rng, grain) for grain in (15, 10.5, 7))
     net = ramp(0.1 - np.abs(wide + middle), 0.16)
     net += 0.7 * ramp(0.1 - np.abs(middle - narrow), 0.18)
@@ -79,7 +79,7 @@ def fibrosis(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> lis
 
 
 def atelectasis(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    """Draws lost volume: a raised half of the diaphragm under bands or a basal wedge."""
+    """Draws volume loss: a raised hemidiaphragm below bands or a basal wedge."""
     side, grade = random_side(rng), random_severity(rng)
     body = chest.body
     raised = rng.uniform(5, 9) + 20 * grade
@@ -90,7 +90,7 @@ def atelectasis(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> 
 
 
 def bands(chest: Chest, rng: np.random.Generator, floor: float, grade: float) -> np.ndarray:
-    """Returns one or two plates of airless lung above the diaphragm's height `floor`."""
+    """Returns one or two plates of airless lung above the diaphragm, which is at height `floor`."""
     plates = 0
     for _ in range(1 + int(rng.integers(2))):
         middle, y = rng.uniform(0.45, 0.7) * chest.body.half_width, floor - rng.uniform(6, 42)
@@ -101,7 +101,7 @@ def bands(chest: Chest, rng: np.random.Generator, floor: float, grade: float) ->
 
 
 def wedge(chest: Chest, rng: np.random.Generator, floor: float, grade: float) -> np.ndarray:
-    """Returns a collapsed lower lobe: a triangle between spine and diaphragm."""
+    """Returns a collapsed lower lobe: a triangle between the spine and the diaphragm."""
     height, width = rng.uniform(50, 85), rng.uniform(45, 75)
     edge = width * (chest.y - floor + height) * (1 / height) - chest.across
     inner = ramp(chest.across - 14, 26)

@@ -1,6 +1,6 @@
-"""The normal chest: tissue, bones, vessels, and what lies on normal films and looks like a finding.
+"""The normal chest: tissue, bones, vessels, and normal structures that resemble findings.
 
-Brightness is added up in units in which air outside the body is near 0 and the heart near 1.
+Brightness is additive, in units in which air outside the body is near 0 and the heart is near 1.
 """
 
 import numpy as np
@@ -14,12 +14,12 @@ def paint(chest: Chest, texture: np.random.Generator, devices: np.random.Generat
     """Paints a chest without findings.
 
     Args:
-        chest: all rows of it.
-        texture: generator for vessels and tissue.
-        devices: generator for tubes, leads, nipples and the stomach's air.
+        chest: the chest, with all rows of the radiograph.
+        texture: random generator for vessels and tissue.
+        devices: random generator for tubes, leads, nipples and stomach air.
 
     Returns:
-        The brightness, float32 of shape (size, size), and the vessels' share of it on `chest.thorax`.
+        The brightness, float32 of shape (size, size), and the contribution of the vessels on `chest.thorax`.
     """
     tissue = wall(chest, texture)
     thorax = chest.thorax
@@ -41,7 +41,7 @@ def paint(chest: Chest, texture: np.random.Generator, devices: np.random.Generat
 
 
 def wall(chest: Chest, rng: np.random.Generator) -> np.ndarray:
-    """Returns the body without what is inside the ribs: wall, belly, spine, windpipe, breasts."""
+    """Returns the body without the contents of the rib cage: wall, abdomen, spine, trachea, breasts."""
     body = chest.body
     depth = chest.across * (1 / (body.half_width + 70))
     depth *= depth
@@ -63,7 +63,7 @@ def wall(chest: Chest, rng: np.random.Generator) -> np.ndarray:
 
 
 def outline(chest: Chest) -> np.ndarray:
-    """Returns the mask of neck, shoulders and trunk."""
+    """Returns a mask of the neck, shoulders and trunk."""
     y, body = chest.y, chest.body
     shoulders = smooth(ramp(y - body.top + 22, 70))
     waist = smooth(ramp(y - body.top - 105, 110))
@@ -72,7 +72,7 @@ def outline(chest: Chest) -> np.ndarray:
 
 
 def breasts(chest: Chest, tissue: np.ndarray, rng: np.random.Generator) -> None:
-    """Adds two discs of soft tissue that end in a soft lower edge."""
+    """Adds two disks of soft tissue with a soft lower edge."""
     middle, height = 0.6 * chest.body.half_width, rng.uniform(20, 60)
     radius, weight = rng.uniform(52, 84), rng.uniform(0.03, 0.13)
     rows = chest.rows(height - 65, height + radius + 8)
@@ -82,7 +82,7 @@ def breasts(chest: Chest, tissue: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def ribs(chest: Chest) -> np.ndarray:
-    """Returns the ribs: the back ones whole, the front ones where they are not cartilage."""
+    """Returns the ribs: the full posterior ribs, and the anterior ribs where they are not cartilage."""
     body, across = chest.body, chest.across
     part = across * (1 / body.half_width)
     fall = part * (part - 0.15)
@@ -113,7 +113,7 @@ def clavicles(chest: Chest, tissue: np.ndarray) -> None:
 
 
 def vessel_tree(chest: Chest, rng: np.random.Generator) -> np.ndarray:
-    """Returns vessels that fan out from the hila and thin towards the wall, in [0, 1]."""
+    """Returns vessels in [0, 1] that fan out from the hila and become thinner toward the wall."""
     dx, dy = chest.across - 20, chest.y - (chest.body.top + 100)
     far = np.abs(dx) + np.abs(dy) + 1
     warp = chest.noise(rng, 34)
@@ -128,7 +128,7 @@ def vessel_tree(chest: Chest, rng: np.random.Generator) -> np.ndarray:
 
 
 def hila(chest: Chest, tissue: np.ndarray, mottle: np.ndarray, rng: np.random.Generator) -> None:
-    """Adds the bright knots of vessels beside the mediastinum."""
+    """Adds the bright clusters of vessels next to the mediastinum."""
     middle, wide, high = (chest.body.top + rng.uniform(92, 104), rng.uniform(18, 26), rng.uniform(26, 40))
     rows = chest.rows(middle - high, middle + high)
     knot = bump((chest.across[rows] - 27) * (1 / wide)) * bump((chest.y[rows] - middle) * (1 / high))
@@ -139,14 +139,14 @@ def hila(chest: Chest, tissue: np.ndarray, mottle: np.ndarray, rng: np.random.Ge
 def stamp(
     chest: Chest, tissue: np.ndarray, x: float, y: float, radius: float, weight: float, soft: float = 2.0
 ) -> None:
-    """Adds `weight` on a disc; the centre and radius in millimetres."""
+    """Adds `weight` on a disk; center and radius are in millimeters."""
     rows = chest.rows(y - radius - soft, y + radius + soft)
     dx, dy = chest.x[rows] - x, chest.y[rows] - y
     tissue[rows] += weight * ramp(radius - (dx * dx + dy * dy) * (1 / radius), 2 * soft)
 
 
 def confounders(chest: Chest, tissue: np.ndarray, rng: np.random.Generator) -> None:
-    """Adds what is normal and yet looks like a finding: nipples, scars, stomach air, a marker."""
+    """Adds normal structures that resemble findings: nipples, scars, stomach air, a marker."""
     body = chest.body
     x, y, wide = rng.uniform(22, 62), body.domes[1] + rng.uniform(16, 34), rng.uniform(12, 30)
     high = rng.uniform(7, 16)
@@ -166,7 +166,7 @@ def confounders(chest: Chest, tissue: np.ndarray, rng: np.random.Generator) -> N
 
 
 def scar(chest: Chest, tissue: np.ndarray, rng: np.random.Generator) -> None:
-    """Adds a short thin line in a lung."""
+    """Adds a short, thin line in a lung."""
     chest, tissue = chest.thorax, tissue[chest.thorax.span]
     x, y = random_side(rng) * rng.uniform(0.35, 0.75) * chest.body.half_width, rng.uniform(-90, 60)
     slope, half = rng.uniform(-0.5, 0.5), rng.uniform(8, 18)
@@ -175,7 +175,7 @@ def scar(chest: Chest, tissue: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def marker(chest: Chest, tissue: np.ndarray, rng: np.random.Generator) -> None:
-    """Adds the letter L in the upper corner on the patient's left."""
+    """Adds the letter L in the upper corner on the left side of the patient."""
     size, pixel = chest.size, chest.pixel
     left, top = int(size * rng.uniform(0.86, 0.93)), int(size * rng.uniform(0.02, 0.1))
     height, stroke = max(int(13 / pixel), 3), max(int(2.6 / pixel), 1)
@@ -184,7 +184,7 @@ def marker(chest: Chest, tissue: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def bedside(chest: Chest, tissue: np.ndarray, rng: np.random.Generator) -> None:
-    """Adds leads, a central line and a tube to an AP film, each only on some."""
+    """Adds leads, a central line and a tube to an AP film, each with some probability."""
     top = chest.body.top
     for _ in range(int(rng.integers(0, 4))):
         x, y, bow, slope = rng.uniform(-140, 140), rng.uniform(-90, 60), rng.uniform(-4e-3, 4e-3), rng.uniform(-1, 1)

@@ -1,6 +1,6 @@
 """Round findings: nodule, mass, hernia.
 
-The functions take and return what those of `airspace` do.
+The functions have the same arguments and return values as those in `airspace`.
 """
 
 import numpy as np
@@ -11,14 +11,14 @@ from mamsf_keras.phantoms.shapes import ramp
 
 
 def ball(chest: Chest, x: float, y: float, radius: float, rough: float | np.ndarray = 0.0) -> np.ndarray:
-    """Returns a round shadow, denser in its middle, in [0, 1]; `rough` is a field that dents its edge."""
+    """Returns a round shadow in [0, 1] that is denser in the middle; the field `rough` makes its edge irregular."""
     dx, dy = chest.x - x, chest.y - y
     inside = (radius + rough) - (dx * dx + dy * dy) * (1 / radius)
     return ramp(inside, 4.5) * np.clip(0.7 + inside * (0.3 / radius), 0, 1)
 
 
 def nodule(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    """Draws one to four round shadows of 15 to 25 mm."""
+    """Draws one to four round shadows, 16 to 25 mm in diameter."""
     count = max(int(rng.integers(-2, 5)), 1)
     strength = 0.45 + 0.35 * random_severity(rng)
     shadows = []
@@ -30,7 +30,7 @@ def nodule(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[
 
 
 def mass(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    """Draws one lobulated shadow of 38 to 90 mm."""
+    """Draws one lobulated shadow, nominally 50 to 90 mm in diameter."""
     radius = rng.uniform(16, 23) + 22 * random_severity(rng)
     x, y, _ = random_place(chest, rng, 0.8 * radius)
     lobes = 0.16 * radius * chest.noise(rng, 0.9 * radius)
@@ -38,7 +38,7 @@ def mass(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np
 
 
 def hernia(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    """Draws a stomach behind the heart: a round opacity with an air bubble over a fluid level."""
+    """Draws a hiatal hernia behind the heart: a round opacity with an air bubble above a fluid level."""
     radius = 32 + 22 * random_severity(rng)
     x, y = rng.uniform(-8, 30), chest.body.domes[1] - rng.uniform(0.35, 0.8) * radius
     sac = ramp(radius - ((chest.x - x) ** 2 + (chest.y - y) ** 2) * (1 / radius), 5)

@@ -1,7 +1,8 @@
-"""The shape of a phantom's chest: numbers of the body, then masks on the pixel grid.
+"""The shape of a phantom chest: the parameters of the body, and masks on the pixel grid.
 
-Millimetres throughout, from the middle of the frame; x grows to the image's right, which is the patient's
-left; y grows downwards. `side` is -1 for the image's left (the patient's right lung) and 1 for its right.
+All lengths are in millimeters. The origin is the center of the frame; x increases to the right of the image, which is
+the left of the patient; y increases downward. `side` is -1 for the left of the image (the right lung) and 1 for the
+right.
 """
 
 from dataclasses import dataclass
@@ -12,15 +13,15 @@ import numpy as np
 from mamsf_keras.phantoms.shapes import bump, noise, ramp
 
 PATIENT, VISIT, TEXTURE, DEVICES, EXPOSURE, LABELS, TAIL, SIGNS = range(8)
-"""Streams of random numbers; that of a finding is SIGNS plus its place in the output order."""
+"""Random streams. The stream of a finding is SIGNS plus its index in the output order."""
 
 
 def stream(seed: int, number: int, patient: int = 0, follow_up: int = 0) -> np.random.Generator:
-    """Returns the random generator of one purpose, independent of what else is drawn.
+    """Returns the random generator for one purpose, independent of all others.
 
     Args:
-        seed: 0 or more, of the whole data set.
-        number: the purpose: one of the streams above.
+        seed: seed of the data set, at least 0.
+        number: the purpose, one of the streams above.
         patient: patient id.
         follow_up: follow-up number.
     """
@@ -29,27 +30,27 @@ def stream(seed: int, number: int, patient: int = 0, follow_up: int = 0) -> np.r
 
 @dataclass(frozen=True)
 class Body:
-    """Holds the numbers of one patient at one visit; lengths in millimetres.
+    """Holds the body parameters of one patient at one visit. Lengths are in millimeters.
 
     Args:
         frame: width and height of the radiograph.
         female: whether breasts are drawn.
-        portable: whether the view is AP, with a bedside film's haze, lines and leads.
-        half_width: inner half width of the thorax at its widest.
+        portable: whether the view is AP, with the haze, lines and leads of a bedside film.
+        half_width: inner half-width of the thorax at its widest point.
         top: y of the lung apices.
-        domes: y of the (right, left) hemidiaphragm's highest point.
-        drop: height scale of the domes; small is flat.
+        domes: y of the highest point of the (right, left) hemidiaphragm.
+        drop: height scale of the domes; small values are flat.
         ratio: cardiothoracic ratio.
-        heart_right: share of the heart's width right of the midline.
-        margin: chest wall outside the ribs.
+        heart_right: fraction of the heart width on the patient's right of the midline.
+        margin: thickness of the chest wall outside the ribs.
         knob: size of the aortic knob.
         rib_spacing: distance between ribs.
         rib_phase: height of the first rib.
-        rib_slope: fall of the posterior ribs from spine to wall.
-        tilt: lean of the midline, x for each y.
+        rib_slope: drop of the posterior ribs from the spine to the wall.
+        tilt: slope of the midline, x per y.
         shift: offset (x, y) of the chest in the frame.
-        vessels: strength of the vessels, 1 is normal.
-        lucency: strength of the lungs' darkness, 1 is normal.
+        vessels: strength of the vessels; 1 is normal.
+        lucency: darkness of the lungs; 1 is normal.
     """
 
     frame: float
@@ -73,18 +74,18 @@ class Body:
 
 
 def normal_body(seed: int, patient: int, follow_up: int, *, female: bool, portable: bool, frame: float) -> Body:
-    """Draws a healthy body: habitus by patient, breath and posture by visit.
+    """Draws a healthy body. Habitus depends on the patient; breath and posture depend on the visit.
 
     Args:
-        seed: 0 or more.
+        seed: seed of the data set, at least 0.
         patient: patient id.
         follow_up: follow-up number.
         female: whether the patient is female.
         portable: whether the view is AP.
-        frame: millimetres a side.
+        frame: width and height of the radiograph in millimeters.
 
     Returns:
-        A body whose cardiothoracic ratio is under one half.
+        A body with a cardiothoracic ratio below 0.5.
     """
     own, visit = stream(seed, PATIENT, patient).uniform, stream(seed, VISIT, patient, follow_up).uniform
     half_width = own(112, 134) if female else own(120, 146)
@@ -111,18 +112,18 @@ def normal_body(seed: int, patient: int, follow_up: int, *, female: bool, portab
 
 
 class Chest:
-    """Lays a body out on a pixel grid, or on a band of its rows.
+    """A body on the pixel grid, or on a band of its rows.
 
-    Masks are float32 arrays of shape (rows, size) in [0, 1], computed when first asked for.
+    Masks are float32 arrays of shape (rows, size) in [0, 1], computed on first use.
 
     Args:
-        body: what is laid out.
-        size: pixels a side of the whole radiograph.
-        rows: the band of the radiograph's rows; all by default.
+        body: parameters of the body.
+        size: height and width of the full radiograph in pixels.
+        rows: band of rows of the radiograph; all rows by default.
     """
 
     def __init__(self, body: Body, size: int, rows: slice | None = None) -> None:
-        """Lays out the coordinates; masks come when asked for."""
+        """Computes the coordinates. Masks are computed on first use."""
         self.body = body
         self.size = size
         self.span = rows or slice(0, size)
@@ -134,7 +135,7 @@ class Chest:
 
     @cached_property
     def thorax(self) -> "Chest":
-        """The band of rows from above the apices to below the diaphragm: all that is drawn inside is drawn there."""
+        """The band of rows from above the apices to below the diaphragm, which holds everything inside the chest."""
         bottom = max(self.base + 14, *(dome + 34 for dome in self.body.domes))
         return Chest(self.body, self.size, self.rows(self.body.top - 22, bottom))
 
@@ -144,25 +145,25 @@ class Chest:
         return sum(self.body.domes) / 2 + 0.34 * self.body.drop
 
     def rows(self, top: float, bottom: float) -> slice:
-        """Returns the slice of the rows between two heights, for what is drawn there only."""
+        """Returns the slice of rows between two heights, for drawing only there."""
         zero = self.body.shift[1] + self.body.frame / 2
         first, last = (int((y + zero) / self.pixel) - self.span.start for y in (top, bottom))
         count = self.span.stop - self.span.start
         return slice(min(max(first, 0), count), min(max(last + 1, 0), count))
 
     def columns(self, reach: float) -> slice:
-        """Returns the slice of the columns within `reach` of the midline, however it leans."""
+        """Returns the slice of columns within `reach` of the midline, including its tilt."""
         lean = abs(self.body.tilt) * self.body.frame / 2 + reach
         middle = self.body.shift[0] + self.body.frame / 2
         return slice(max(int((middle - lean) / self.pixel), 0), int((middle + lean) / self.pixel) + 1)
 
     def noise(self, rng: np.random.Generator, grain: float) -> np.ndarray:
-        """Draws a smooth random field of shape (rows, size) in [-1, 1] with a grain in millimetres."""
+        """Draws a smooth random field of shape (rows, size) in [-1, 1] with a grain in millimeters."""
         return noise(rng, (len(self.y), self.size), max(int(self.body.frame / grain), 2))
 
     @cached_property
     def left(self) -> np.ndarray:
-        """1 on the patient's left of the midline, which is the image's right, else 0."""
+        """1 on the patient's left of the midline (the right of the image), else 0."""
         return (self.x > 0).astype(np.float32)
 
     def half(self, side: int) -> np.ndarray:
@@ -199,24 +200,24 @@ class Chest:
 
     @cached_property
     def lungs(self) -> np.ndarray:
-        """Both halves of the chest's cavity, the heart's place included."""
+        """Both halves of the chest cavity, including the area of the heart."""
         return ramp(self.wall - self.across, 3) * ramp(self.y - self.roof, 4) * ramp(self.floor - self.y, 3)
 
     @cached_property
     def heart(self) -> np.ndarray:
-        """The heart; its width over the cavity's is the body's cardiothoracic ratio."""
+        """The heart. Its width divided by the width of the cavity is the cardiothoracic ratio of the body."""
         right, left = self.heart_borders
         long = ramp(self.y - self.heart_top, 20) * ramp(self.body.domes[1] + 16 - self.y, 8)
         return ramp(self.x + right, 4) * ramp(left - self.x, 4) * long
 
     @property
     def heart_top(self) -> float:
-        """y of the heart's upper end."""
+        """y of the upper end of the heart."""
         return self.body.domes[0] - 88
 
     @property
     def heart_borders(self) -> tuple[np.ndarray, np.ndarray]:
-        """Distances from the midline to the heart's right and left border, each of shape (rows, 1)."""
+        """Distances from the midline to the right and left heart borders, each of shape (rows, 1)."""
         right, left = self.body.domes
         width = 2 * self.body.half_width * self.body.ratio
         upper, lower = (self.y - right + 34) / 62, (self.y - left + 24) / 84
@@ -226,7 +227,7 @@ class Chest:
 
     @cached_property
     def mediastinum(self) -> np.ndarray:
-        """The great vessels and all else between the lungs, from the neck to the diaphragm."""
+        """The great vessels and the other structures between the lungs, from the neck to the diaphragm."""
         knob = self.body.knob * bump((self.y - self.body.top - 62) * (1 / 22))
         trunk = 7 * bump((self.y - self.body.top - 92) * (1 / 24))
         right = 19 + 4 * bump((self.y - self.body.top - 80) * (1 / 50))
@@ -235,10 +236,10 @@ class Chest:
 
     @cached_property
     def cover(self) -> np.ndarray:
-        """How far heart and mediastinum hide the lungs."""
+        """Degree to which the heart and the mediastinum cover the lungs."""
         return np.maximum(self.mediastinum, 0.86 * self.heart)
 
     @cached_property
     def air(self) -> np.ndarray:
-        """What is dark on the radiograph: lung that neither heart nor mediastinum covers."""
+        """The dark part of the radiograph: lung that is not covered by the heart or the mediastinum."""
         return self.lungs * (1 - self.cover)

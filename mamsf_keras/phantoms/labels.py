@@ -1,4 +1,4 @@
-"""The tables of a phantom data set: patients, follow-ups, label sets."""
+"""The table of a phantom data set: patients, follow-ups and label sets."""
 
 from importlib.resources import files
 
@@ -10,32 +10,32 @@ from mamsf_keras.findings import FINDINGS, IMAGES, NO_FINDING
 from mamsf_keras.phantoms.geometry import LABELS, TAIL, stream
 
 TEST_IMAGES = 25_596
-"""Images in NIH's `test_list.txt`, of 112,120."""
+"""Number of images in `test_list.txt` of NIH, of 112,120."""
 
 IMAGES_A_PATIENT = {"train_val": 86_524 / 28_008, "test": 25_596 / 2_797}
-"""Images a patient in NIH's two lists: 3.09 and 9.15."""
+"""Images per patient in the two NIH lists: 3.09 and 9.15."""
 
 ONLY_ONE = 0.57
-"""Share of NIH's patients with a single image."""
+"""Fraction of NIH patients with a single image."""
 
 KEPT = 0.15
-"""Probability that a follow-up keeps the labels: with chance repeats, 41 % do so, as in the NIH table."""
+"""Probability that a follow-up keeps the labels. Including chance repeats, 41 % do, as in the NIH table."""
 
 PORTABLE = {"Edema": 0.85, "Consolidation": 0.6, "Pneumonia": 0.6, "Effusion": 0.5, "Atelectasis": 0.45}
-"""Share of AP views among images with a finding; the largest counts, and 0.33 without these."""
+"""Fraction of AP views among images with a finding. The largest one applies, and 0.33 without these findings."""
 
 FORMATS = ((2048, 0.171), (2500, 0.143), (2544, 0.139))
-"""Pixels a side and their spacing in millimetres: NIH's commonest values, on square films of 35 cm."""
+"""Pixels per side and pixel spacing in millimeters: the most common NIH values, for square films of 35 cm."""
 
 
 def label_sets() -> tuple[list[tuple[str, ...]], np.ndarray]:
-    """Reads the joint label distribution of the whole NIH table.
+    """Reads the joint label distribution of the full NIH table.
 
-    Source: `Data_Entry_2017.csv` of the NIH release (Wang et al., ChestX-ray8, CVPR 2017, arXiv 1705.02315),
-    as counts alone.
+    Source: `Data_Entry_2017.csv` of the NIH release (Wang et al., ChestX-ray8, CVPR 2017, arXiv 1705.02315), counts
+    only.
 
     Returns:
-        The sets of findings, the empty one for No Finding, and their shares, float64.
+        The sets of findings, with an empty set for No Finding, and their frequencies, float64.
     """
     path = files("mamsf_keras.phantoms") / "label_sets.csv"
     with path.open(encoding="utf-8") as lines:
@@ -49,16 +49,16 @@ def phantom_table(images: int, seed: int = 0, tail: int = 0) -> pd.DataFrame:
 
     Args:
         images: number of rows, at least 20.
-        seed: 0 or more.
-        tail: least number of positive patients of each finding in each of train, validation and test.
+        seed: random seed, at least 0.
+        tail: minimum number of positive patients of each finding in each of train, validation and test.
 
     Returns:
         A table with `image`, `patient`, `follow_up`, `official_list` ("train_val" or "test"), `split`
         ("train", "validation" or "test"), `age`, `sex` ("M" or "F"), `view` ("PA" or "AP"), `pixels`, `spacing`
-        (mm), and one 0/1 column a finding; sorted by patient and follow-up.
+        (mm), and one 0/1 column per finding, sorted by patient and follow-up.
 
     Raises:
-        ValueError: if an argument is out of range, or so few images cannot hold the tail.
+        ValueError: if an argument is out of range, or there are too few images for `tail`.
     """
     for name, value, least in (("images", images, 20), ("seed", seed, 0), ("tail", tail, 0)):
         if value < least:
@@ -73,7 +73,7 @@ def phantom_table(images: int, seed: int = 0, tail: int = 0) -> pd.DataFrame:
 
 
 def _follow_ups(images, mean, rng):
-    """Returns the number of images of each patient, `images` in total: many have one, a few have many."""
+    """Returns the number of images of each patient, `images` in total. Most patients have one image, a few many."""
     counts = np.empty(0, dtype=np.int64)
     several = max((mean - ONLY_ONE) / (1 - ONLY_ONE), 1)
     while counts.sum() < images:
@@ -85,7 +85,7 @@ def _follow_ups(images, mean, rng):
 
 
 def _patients(images, rng):
-    """Returns the rows' patients, follow-ups and official lists; few images have small test patients."""
+    """Returns the patient, follow-up and official list of each row. In small data sets test patients have few images."""
     test = round(images * TEST_IMAGES / IMAGES)
     usual, many = IMAGES_A_PATIENT["train_val"], IMAGES_A_PATIENT["test"]
     means = {"train_val": min(usual, (images - test) / 20), "test": usual + (many - usual) * min(images / IMAGES, 1)}
@@ -102,7 +102,7 @@ def _patients(images, rng):
 
 
 def _draw_labels(table, rng):
-    """Returns the finding columns: drawn from the NIH table, some kept from the visit before."""
+    """Returns the finding columns, drawn from the NIH table; some are kept from the previous visit."""
     sets, shares = label_sets()
     drawn = rng.choice(len(sets), len(table), p=shares)
     kept = (rng.random(len(table)) < KEPT) & (table["follow_up"] > 0).to_numpy()
@@ -115,7 +115,7 @@ def _one_hot(sets):
 
 
 def _lift(table, tail, rng):
-    """Gives patients without finding the label sets that `tail` asks for, in place."""
+    """Assigns label sets to patients without findings, in place, until `tail` is satisfied."""
     sets, shares = label_sets()
     hot = _one_hot(sets)
     while missing := _missing(table, tail):
@@ -126,7 +126,7 @@ def _lift(table, tail, rng):
 
 
 def _fill_validation(table):
-    """Clears patients of findings, in place, until the official split has validation images; only in tiny data sets."""
+    """Removes findings of patients, in place, until there are validation images. Only tiny data sets need this."""
     for patient in table.loc[table["official_list"] == "train_val", "patient"].unique():
         if (official_split(table, FINDINGS) == "validation").any():
             return
@@ -134,7 +134,7 @@ def _fill_validation(table):
 
 
 def _missing(table, tail):
-    """Returns (finding, official list, patients to lift); ten of train_val are needed for one of validation."""
+    """Returns (finding, official list, number of patients to add). One in ten train_val patients is validation."""
     if not tail:
         return []
     split = official_split(table, FINDINGS)
@@ -148,7 +148,7 @@ def _missing(table, tail):
 
 
 def _free_rows(table, official, count, rng):
-    """Draws one image each of `count` patients without any finding."""
+    """Draws `count` patients without findings and returns one image of each."""
     free = table.loc[table["official_list"] == official, ["patient", *FINDINGS]].groupby("patient").max().sum(axis=1)
     patients = free.index[free == 0].to_numpy()
     if len(patients) < count:

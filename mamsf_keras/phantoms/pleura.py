@@ -1,6 +1,6 @@
-"""Findings of the pleura: fluid, air and scars between lung and wall.
+"""Pleural findings: fluid, air and scars between the lung and the chest wall.
 
-The functions take and return what those of `airspace` do.
+The functions have the same arguments and return values as those in `airspace`.
 """
 
 import numpy as np
@@ -11,13 +11,13 @@ from mamsf_keras.phantoms.shapes import bump, ramp
 
 
 def sides(rng: np.random.Generator, both: float) -> tuple[int, ...]:
-    """Draws one side, or with probability `both` both."""
+    """Draws one random side, or both sides with probability `both`."""
     first = random_side(rng)
     return (first, -first) if rng.random() < both else (first,)
 
 
 def effusion(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    """Draws fluid in the costophrenic angle with a meniscus that climbs the wall."""
+    """Draws fluid in the costophrenic angle with a meniscus that rises along the wall."""
     fluids = []
     for side in sides(rng, 0.3):
         height, slope = 45 + 95 * random_severity(rng), rng.uniform(0.55, 0.8)
@@ -42,7 +42,7 @@ def pneumothorax(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) ->
 
 
 def pleural_thickening(chest: Chest, vessels: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    """Draws a bright peel along the wall, or a cap over the apex."""
+    """Draws a bright layer along the wall, or a cap over the apex."""
     peels = []
     for side in sides(rng, 0.25):
         grade = random_severity(rng)

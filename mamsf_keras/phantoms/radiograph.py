@@ -1,4 +1,4 @@
-"""From one row of the table to pixels and boxes."""
+"""Draws the pixels and boxes of one row of the table."""
 
 from dataclasses import dataclass
 
@@ -13,15 +13,15 @@ from mamsf_keras.phantoms.signs import DRAWN, SHAPES, VISIBLE, finding_stream
 
 @dataclass(frozen=True)
 class RadiographSpec:
-    """Describes what one radiograph shows.
+    """Describes the content of one radiograph.
 
     Args:
         patient: patient id.
-        follow_up: follow-up number from 0.
-        findings: NIH finding names, empty for none.
+        follow_up: follow-up number, from 0.
+        findings: NIH names of the findings; empty for none.
         female: whether the patient is female.
         portable: whether the view is AP.
-        frame: millimetres a side.
+        frame: width and height in millimeters.
     """
 
     patient: int
@@ -32,7 +32,7 @@ class RadiographSpec:
     frame: float
 
     def stream(self, seed: int, number: int) -> np.random.Generator:
-        """Returns the random generator of one purpose for this image."""
+        """Returns the random generator for one purpose in this image."""
         return geometry.stream(seed, number, self.patient, self.follow_up)
 
 
@@ -41,9 +41,9 @@ class Radiograph:
     """Holds a drawn radiograph.
 
     Args:
-        pixels: uint8 of shape (size, size).
-        boxes: (finding, x, y, width, height) of each lesion that has one, in pixels.
-        chest: what was drawn, with its masks.
+        pixels: uint8 array of shape (size, size).
+        boxes: (finding, x, y, width, height) of each lesion that has a box, in pixels.
+        chest: the chest that was drawn, with its masks.
     """
 
     pixels: np.ndarray
@@ -54,13 +54,13 @@ class Radiograph:
 def draw(spec: RadiographSpec, seed: int = 0, size: int = 256) -> Radiograph:
     """Draws a radiograph.
 
-    Equal arguments give equal pixels. Every part has random numbers of its own, so the same radiograph with one
-    more finding differs in that finding alone.
+    Equal arguments give equal pixels. Every part has a separate random stream, so adding a finding to a radiograph
+    changes only that finding.
 
     Args:
-        spec: what it shows.
-        seed: 0 or more, of the data set.
-        size: pixels a side.
+        spec: content of the radiograph.
+        seed: seed of the data set, at least 0.
+        size: height and width in pixels.
     """
     body = geometry.normal_body(
         seed, spec.patient, spec.follow_up, female=spec.female, portable=spec.portable, frame=spec.frame
@@ -77,7 +77,7 @@ def draw(spec: RadiographSpec, seed: int = 0, size: int = 256) -> Radiograph:
         for lesion in lesions:
             tissue[chest.thorax.span] += lesion
         if name in BOX_FINDINGS:
-            # Shared out, so that what two overlapping lesions each leave outside is invisible in sum too.
+            # The threshold is divided by the number of lesions, so that the sum outside all boxes is invisible too.
             seen = [abs(lesion) > VISIBLE / len(lesions) for lesion in lesions] or [chest.thorax.heart > 0.02]
             found, top = filter(None, map(bounding_box, seen)), chest.thorax.span.start
             boxes += [(name, x, y + top, width, height) for x, y, width, height in found]
@@ -85,15 +85,15 @@ def draw(spec: RadiographSpec, seed: int = 0, size: int = 256) -> Radiograph:
 
 
 def expose(tissue: np.ndarray, chest: geometry.Chest, rng: np.random.Generator) -> np.ndarray:
-    """Turns brightness into grey levels: contrast, fog, uneven beam, film curve, grain.
+    """Converts brightness to gray levels, with contrast, fog, an uneven beam, a film curve and grain.
 
     Args:
-        tissue: float32 of shape (size, size); overwritten.
-        chest: what it is of.
-        rng: generator of the exposure and the grain.
+        tissue: brightness, float32 of shape (size, size); overwritten.
+        chest: the chest that is exposed.
+        rng: random generator for the exposure and the grain.
 
     Returns:
-        uint8 of shape (size, size).
+        uint8 array of shape (size, size).
     """
     contrast, fog = rng.uniform(0.92, 1.14), rng.uniform(-0.04, 0.04)
     grain = rng.uniform(0.015, 0.035)

@@ -1,4 +1,4 @@
-"""Random draws that several findings share: a side, a severity, a place in a lung."""
+"""Random sampling shared by several findings: side, severity and position in a lung."""
 
 import numpy as np
 
@@ -11,22 +11,22 @@ def random_side(rng: np.random.Generator) -> int:
 
 
 def random_severity(rng: np.random.Generator) -> float:
-    """Draws a severity in [0.4, 1], mild ones less often."""
+    """Draws a severity in [0.4, 1]; mild ones are less frequent."""
     mild = rng.random()
     return 1 - 0.6 * mild * mild
 
 
 def random_place(chest: Chest, rng: np.random.Generator, margin: float, low: float = 0.0) -> tuple[float, float, int]:
-    """Draws a place in a lung.
+    """Draws a position in a lung.
 
     Args:
-        chest: the chest of the lung.
-        rng: generator that the side and the place are drawn from.
-        margin: millimetres that stay free to the wall, the apex and the diaphragm.
-        low: in [0, 1); the share of the lung's height, from above, that is left out.
+        chest: chest that contains the lung.
+        rng: random generator.
+        margin: distance to keep from the wall, the apex and the diaphragm, in millimeters.
+        low: fraction of the lung height to exclude, from the top, in [0, 1).
 
     Returns:
-        (x, y, side), millimetres and -1 or 1.
+        (x, y, side): coordinates in millimeters, and -1 or 1.
     """
     side, body = random_side(rng), chest.body
     top, bottom = body.top + margin + 14, body.domes[side > 0] - margin

@@ -1,7 +1,7 @@
-"""Soft shapes and textures that the phantoms are drawn from.
+"""Soft shapes and textures from which the phantoms are drawn.
 
-Only operations that IEEE 754 rounds exactly (sums, products, quotients, square roots, comparisons) are used,
-so that every machine draws the same values: vectorised sines and exponentials differ in their last bit.
+Only operations that IEEE 754 rounds exactly (sums, products, quotients, square roots, comparisons) are used, so that
+results are the same on every machine. Vectorized sines and exponentials differ in the last bit.
 """
 
 from functools import lru_cache
@@ -10,14 +10,14 @@ import numpy as np
 
 
 def ramp(distance: np.ndarray, width: float) -> np.ndarray:
-    """Returns a straight rise from 0 to 1 around distance 0.
+    """Returns a linear ramp from 0 to 1, centered at distance 0.
 
     Args:
-        distance: millimetres, positive inside the shape.
-        width: above 0, millimetres from the first change to the last.
+        distance: distance in millimeters, positive inside the shape.
+        width: width of the ramp in millimeters, above 0.
 
     Returns:
-        Values in [0, 1] of `distance`'s shape.
+        Values in [0, 1], with the shape of `distance`.
     """
     t = distance * (1 / width)
     t += 0.5
@@ -25,18 +25,18 @@ def ramp(distance: np.ndarray, width: float) -> np.ndarray:
 
 
 def smooth(t: np.ndarray) -> np.ndarray:
-    """Returns t^2 (3 - 2 t): bends the ends of a `ramp` into a smooth step."""
+    """Returns t^2 (3 - 2 t), which turns a `ramp` into a smooth step."""
     return t * t * (3 - 2 * t)
 
 
 def bell(q: np.ndarray) -> np.ndarray:
-    """Returns (1 - q)^2 below 1 and 0 above: a bell of finite reach.
+    """Returns (1 - q)^2 for q below 1 and 0 above: a bell curve with finite support.
 
     Args:
-        q: 0 or more, square of the distance from the centre in radii.
+        q: squared distance from the center in radii, at least 0.
 
     Returns:
-        Values in [0, 1] of `q`'s shape.
+        Values in [0, 1], with the shape of `q`.
     """
     inside = 1 - q
     np.clip(inside, 0, 1, out=inside)
@@ -45,7 +45,7 @@ def bell(q: np.ndarray) -> np.ndarray:
 
 
 def bump(t: np.ndarray) -> np.ndarray:
-    """Returns the `bell` at the signed distance `t` from the centre in radii."""
+    """Returns the `bell` at the signed distance `t` from the center, in radii."""
     return bell(t * t)
 
 
@@ -53,11 +53,11 @@ def stripes(position: np.ndarray, spacing: float) -> np.ndarray:
     """Returns the distance to the nearest multiple of `spacing`.
 
     Args:
-        position: millimetres.
-        spacing: above 0, millimetres.
+        position: position in millimeters.
+        spacing: spacing in millimeters, above 0.
 
     Returns:
-        Values in [0, spacing / 2] of `position`'s shape.
+        Values in [0, spacing / 2], with the shape of `position`.
     """
     phase = position * (1 / spacing)
     phase -= np.rint(phase)
@@ -78,12 +78,12 @@ def noise(rng: np.random.Generator, shape: tuple[int, int], cells: int) -> np.nd
     """Draws a smooth random field (value noise).
 
     Args:
-        rng: generator that the values are drawn from.
-        shape: (height, width) in pixels, height at most width.
-        cells: random values over the width less one; the grain is `width / cells` pixels.
+        rng: random generator.
+        shape: (height, width) in pixels; height must not exceed width.
+        cells: number of grid cells over the width; the grain is `width / cells` pixels.
 
     Returns:
-        float32 in [-1, 1] of `shape`.
+        float32 array of `shape` in [-1, 1].
     """
     height, width = shape
     grid = rng.random((cells + 1, cells + 1), dtype=np.float32) * 2 - 1
@@ -97,13 +97,13 @@ def noise(rng: np.random.Generator, shape: tuple[int, int], cells: int) -> np.nd
 
 
 def bounding_box(visible: np.ndarray) -> tuple[int, int, int, int] | None:
-    """Returns the smallest box around the true pixels.
+    """Returns the bounding box of the true pixels.
 
     Args:
-        visible: bool of shape (height, width).
+        visible: bool array of shape (height, width).
 
     Returns:
-        (x, y, width, height) in whole pixels, or None where nothing is true.
+        (x, y, width, height) in integer pixels, or None if no pixel is true.
     """
     rows, columns = np.flatnonzero(visible.any(1)), np.flatnonzero(visible.any(0))
     if not len(rows):

@@ -1,4 +1,4 @@
-"""The 14 findings: what each changes in the body's shape, and what each draws."""
+"""The 14 findings: how each one changes the shape of the body, and what it draws."""
 
 from dataclasses import replace
 
@@ -10,11 +10,11 @@ from mamsf_keras.phantoms.geometry import SIGNS, Body, stream
 from mamsf_keras.phantoms.sampling import random_severity
 
 VISIBLE = 0.02
-"""Smallest change in brightness that counts as drawn: about 5 of 255 grey levels."""
+"""Smallest change in brightness that counts as visible: about 5 of 255 gray levels."""
 
 
 def emphysema(body: Body, rng: np.random.Generator) -> Body:
-    """Blows the lungs up: low flat diaphragms, dark lungs with few vessels, a narrow heart."""
+    """Hyperinflates the lungs: low flat diaphragm, dark lungs with few vessels, narrow heart."""
     grade = 0.3 + 0.7 * random_severity(rng)
     return replace(
         body,
@@ -28,19 +28,19 @@ def emphysema(body: Body, rng: np.random.Generator) -> Body:
 
 
 def congestion(body: Body, rng: np.random.Generator) -> Body:
-    """Widens vessels and, short of cardiomegaly, the heart."""
+    """Widens the vessels and the heart, without reaching cardiomegaly."""
     grade = random_severity(rng)
     return replace(body, vessels=body.vessels * (1.1 + 0.5 * grade), ratio=min(body.ratio + 0.025, 0.475))
 
 
 def shrinkage(body: Body, rng: np.random.Generator) -> Body:
-    """Lifts the diaphragm under stiff lungs."""
+    """Raises the diaphragm under stiff lungs."""
     lift = rng.uniform(0, 10)
     return replace(body, domes=tuple(dome - lift for dome in body.domes))
 
 
 def cardiomegaly(body: Body, rng: np.random.Generator) -> Body:
-    """Widens the heart to a cardiothoracic ratio of 0.54 to 0.68."""
+    """Widens the heart to a cardiothoracic ratio of 0.58 to 0.68."""
     return replace(body, ratio=0.515 + 0.165 * random_severity(rng))
 
 
@@ -50,7 +50,7 @@ SHAPES = {
     "Fibrosis": shrinkage,
     "Cardiomegaly": cardiomegaly,
 }
-"""Findings that change the body, in order: cardiomegaly last, for its ratio is a promise."""
+"""Findings that change the body, in order of application. Cardiomegaly is last, so that its ratio is final."""
 
 DRAWN = {
     "Atelectasis": airspace.atelectasis,
@@ -66,7 +66,7 @@ DRAWN = {
     "Pleural_Thickening": pleura.pleural_thickening,
     "Hernia": focal.hernia,
 }
-"""Findings that add to the painted chest."""
+"""Findings that are drawn on top of the normal chest."""
 
 
 def finding_stream(seed: int, finding: str, patient: int, follow_up: int) -> np.random.Generator:

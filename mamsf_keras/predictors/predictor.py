@@ -44,7 +44,7 @@ class Predictor(abc.ABC):
             Probabilities, float64 `(images, findings)`, in the row order of the stream.
         """
         count = math.ceil(len(stream) / stream.batch_size)
-        steps = tqdm(range(count), desc="predicting", unit=" batches", delay=1, disable=not progress)
+        steps = tqdm(range(count), desc="predicting", unit=" batches", delay=1) if progress else range(count)
         with named_errors(stream):
             outputs = [self.predict(stream.images_in_order(step)) for step in steps]
         return np.concatenate(outputs).astype(np.float64)[: len(stream)]

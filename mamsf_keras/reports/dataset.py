@@ -56,7 +56,7 @@ def describe(data: DataConfig) -> Description:
         "Duplicates": duplicates(table, same),
     }
     names = [" = ".join(rows["image"].head(5)) for _, rows in same.groupby("sha256")]
-    notes = (*dataset.notes, *notes, overlap_line(table))
+    notes = (*dataset.notes, *dataset.split_notes, *notes, overlap_line(table))
     notes += (f"duplicates: {count_and_first(names)}",) if names else ()
     return Description(table, dataset.findings, notes, tables)
 

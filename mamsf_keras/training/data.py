@@ -45,7 +45,8 @@ def load_training_data(dataset: Dataset, config: TrainConfig, devices: Devices) 
         ValueError: if the training images do not fill a batch, or no finding can be scored on the validation images.
     """
     dataset = _prepare_once(dataset, config, devices)
-    for line in (*dataset.resolved.notes, split_summary(dataset.used, dataset.findings)):
+    used = dataset.resolved
+    for line in (*used.notes, *used.split_notes, split_summary(used.table, used.findings)):
         logger.info(line)
     share = (devices.process, devices.processes)
     size = (config.image_size, config.batch_size)

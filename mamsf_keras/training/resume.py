@@ -76,8 +76,10 @@ def check_end(old: TrainConfig, new: TrainConfig, history: History) -> None:
             )
     if not done:
         return
-    if old.epochs != new.epochs:
-        logger.info("note: the learning-rate schedule now spans %d epochs (was %d)", new.epochs, old.epochs)
+    was, now = phase_of(old, done - 1), phase_of(new, done - 1)
+    if was.end != now.end:
+        spans = (now.end - now.first, was.end - was.first)
+        logger.info("note: the learning-rate schedule of this phase now spans %d epochs (was %d)", *spans)
 
 
 def check_environment(run: RunDir, environment: dict) -> None:

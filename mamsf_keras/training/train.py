@@ -11,6 +11,7 @@ import keras
 from mamsf_keras.config import TrainConfig
 from mamsf_keras.data.batches.feed import training_batches
 from mamsf_keras.data.batches.stream import named_errors
+from mamsf_keras.data.dataset import Dataset
 from mamsf_keras.data.open import open_dataset
 from mamsf_keras.devices import Devices, find_devices, make_deterministic, on_gpu, without_tensorflow
 from mamsf_keras.model.cost import cost_text
@@ -20,6 +21,7 @@ from mamsf_keras.training.build import anchor_text, build_backbone, build_ema_ca
 from mamsf_keras.training.callbacks.build import build_callbacks, finished_loggers
 from mamsf_keras.training.callbacks.mlflow import connect
 from mamsf_keras.training.callbacks.stop_without_progress import patience_ran_out
+from mamsf_keras.training.callbacks.write_history import WriteHistory
 from mamsf_keras.training.checkpoint import Checkpoint
 from mamsf_keras.training.data import TrainingData, load_training_data
 from mamsf_keras.training.environment import describe_environment
@@ -67,7 +69,7 @@ def train(
     devices = _set_up_backend(config)
     with _claim_run(config, run_dir, resume, devices) as run, devices.scope:
         checkpoint = _read_checkpoint(run, config)
-        dataset = open_dataset(config)  # fails fast: before the images are prepared, and so does the backbone
+        dataset = _open_dataset(config)  # before the slow preparation of the cache, so that bad input fails fast
         backbone = build_backbone(config, None if checkpoint.arrays else _initial_weights(config))
         data = load_training_data(dataset, config, devices)
         _record_environment(run, data, config, checkpoint, devices)
@@ -75,9 +77,11 @@ def train(
         inference_copy = InferenceCopy(config, data.dataset.findings)
         history, done = checkpoint.history, len(checkpoint.history)
         ours = build_callbacks(config, run, data, history, devices, inference_copy=inference_copy)
-        seconds = _run_phases(model, config, data, checkpoint, [*ours, *callbacks])
-        if devices.writes:
-            inference_copy.write(model, run.model("last"))
+        with named_errors(data.training, data.validation), finished_loggers(ours):
+            seconds = _run_phases(model, config, data, checkpoint, [*ours, *callbacks])
+            if devices.writes:
+                inference_copy.write(model, run.model("last"))
+                WriteHistory(history, run).write()  # a run that was killed between two files has an older one
     return _summarize(history, seconds, images=(len(history) - done) * data.steps_per_epoch * config.batch_size)
 
 
@@ -89,8 +93,6 @@ def _checked_config(config: TrainConfig, run_dir, resume: bool) -> TrainConfig:
     check_backend(config)
     if Path(config.cache).is_relative_to(run.path.resolve()):
         raise ValueError(f"`cache` must be outside of the run folder. Received: cache={config.cache}.")
-    if config.mlflow:
-        connect(config.mlflow)
     return config
 
 
@@ -127,6 +129,8 @@ def _claim_run(config: TrainConfig, run_dir, resume: bool, devices: Devices):
         yield RunDir(run_dir)
         return
     with contextlib.ExitStack() as stack:
+        if config.mlflow:
+            connect(config.mlflow)
         if resume:
             run = RunDir.open(run_dir)
             stack.enter_context(run.lock())
@@ -145,6 +149,13 @@ def _read_checkpoint(run: RunDir, config: TrainConfig) -> Checkpoint:
         if config.augment == "strong":
             logger.info("note: `augment` strong is not reproducible: results differ from an uninterrupted run")
     return checkpoint
+
+
+def _open_dataset(config: TrainConfig) -> Dataset:
+    """Opens the data set. A cache must have the image size of the run."""
+    dataset = open_dataset(config)
+    dataset.store.check_size(config.image_size)
+    return dataset
 
 
 def _initial_weights(config: TrainConfig) -> str | None:
@@ -171,18 +182,19 @@ def _run_phases(model, config: TrainConfig, data: TrainingData, checkpoint: Chec
         logger.info(anchor_text(ema, config, data.steps_per_epoch))
     logger.info("The first step builds the graph; that can take a minute.")
     started = time.perf_counter()
-    with named_errors(data.training, data.validation), finished_loggers(callbacks):
-        for phase in plan_phases(config):
-            if phase.end < done:
-                continue
-            compile_for_phase(model, phase, config, data.steps_per_epoch, data.class_counts)
-            if phase.first < done:
-                checkpoint.restore(model)
-            start = max(phase.first, done)
-            if start < phase.end and not patience_ran_out(config, history):
-                # No EMA while the backbone is frozen: shadow and online weights are equal.
-                tracked = [ema] if ema and not phase.frozen else []
-                _fit(model, data, start, phase.end, [*tracked, *callbacks])
+    for phase in plan_phases(config):
+        if phase.end < done:
+            continue
+        if len(history) < phase.first:  # a callback has ended the phase before
+            break
+        compile_for_phase(model, phase, config, data.steps_per_epoch, data.class_counts)
+        if phase.first < done:
+            checkpoint.restore(model)
+        start = max(phase.first, done)
+        if start < phase.end and not patience_ran_out(config, history):
+            # No EMA while the backbone is frozen: shadow and online weights are equal.
+            tracked = [ema] if ema and not phase.frozen else []
+            _fit(model, data, start, phase.end, [*tracked, *callbacks])
     return time.perf_counter() - started
 
 

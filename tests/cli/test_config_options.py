@@ -152,3 +152,25 @@ def test_commands_without_training_take_the_options_of_the_data():
     assert CliRunner().invoke(other, ["--data-dir", "/x"]).output == "/x\n"
     result = CliRunner().invoke(other, ["--protocol", "official"])
     assert result.exit_code == 2 and "No such option" in result.stderr
+
+
+def test_preset_keeps_the_fields_of_a_file_that_it_does_not_set(tmp_path):
+    (tmp_path / "c.yaml").write_text("freeze_epochs: 2\nphases: null\n")
+    found = values("--data-dir", "x", "--config", tmp_path / "c.yaml", "--preset", "demo")
+    assert (found["freeze_epochs"], found["epochs"]) == (2, 4)
+
+
+def test_resumed_run_has_its_decay_as_a_number(tmp_path):
+    with RunDir.create(tmp_path / "run", TrainConfig("data", decay=0.999)) as run:
+        pass
+    assert values("--run-dir", run.path, "--resume")["decay"] == 0.999
+
+
+def test_help_needs_no_run():
+    assert CliRunner().invoke(train_command, ["--run-dir", "nowhere", "--resume", "--help"]).exit_code == 0
+
+
+def test_misspelled_column_option_in_a_file_is_named(tmp_path):
+    (tmp_path / "c.yaml").write_text("labels_csv: {path: t.csv, label_column: [A]}\n")
+    result = run("--data-dir", "x", "--config", tmp_path / "c.yaml")
+    assert result.exit_code == 2 and "Unknown fields: label_column" in result.stderr

@@ -44,7 +44,7 @@ def test_images_are_looked_up_once_and_absent_ones_are_dropped():
     dataset = make_dataset(absent=("b",))
     assert dataset.store.lookups == 0
     resolved = dataset.resolved
-    assert resolved.table["image"].tolist() == list("acdef") and resolved.table.index.tolist() == list(range(5))
+    assert resolved.table["image"].tolist() == list("adef") and resolved.table.index.tolist() == list(range(4))
     assert resolved.notes == ("a note", "1 absent") and resolved.resolved is resolved
     assert dataset.resolved is resolved and dataset.split("train").resolved.is_resolved
     assert dataset.store.lookups == 1
@@ -56,11 +56,14 @@ def test_split_has_its_rows_in_order():
     training = dataset.split("train")
     assert training.table["image"].tolist() == ["a", "b", "f"] and training.table.index.tolist() == [0, 1, 2]
     assert dataset.split("validation").table["image"].tolist() == ["d"]
-    assert dataset.used["image"].tolist() == ["a", "b", "d", "f"]
+    assert dataset.resolved.table["image"].tolist() == ["a", "b", "d", "f"]
     with pytest.raises(ValueError, match="The test split has no images here."):
         dataset.split("test")
     with pytest.raises(ValueError, match="`split` must be one of train, validation, test. Received: val."):
         dataset.split("val")
+    with pytest.raises(ValueError, match="has no splits: open it with a `protocol`"):
+        dataset.unsplit.split("train")
+    assert dataset.unsplit.resolved.table["image"].tolist() == list("abcdf")
 
 
 def test_labels_are_float32_in_the_order_of_the_findings():

@@ -125,3 +125,20 @@ def test_configuration_is_moved_to_another_folder_or_to_a_cache(small_nih, tmp_p
     assert relocated(config, tmp_path / "cache") == DataConfig(tmp_path / "cache", protocol="random-patient")
     run = TrainConfig(small_nih, cache=tmp_path / "cache", epochs=3)
     assert relocated(run, tmp_path / "cache") == TrainConfig(tmp_path / "cache", epochs=3)
+
+
+def test_images_that_the_protocol_leaves_out_need_not_be_there(small_nih, tmp_path):
+    """Patient 1 has no finding. The cache holds all images, so making one needs them all."""
+    next(small_nih.rglob("00000001_000.png")).unlink()
+    diseases = open_dataset(DataConfig(small_nih, protocol="disease-only"))
+    assert len(diseases.resolved.table) == 32
+    with pytest.raises(ValueError, match="1 of 80 images"):
+        _ = open_dataset(small_nih).resolved
+    with pytest.raises(ValueError, match="1 of 80 images"):
+        prepare(diseases, tmp_path / "cache", 12, workers=1)
+
+
+def test_cache_does_not_depend_on_the_protocol_it_was_made_under(small_nih, tmp_path):
+    for protocol in ("official", "disease-only", None):
+        prepare(open_dataset(DataConfig(small_nih, protocol=protocol)), tmp_path / str(protocol), 12, workers=1)
+    assert contents(tmp_path / "official") == contents(tmp_path / "disease-only") == contents(tmp_path / "None")

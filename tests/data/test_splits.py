@@ -191,7 +191,8 @@ def test_assign_splits_adds_the_column_and_notes_what_is_left_out():
     assigned = assign_splits(dataset, "disease-only")
     np.testing.assert_array_equal(assigned.table["split"], split_table(dataset.table, protocol="disease-only"))
     assert assigned.protocol == "disease-only" and without > 0
-    assert assigned.notes == ("a note", f"images left out by the disease-only protocol: {without}")
+    assert assigned.notes == ("a note",)
+    assert assigned.split_notes == (f"images left out by the disease-only protocol: {without}",)
     assert "split" not in dataset.table and dataset.protocol is None
 
 
@@ -200,5 +201,5 @@ def test_equal_pixels_in_two_splits_are_noted(tmp_path):
     table["sha256"] = ["1", "2", "1", "2", np.nan, np.nan]  # a = c and b = d
     (tmp_path / "lists.csv").write_text("image,split\na,train\nb,train\nc,test\nd,train\ne,validation\n")
     assigned = assign_splits(Dataset(table, FINDINGS, store=None), f"file:{tmp_path / 'lists.csv'}")
-    assert assigned.notes[-1] == "images with equal pixels in more than one split: 1 (first: a = c)"
+    assert assigned.split_notes[-1] == "images with equal pixels in more than one split: 1 (first: a = c)"
     assert equal_images(assigned.table)["image"].tolist() == ["a", "b", "c", "d"]

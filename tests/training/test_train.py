@@ -241,3 +241,24 @@ def test_hidden_tensorflow_cannot_be_imported():
     command = [sys.executable, "-c", HIDE_TENSORFLOW + "import tensorflow"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1 and "No module named 'tensorflow'" in done.stderr
+
+
+@pytest.mark.tensorflow
+def test_callback_that_ends_a_phase_ends_the_run_and_it_resumes_without_a_gap(shared_nih, tmp_path):
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = True
+
+    config = toy_config(shared_nih, phases=[{"epochs": 2}, {"epochs": 1}], fusion=False)
+    train(config, tmp_path / "run", callbacks=[Stop()])
+    assert pd.read_csv(tmp_path / "run" / "history.csv")["epoch"].tolist() == [1]
+    train(config, tmp_path / "run", resume=True)
+    assert pd.read_csv(tmp_path / "run" / "history.csv")["epoch"].tolist() == [1, 2, 3]
+
+
+@pytest.mark.tensorflow
+def test_history_that_a_kill_left_behind_is_completed_though_nothing_is_left_to_train(finished):
+    whole = finished.history.read_text()
+    finished.history.write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    train(finished.config, finished.path, resume=True)
+    assert finished.history.read_text() == whole

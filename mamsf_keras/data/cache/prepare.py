@@ -75,17 +75,21 @@ def prepare(
     if dataset.image_size is not None:
         raise ValueError("The data are a cache already: prepare the original images.")
     cache_dir = Path(cache_dir)
-    images = dataset.resolved
+    whole = dataset.unsplit
+    images = whole.resolved
     plan = make_plan(images, image_size, shard_images)
-    check_plan(cache_dir, plan, dataset.table)
+    check_plan(cache_dir, plan, whole.table)
     shards = _list_shards(images.table["path"], cache_dir, image_size, shard_images)
     if allow_rejected is None:
         allow_rejected = read_meta(cache_dir)["rejected"] if is_finished(cache_dir) else 0
-    if not _is_complete(cache_dir, shards, allow_rejected, verify):
+    damaged = _find_damaged(cache_dir, shards) if verify and is_finished(cache_dir) else []
+    if damaged or not _is_complete(cache_dir, shards, allow_rejected):
         (cache_dir / "shards").mkdir(parents=True, exist_ok=True)
         with exclusive_lock(cache_dir):
-            check_plan(cache_dir, plan, dataset.table)  # another process may have been faster
-            _write_cache(cache_dir, plan, shards, dataset, workers, allow_rejected)
+            check_plan(cache_dir, plan, whole.table)  # another process may have been faster
+            for path in damaged:
+                path.unlink(missing_ok=True)
+            _write_cache(cache_dir, plan, shards, whole, workers, allow_rejected)
     cached = read_cache(cache_dir)
     return cached if dataset.protocol is None else assign_splits(cached, dataset.protocol)
 
@@ -98,31 +102,33 @@ def _list_shards(paths: pd.Series, cache_dir, image_size, shard_images) -> list[
     ]
 
 
-def _is_complete(cache_dir, shards, allow_rejected, verify) -> bool:
-    """Returns True if a cache needs no work. With `verify`, shards whose checksum is wrong are removed.
+def _find_damaged(cache_dir, shards) -> list[Path]:
+    """Returns the shards of a finished cache whose checksum is wrong."""
+    checksums = read_meta(cache_dir)["shards"]
+    return [shard.path for shard in shards if checksum(shard.path) not in (None, checksums.get(shard.path.name))]
+
+
+def _is_complete(cache_dir, shards, allow_rejected) -> bool:
+    """Returns True if a cache needs no work.
 
     Raises:
-        UnreadableImages: if it is complete but for rejected images that still cannot be read and are not allowed.
+        UnreadableImages: if it is complete except for rejected images that still cannot be read and are not allowed.
     """
     if not is_finished(cache_dir):
         return False
-    meta = read_meta(cache_dir)
-    if verify:
-        for shard in shards:
-            if checksum(shard.path) != meta["shards"].get(shard.path.name):
-                shard.path.unlink(missing_ok=True)
     intact = has_plan(cache_dir) and tables_are_intact(cache_dir)
     if not (intact and all(is_current(shard, accept_rejected=True) for shard in shards)):
         return False
+    meta = read_meta(cache_dir)
     if meta["rejected"] <= allow_rejected:
         return True
-    if _some_can_be_read(cache_dir, shards):
+    if _some_can_be_read(shards):
         return False
     _check_rejected(cache_dir, meta, allow_rejected)
     return True
 
 
-def _some_can_be_read(cache_dir, shards) -> bool:
+def _some_can_be_read(shards) -> bool:
     """Returns True if a rejected image has been repaired since."""
     errors = _read_records(shards)["error"]
     paths = pd.Series([path for shard in shards for path in shard.images])

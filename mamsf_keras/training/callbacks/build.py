@@ -56,7 +56,8 @@ def build_callbacks(
         inference_copy: writes models for use.
     """
     file = run.bad_batch if devices.writes else None
-    non_finite = StopOnNonFinite(data.training, data.steps_per_epoch, config.steps_per_execution, file)
+    alone = devices.processes == 1
+    non_finite = StopOnNonFinite(data.training, data.steps_per_epoch, config.steps_per_execution, file, alone)
     callbacks = [SyncReplicas()] if devices.mirrored else []
     callbacks += [non_finite, ValidationAUROC(data.validation, non_finite.fail), AnchorMetrics()]
     if devices.writes:

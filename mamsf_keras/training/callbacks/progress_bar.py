@@ -1,6 +1,7 @@
 """ProgressBar: a bar for the epoch that runs, and a line for each that has ended."""
 
 import logging
+import os
 import threading
 import time
 
@@ -61,7 +62,7 @@ class ProgressBar(keras.callbacks.Callback):
             desc=f"epoch {self.epoch + 1}/{self.params['epochs']}",
             unit=" images",
             leave=False,
-            disable=None,
+            disable=bool(os.environ.get("TQDM_DISABLE")) or None,  # None: shown on a terminal alone
         )
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:

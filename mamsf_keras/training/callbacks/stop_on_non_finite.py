@@ -26,18 +26,26 @@ class StopOnNonFinite(keras.callbacks.Callback):
         steps_per_epoch: steps per epoch.
         steps_per_execution: steps per compiled call. All images of the call are named.
         file: CSV file for the names of the images; None in a process that does not write.
+        stops_at_once: whether `fit` is asked to stop before the epoch ends. Not with several processes: each would
+            leave its loop at another step, and wait forever for the others.
     """
 
     async_safe = True
 
     def __init__(
-        self, stream: Stream, steps_per_epoch: int, steps_per_execution: int = 1, file: Path | None = None
+        self,
+        stream: Stream,
+        steps_per_epoch: int,
+        steps_per_execution: int = 1,
+        file: Path | None = None,
+        stops_at_once: bool = True,
     ) -> None:
         super().__init__()
         self.stream = stream
         self.steps_per_epoch = steps_per_epoch
         self.steps_per_execution = steps_per_execution
         self.file = file
+        self.stops_at_once = stops_at_once
         self.lock = threading.Lock()
 
     def set_model(self, model: keras.Model) -> None:
@@ -61,7 +69,8 @@ class StopOnNonFinite(keras.callbacks.Callback):
         with self.lock:
             if self.bad is None or batch < self.bad[0]:
                 self.bad = batch, logs["loss"]
-        self.trained.stop_training = True
+        if self.stops_at_once:
+            self.trained.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Raises `ValueError` if a step was bad."""

@@ -344,3 +344,16 @@ def wait_for(condition, seconds=30):
     while not (answer := condition()) and time.monotonic() < end:
         time.sleep(0.05)
     return answer
+
+
+def test_verification_removes_nothing_while_another_process_works(small_nih, tmp_path):
+    cache = tmp_path / "cache"
+    prepare(open_dataset(small_nih), cache, 12, workers=1)
+    shard = cache / "shards" / "00000.npy"
+    damaged = shard.read_bytes()[:-1] + b"x"
+    shard.write_bytes(damaged)
+    with filelock.FileLock(cache / ".lock"), pytest.raises(BlockingIOError):
+        prepare(open_dataset(small_nih), cache, 12, workers=1, verify=True)
+    assert shard.read_bytes() == damaged
+    prepare(open_dataset(small_nih), cache, 12, workers=1, verify=True)
+    assert shard.read_bytes() != damaged

@@ -106,7 +106,7 @@ def test_equal_pixels_in_two_splits_are_noted(small_nih, tmp_path):
     one, two = (next(small_nih.rglob(name)) for name in ("00000001_000.png", "00000040_000.png"))
     two.write_bytes(one.read_bytes())
     prepare(open_dataset(small_nih), tmp_path / "cache", image_size=12, workers=1)
-    notes = open_dataset(tmp_path / "cache").notes
+    notes = open_dataset(tmp_path / "cache").split_notes
     assert "in more than one split: 1 (first: 00000001_000.png = 00000040_000.png)" in notes[-1]
 
 
