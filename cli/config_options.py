@@ -13,9 +13,10 @@ import typing
 
 import click
 
-from mamsf_keras.config import LabelsCsv, kinds, known_fields, read_values
+from mamsf_keras.config import LabelsCsv, TrainConfig
 from mamsf_keras.presets import PRESETS
 from mamsf_keras.run_dir import RunDir
+from mamsf_keras.settings import kinds, known_fields, read_values
 
 LABEL_FIELDS = [field.name for field in dataclasses.fields(LabelsCsv) if field.name != "path"]
 
@@ -74,7 +75,7 @@ def default_fields(given: dict) -> dict:
     if given.get("resume") and given.get("run_dir") and not given.get("config"):
         fields = dataclasses.asdict(RunDir.open(given["run_dir"]).config)
     elif given.get("config"):
-        fields = read_values(given["config"])
+        fields = read_values(given["config"], TrainConfig)
     preset = PRESETS.get(given.get("preset"), {})
     # The two ways to plan epochs exclude each other, so those of the preset replace the other ones.
     replaced = {"epochs", "freeze_epochs"} if "phases" in preset else {"phases"} if "epochs" in preset else set()

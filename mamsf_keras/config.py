@@ -5,17 +5,11 @@ the command line are generated from them.
 """
 
 import dataclasses
-import json
 import math
 import re
-import types
-import typing
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import yaml
-
+from mamsf_keras.settings import check_fields, known_fields, read_values, require, setting
 from mamsf_keras.storage import write_json
 
 PROTOCOLS = ("official", "random-patient", "disease-only")
@@ -29,71 +23,6 @@ SCHEDULES = ("constant", "ratio", "power", "cosine")
 BACKBONES = [*(f"efficientnetv2-b{i}" for i in range(4)), *(f"efficientnetv2-{size}" for size in "sml")]
 """Names of the backbones that can be trained. `register_backbone` appends to them."""
 DEFAULT_EPOCHS = 10
-
-
-def setting(default: Any = dataclasses.MISSING, help: str = "", **metadata: Any) -> Any:
-    """Returns a dataclass field that describes itself.
-
-    Args:
-        default: default value; without one the field is required.
-        help: description in one sentence.
-        metadata: `choices`; the bounds `least`, `most` (inclusive), `above`, `below` (exclusive); `group`, its heading
-            in the help of a command; `flag` and `metavar`, where they do not follow from its name and type; `unset`,
-            the meaning of None.
-    """
-    return dataclasses.field(default=default, metadata={"help": help, **metadata})
-
-
-def check_fields(config: Any) -> None:
-    """Checks each field of a dataclass against its choices and bounds.
-
-    Raises:
-        ValueError: if a field violates its rule; states the rule and the value received.
-    """
-    hints = typing.get_type_hints(type(config))
-    for field in dataclasses.fields(config):
-        value, rules = getattr(config, field.name), field.metadata
-        if value is None:
-            require(type(None) in typing.get_args(hints[field.name]), field.name, "not be empty", value)
-        elif "choices" in rules:
-            require(value in rules["choices"], field.name, f"be one of {', '.join(rules['choices'])}", value)
-        elif int in kinds(hints[field.name]):
-            least = rules.get("least", 0)
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            require(whole and value >= least, field.name, f"be a whole number of at least {least}", value)
-        elif kinds(hints[field.name]) == {float}:
-            number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-            require(number and within(value, rules), field.name, f"be {bounds_text(rules)}", value)
-        elif kinds(hints[field.name]) == {bool}:
-            require(isinstance(value, bool), field.name, "be true or false", value)
-        elif kinds(hints[field.name]) == {str}:
-            require(isinstance(value, str), field.name, "be text", value)
-
-
-def kinds(hint: Any) -> set:
-    """Returns the types of a type hint, without None."""
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        return {kind for kind in typing.get_args(hint) if kind is not type(None)}
-    return {hint}
-
-
-def within(value: float, rules: Mapping[str, Any]) -> bool:
-    """Returns True if a number is inside its bounds."""
-    return rules.get("least", -math.inf) <= value <= rules.get("most", math.inf) and rules.get(
-        "above", -math.inf
-    ) < value < rules.get("below", math.inf)
-
-
-def bounds_text(rules: Mapping[str, Any]) -> str:
-    """Describes the bounds of a number."""
-    words = {"least": "at least", "most": "at most", "above": "above", "below": "below"}
-    return " and ".join(["finite", *(f"{words[name]} {rules[name]:g}" for name in words if name in rules)])
-
-
-def require(condition: object, name: str, rule: str, value: object) -> None:
-    """Raises `ValueError` with the rule and the value received, unless the condition holds."""
-    if not condition:
-        raise ValueError(f"`{name}` must {rule}. Received: {name}={value}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -324,53 +253,11 @@ class TrainConfig(DataConfig):
             FileNotFoundError: if the file is missing.
             ValueError: if it is not a configuration.
         """
-        values = read_values(path)
+        values = read_values(path, cls)
         try:
             return cls(**values)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path} is not the configuration of a run: {error}") from error
-
-
-class YamlLoader(yaml.SafeLoader):
-    """Reads booleans and numbers as YAML 1.2 does. YAML 1.1 takes `off` for false, and 1e-4 for text."""
-
-    yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":float"))]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-YamlLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^([Tt]rue|TRUE|[Ff]alse|FALSE)$"), list("tTfF"))
-YamlLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"), list("-+.0123456789")
-)
-
-
-def read_values(path: str | Path) -> dict:
-    """Reads the fields of a `TrainConfig` from a JSON or YAML file, which may leave out any of them.
-
-    Raises:
-        FileNotFoundError: if the file is missing.
-        ValueError: if it is not a configuration.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"The configuration {path} does not exist; that of a run is its config.json.")
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        values = json.loads(text) if Path(path).suffix == ".json" else yaml.load(text, YamlLoader)
-        if not isinstance(values, dict):
-            raise ValueError("it has no fields")
-        return known_fields(TrainConfig, values)
-    except (ValueError, yaml.YAMLError) as error:
-        raise ValueError(f"{path} is not the configuration of a run: {' '.join(str(error).split())}") from error
-
-
-def known_fields(config_class: type, values: dict) -> dict:
-    """Returns the values. Raises `ValueError` if one is not a field of the class."""
-    unknown = sorted(set(map(str, values)) - {field.name for field in dataclasses.fields(config_class)})
-    if unknown:
-        raise ValueError(f"Unknown fields: {', '.join(unknown)}.")
-    return values
 
 
 def parse_decay(decay: float | str) -> tuple[float | None, float | None]:

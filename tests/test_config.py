@@ -99,14 +99,6 @@ def test_file_that_is_not_a_configuration(tmp_path):
             TrainConfig.load(tmp_path / "config.json")
 
 
-def test_yaml_reads_off_as_a_word_and_exponents_as_numbers(tmp_path):
-    text = "data_dir: x\nlearning_rate: 1e-2\ndecay: 5 epochs\njit: off\nanchor: false\nseed: 3\n"
-    (tmp_path / "c.yaml").write_text(text + "phases: [{epochs: 2, learning_rate: 1e-4}]\n")
-    config = TrainConfig.load(tmp_path / "c.yaml")
-    assert (config.learning_rate, config.decay, config.jit) == (0.01, "5 epochs", "off")
-    assert config.anchor is False and config.seed == 3 and config.phases[0].learning_rate == 1e-4
-
-
 def test_decay_of_the_command_line_is_that_of_a_file():
     assert TrainConfig("x", decay="0.999") == TrainConfig("x", decay=0.999)
 

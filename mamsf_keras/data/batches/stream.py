@@ -16,9 +16,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mamsf_keras.config import AUGMENTATIONS, require
+from mamsf_keras.config import AUGMENTATIONS
 from mamsf_keras.data.dataset import Dataset
 from mamsf_keras.images.augment import light
+from mamsf_keras.settings import require
 
 
 class Stream:
