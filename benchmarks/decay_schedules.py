@@ -1,4 +1,4 @@
-"""Draws the decay d(t) that each schedule has in force at an update.
+"""Plots the decay d(t) of each schedule over the updates.
 
 python -m benchmarks.decay_schedules --out decay.png
 """
@@ -16,7 +16,7 @@ from mamsf_keras.model.decay import DecaySchedule, decay_at
 @click.option("--decay", type=click.FloatRange(0, 1), default=0.998, show_default=True)
 @click.option("--updates", type=click.IntRange(2), default=5000, show_default=True, help="Updates of the run.")
 def main(out, decay, updates):
-    """Draw the schedules."""
+    """Plot the schedules."""
     schedules = {
         "constant": DecaySchedule(decay),
         "ratio: (1 + t) / (10 + t)": DecaySchedule(decay, warmup="ratio"),

@@ -1,10 +1,10 @@
-"""How exactly the shadow follows its rule: relative error against NumPy in float64, for every way to run a step.
+"""Measures the relative error of the shadow against NumPy in float64, for every way to run a step.
 
     KERAS_BACKEND=jax python -m benchmarks.exactness
     KERAS_BACKEND=tensorflow python -m benchmarks.exactness --devices 2
 
-A toy is trained for 32 steps. The online weights are recorded inside the step, as the shadow sees them, and the rule
-d shadow + (1 - d) online, d = 0.95, is worked out again from them. PyTorch has no XLA, and Keras refuses
+A toy model is trained for 32 steps. The online weights are recorded inside the step, as the shadow sees them, and the
+rule d shadow + (1 - d) online, d = 0.95, is recomputed from them. PyTorch has no XLA, and Keras does not support
 `steps_per_execution` above 1 there.
 """
 
@@ -27,13 +27,13 @@ DECAY = 0.95
 
 
 def ways(backend):
-    """Lists the (jit, precision, steps_per_execution, accumulation) that a backend has."""
+    """Lists the (jit, precision, steps_per_execution, accumulation) that a backend supports."""
     jits, executions = ((False,), (1,)) if backend == "torch" else ((False, True), (1, 8))
     return list(itertools.product(jits, ("float32", "mixed_bfloat16", "mixed_float16"), executions, (1, 4)))
 
 
 class Recorder(layers.Layer):
-    """Writes a block's weights down at each training step, before anything moves."""
+    """Records the weights of a block at each training step, before any update."""
 
     def __init__(self, block, steps):
         super().__init__(dtype="float32", autocast=False)
@@ -44,7 +44,7 @@ class Recorder(layers.Layer):
         self.step = self.add_weight((), dtype="int32", **options)
 
     def call(self, images):
-        """Takes the images only to be part of the step."""
+        """Records the weights. The images are an argument only to make this part of the step."""
         row = ops.concatenate([ops.reshape(ops.convert_to_tensor(weight), (-1,)) for weight in self.block.weights])
         rows, step = ops.convert_to_tensor(self.rows), ops.convert_to_tensor(self.step)
         self.rows.assign(ops.where(ops.arange(STEPS)[:, None] == step, row, rows))
@@ -53,7 +53,7 @@ class Recorder(layers.Layer):
 
 
 class RecordedMAMSFNet(MAMSFNet):
-    """A MAMSFNet that keeps the online weights of every step."""
+    """A MAMSFNet that records the online weights of every step."""
 
     def build(self, input_shape):
         """Adds the recorder."""
@@ -61,12 +61,12 @@ class RecordedMAMSFNet(MAMSFNet):
         super().build(input_shape)
 
     def call(self, images, training=False):
-        """Records, then does what it always does."""
+        """Records the weights, then calls the model."""
         return super().call(self.recorder(images) if training else images, training=training)
 
 
 def recorded_model(jit, precision, steps_per_execution, accumulation):
-    """Builds and compiles the toy."""
+    """Builds and compiles the toy model."""
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(precision)
     try:
@@ -79,7 +79,7 @@ def recorded_model(jit, precision, steps_per_execution, accumulation):
 
 
 def train(model):
-    """Trains for all steps under a constant decay and returns the shadow from before."""
+    """Trains for all steps with a constant decay and returns the initial shadow."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (STEPS * BATCH, SIZE, SIZE, 1), dtype=np.uint8)
     labels = (rng.random((len(images), 2)) < 0.4).astype("float32")
@@ -105,13 +105,13 @@ def relative_error(model, start, accumulation) -> float:
 
 
 def shadow_error(jit, precision, steps_per_execution, accumulation) -> float:
-    """Trains one toy and returns the relative error of its shadow."""
+    """Trains one toy model and returns the relative error of its shadow."""
     model = recorded_model(jit, precision, steps_per_execution, accumulation)
     return relative_error(model, train(model), accumulation)
 
 
 def two_devices():
-    """Trains on two virtual devices; returns the error and the largest difference between the devices' shadows."""
+    """Trains on two virtual devices. Returns the error and the largest difference between the two shadows."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -134,7 +134,7 @@ def two_devices():
 @click.command()
 @click.option("--devices", type=click.IntRange(1, 2), default=1, show_default=True, help="2: two virtual CPUs.")
 def main(devices):
-    """Print the table of one backend, chosen by KERAS_BACKEND."""
+    """Print the table of one backend, selected by KERAS_BACKEND."""
     backend = keras.backend.backend()
     if devices == 2:
         error, difference = two_devices()

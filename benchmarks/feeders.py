@@ -1,10 +1,10 @@
-"""Images per second of `tf.data` and of our `PyDataset` inside `fit` on TensorFlow, an epoch of each in turn.
+"""Measures images per second of `tf.data` and of `PyDataset` in `fit` on TensorFlow, alternating epochs of each.
 
     mamsf-keras phantom --out phantoms --images 2600 --size 96 --tail 5
     python -m benchmarks.feeders --data-dir phantoms
 
-Once for a model that costs next to nothing, so that feeding is what is timed, and once for the network of the preset
-demo. The figures are medians, without the first epoch of each, which builds the graph.
+Both are measured with a trivial model, so that only feeding is timed, and with the network of the preset demo. The
+results are medians without the first epoch of each, which builds the graph.
 """
 
 import statistics
@@ -25,7 +25,7 @@ from mamsf_keras.training.phases import compile_for_phase, plan_phases
 
 
 def cheap_model(size, findings):
-    """Builds a model of one pooling and one dense layer."""
+    """Builds a model with one pooling layer and one dense layer."""
     image = keras.Input((size, size, 1))
     model = keras.Model(image, keras.layers.Dense(findings)(keras.layers.GlobalAveragePooling2D()(image)))
     model.compile("sgd", CellwiseBCE())
@@ -34,7 +34,7 @@ def cheap_model(size, findings):
 
 @click.command()
 @click.option("--data-dir", required=True, type=click.Path(), help="Folder in the NIH layout, or a cache.")
-@click.option("--epochs", default=5, show_default=True, help="Timed epochs of each.")
+@click.option("--epochs", default=5, show_default=True, help="Number of timed epochs of each.")
 def main(data_dir, epochs):
     """Print images per second."""
     config = TrainConfig(data_dir, **PRESETS["demo"])

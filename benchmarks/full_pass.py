@@ -1,8 +1,8 @@
-"""One pass over a cache of all 112,120 images of the NIH tables: time to the first batch, memory, and what was visited.
+"""Measures a pass over a cache of all 112,120 images of the NIH tables: time to first batch, memory, images visited.
 
     python -m benchmarks.full_pass --tables folder_of_the_full_tables --images folder_of_any_pngs
 
-The images are repeated by symbolic links under the names of the tables, and prepared at 64 px.
+The images are repeated by symbolic links under the names in the tables and prepared at 64 px.
 """
 
 import itertools
@@ -22,7 +22,7 @@ SIZE, BATCH = 64, 32
 
 
 def linked(tables, images, folder):
-    """Writes an NIH folder of all the tables' images, each a link to one of `images`; returns it."""
+    """Writes an NIH folder with all images of the tables, each a link to one of `images`, and returns it."""
     places = folder / "images_001" / "images"
     places.mkdir(parents=True)
     for table in tables.iterdir():
@@ -33,7 +33,7 @@ def linked(tables, images, folder):
 
 
 def one_pass(cache_dir) -> str:
-    """Reads every image once, as training does, and describes what it took."""
+    """Reads every image once, as training does, and reports time and memory."""
     from mamsf_keras.data.batches.feed import training_batches
     from mamsf_keras.data.batches.stream import Stream
 
@@ -59,7 +59,7 @@ def one_pass(cache_dir) -> str:
 
 
 @click.command()
-@click.option("--tables", required=True, type=click.Path(exists=True, path_type=Path), help="NIH's full tables.")
+@click.option("--tables", required=True, type=click.Path(exists=True, path_type=Path), help="Full NIH tables.")
 @click.option("--images", required=True, type=click.Path(exists=True, path_type=Path), help="Folder of PNG files.")
 def main(tables, images):
     """Prepare 112,120 links and read them once."""

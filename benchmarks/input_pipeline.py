@@ -1,10 +1,10 @@
-"""Images a second: `prepare` against Pillow's bare decode-and-resize, and the cached stream against other loaders.
+"""Measures images per second of `prepare` against plain Pillow, and of the cached stream against other loaders.
 
     python -m benchmarks.input_pipeline --images folder_of_original_pngs
 
-The originals are repeated by symbolic links up to `--count` files of 224 px. Every measurement has a process of its
-own and they take turns; figures are medians, and what counts are the ratios. torchxrayvision's `NIH_Dataset` with
-PyTorch's `DataLoader` takes part if it is installed.
+The originals are repeated by symbolic links up to `--count` files and read at 224 px. Every measurement runs in a
+separate process, in alternating rounds. Results are medians; compare the ratios. `NIH_Dataset` of torchxrayvision with
+the PyTorch `DataLoader` is included if it is installed.
 """
 
 import importlib.util
@@ -31,7 +31,7 @@ COLUMNS = "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient
 
 
 def repeated(originals, folder, count):
-    """Writes an NIH folder of `count` links to the originals, two images a patient; returns it."""
+    """Writes an NIH folder of `count` links to the originals, two images per patient, and returns it."""
     images = folder / "images_001" / "images"
     images.mkdir(parents=True)
     names = [f"{number // 2 + 1:08d}_{number % 2:03d}.png" for number in range(count)]
@@ -46,13 +46,13 @@ def repeated(originals, folder, count):
 
 
 def pillow(path) -> np.ndarray:
-    """Decodes and resizes one image, and no more."""
+    """Only decodes and resizes one image."""
     with Image.open(path) as image:
         return np.asarray(image.convert("L").resize((SIZE, SIZE), Image.Resampling.BILINEAR))
 
 
 def pillow_chunk(paths):
-    """Decodes a chunk and throws it away."""
+    """Decodes a chunk and discards it."""
     for path in paths:
         pillow(path)
 
@@ -76,7 +76,7 @@ def prepare_rate(folder, cache_dir) -> float:
 
 
 def prepare_memory(folder, cache_dir) -> float:
-    """Returns the highest memory of `prepare` and its processes, in GiB, shared pages counted once."""
+    """Returns the peak memory of `prepare` and its processes in GiB. Shared pages are counted once."""
     import psutil
 
     from mamsf_keras.data.cache.prepare import prepare
@@ -111,7 +111,7 @@ def image_paths(folder) -> list[str]:
 
 
 def stream_rate(folder, augment, pydataset=False, count=400) -> float:
-    """Returns images/s of our stream, shuffled and batched, on a cache or on originals."""
+    """Returns images/s of the stream of this package, shuffled and batched, on a cache or on originals."""
     from mamsf_keras.data.batches import py_dataset
     from mamsf_keras.data.batches.stream import Stream
 
@@ -140,7 +140,7 @@ def augmented_rate(folder, cache_dir) -> float:
 
 
 def light_rate(folder, cache_dir) -> float:
-    """Returns images/s of the light augmentation alone, on one thread."""
+    """Returns images/s of only the light augmentation, on one thread."""
     from mamsf_keras.data.augment import light
 
     image = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE), dtype=np.uint8)
@@ -151,12 +151,12 @@ def light_rate(folder, cache_dir) -> float:
 
 
 def original_rate(folder, cache_dir) -> float:
-    """Returns images/s of the originals through our `tf.data`."""
+    """Returns images/s of the originals through `tf.data`."""
     return stream_rate(folder, "none", count=20)
 
 
 def keras_rate(folder, cache_dir) -> float:
-    """Returns images/s of what a Keras user writes by hand: Pillow in a `PyDataset` with workers, into `predict`."""
+    """Returns images/s of a typical handwritten Keras pipeline: Pillow in a `PyDataset` with workers, in `predict`."""
     import keras
 
     class Images(keras.utils.PyDataset):
@@ -178,7 +178,7 @@ def keras_rate(folder, cache_dir) -> float:
 
 
 def torchxrayvision_rate(folder, cache_dir) -> float:
-    """Returns images/s of torchxrayvision's data set, resized as its own scripts do, in PyTorch's loader."""
+    """Returns images/s of the torchxrayvision data set, resized as in its own scripts, in the PyTorch loader."""
     import torch
     import torchvision
     import torchxrayvision as xrv
@@ -203,7 +203,7 @@ def rate(batches, count) -> float:
 
 
 def medians(measurements, folder, cache_dir, rounds) -> dict[str, float]:
-    """Takes each measurement in turn, in a process of its own."""
+    """Runs each measurement in turn, in a separate process."""
     values = {name: [] for name in measurements}
     for _ in range(rounds):
         for name, function in measurements.items():
@@ -219,10 +219,10 @@ def alone(function, *arguments):
 
 @click.command()
 @click.option("--images", "originals", required=True, type=click.Path(exists=True, path_type=Path), help="PNG folder.")
-@click.option("--count", type=click.IntRange(200), default=2000, show_default=True, help="Files to repeat them to.")
-@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Turns.")
+@click.option("--count", type=click.IntRange(200), default=2000, show_default=True, help="Number of links to make.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Number of rounds.")
 def main(originals, count, rounds):
-    """Print images a second and ratios."""
+    """Print images per second and ratios."""
     loaders = {
         "cache, tf.data": cached_rate,
         "cache, PyDataset": cached_pydataset_rate,

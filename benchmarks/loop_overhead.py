@@ -1,12 +1,12 @@
-"""What our loop adds to a bare `fit`: callbacks, logs, exact AUROC, checkpoints.
+"""Measures the overhead of the training loop over a bare `fit`: callbacks, logs, exact AUROC, checkpoints.
 
     mamsf-keras phantom --out phantoms --images 2600 --size 96 --tail 5
     python -m benchmarks.loop_overhead --data-dir phantoms
 
-The same model trains on the same pipeline, an epoch of each in turn, in one process: once as `mamsf-keras train` runs
-it, once by a bare `fit` with the same validation images, as arrays, for `validation_data`. Epochs may scatter by more
-than what is sought, so a clock inside tells it too: the seconds in our callbacks, their validation included and the
-progress bar left out, which both have, less those of the bare fit's validation, as a part of the bare epoch.
+The same model trains on the same pipeline in one process, in alternating epochs: as in `mamsf-keras train`, and with a
+bare `fit` that gets the same validation images as arrays in `validation_data`. Epoch times may vary by more than the
+overhead, so it is also timed directly: the time in the callbacks, with their validation and without the progress bar,
+which both have, minus the validation time of the bare fit, as a fraction of the bare epoch.
 """
 
 import statistics
@@ -35,10 +35,10 @@ OURS, BARE = "ours", "bare fit"
 
 
 class Clock(keras.callbacks.Callback):
-    """Adds up seconds: the first of two calls starts it, the second stops it.
+    """A stopwatch that adds up seconds. The first of two calls starts it, the second stops it.
 
     Args:
-        events: names of the methods that are such calls.
+        events: names of the callback methods that start or stop it.
     """
 
     def __init__(self, *events):
@@ -48,7 +48,7 @@ class Clock(keras.callbacks.Callback):
         self.seconds, self.start = 0.0, None
 
     def tick(self, *arguments, **logs):
-        """Starts or stops."""
+        """Starts or stops the clock."""
         if self.start is None:
             self.start = time.perf_counter()
         else:
@@ -57,10 +57,10 @@ class Clock(keras.callbacks.Callback):
 
 @click.command()
 @click.option("--data-dir", required=True, type=click.Path(), help="Folder in the NIH layout, or a cache.")
-@click.option("--epochs", default=5, show_default=True, help="Counted epochs of each; one more comes before.")
+@click.option("--epochs", default=5, show_default=True, help="Number of timed epochs of each, after one warm-up epoch.")
 @click.option("--steps", default=200, show_default=True, help="Steps per epoch.")
 def main(data_dir, epochs, steps):
-    """Prints the seconds of each epoch, and the medians without the first of each."""
+    """Print the seconds of each epoch, and the medians without the first epoch of each."""
     config = TrainConfig(data_dir, **{**PRESETS["demo"], "epochs": 2 * (epochs + 1), "steps_per_epoch": steps})
     devices = find_devices("none")
     data = load_training_data(open_dataset(config), config, devices)

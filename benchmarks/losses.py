@@ -1,9 +1,9 @@
-"""Trains the same network with each loss and prints what it scores on the test split, by frequency of the findings.
+"""Trains the same network with each loss and prints its scores on the test split, by frequency of the findings.
 
     mamsf-keras phantom --out phantoms --images 2600 --size 96 --tail 5
     KERAS_BACKEND=jax python -m benchmarks.losses --data-dir phantoms --out runs/losses
 
-One run for each loss and seed, with the options of the preset demo. A finished run is not repeated.
+There is one run per loss and seed, with the options of the preset demo. Finished runs are not repeated.
 """
 
 import json
@@ -21,7 +21,7 @@ GROUPS = {"mean": (*HEAD, *MEDIUM, *TAIL), "head": HEAD, "medium": MEDIUM, "tail
 
 
 def scores(metrics: dict) -> list[float]:
-    """Returns mean AUROC of all, head, medium and tail findings, and their mean average precisions."""
+    """Returns the mean AUROC of all, head, medium and tail findings, and their mean average precision."""
     return [
         np.mean([metrics["findings"][name][score] for name in names])
         for score in ("auroc", "average_precision")
@@ -32,10 +32,10 @@ def scores(metrics: dict) -> list[float]:
 @click.command()
 @click.option("--data-dir", required=True, type=click.Path(), help="Folder in the NIH layout.")
 @click.option("--out", required=True, type=click.Path(), help="Folder of the runs.")
-@click.option("--seeds", default=3, show_default=True, help="Runs for each loss.")
-@click.option("--epochs", default=PRESETS["demo"]["epochs"], show_default=True, help="Of each run.")
+@click.option("--seeds", default=3, show_default=True, help="Number of runs per loss.")
+@click.option("--epochs", default=PRESETS["demo"]["epochs"], show_default=True, help="Number of epochs of each run.")
 def main(data_dir, out, seeds, epochs):
-    """Trains with each loss and prints the scores, mean and standard deviation over the seeds."""
+    """Train with each loss and print mean and standard deviation of the scores over the seeds."""
     from mamsf_keras.evaluation.evaluate import evaluate
     from mamsf_keras.training.train import train
 

@@ -1,13 +1,13 @@
-"""How far training on several devices is from training on one: largest relative difference of losses and weights.
+"""Compares training on several devices with training on one: largest relative difference of losses and weights.
 
     python -m benchmarks.many_devices
     python -m benchmarks.many_devices --backbone efficientnetv2-b0 --losses bce
 
-Two logical CPUs under `tf.distribute`, two host devices and then two processes under `keras.distribution` on JAX, each
-against one device of the same backend: 8 steps with each loss, labels partly missing, and more on one device than on
-the other. The toy has no batch norm. That of an EfficientNet sees a part of the batch on each device under
-`MirroredStrategy`; and its first steps from random weights make rounding errors a hundred times larger each, so its
-first loss is what to compare.
+Two logical CPUs under `tf.distribute`, and two host devices and two processes under `keras.distribution` on JAX, are
+each compared with one device of the same backend, for 8 steps with each loss. Labels are partly missing, more of them
+on one device than on the other. The toy model has no batch norm. In an EfficientNet under `MirroredStrategy`, batch
+norm sees only a part of the batch on each device. Each of the first steps from random weights also amplifies rounding
+errors by a factor of a hundred, so compare the first loss.
 """
 
 import contextlib
@@ -27,11 +27,11 @@ from mamsf_keras.devices import VARIABLES
 ROOT = Path(__file__).parents[1]
 STEPS, BATCH, SIZE, FINDINGS = 8, 8, 32, ("A", "B", "C")
 BASES = {"mirrored": "none-tensorflow", "data-parallel": "none-jax", "hosts": "none-jax"}
-"""Each way to distribute, and the single device that it is compared with."""
+"""Maps each way to distribute to the single device that it is compared with."""
 
 
 def make_stream(share):
-    """Returns random images, whose labels are mostly missing in one half of each batch."""
+    """Returns random images with labels that are mostly missing in one half of each batch."""
     from mamsf_keras.data.batches.stream import Stream
     from tests.toys import array_dataset
 
@@ -83,7 +83,7 @@ def trained(distribute, loss, backbone):
 
 
 def copies(variable):
-    """Returns what each device of this process holds of a variable: `(devices, numbers)`."""
+    """Returns the values of a variable on each device of this process: `(devices, numbers)`."""
     import keras
 
     value = variable.value
@@ -95,7 +95,7 @@ def copies(variable):
 
 
 def write(way, losses, backbone, out):
-    """Trains one way with each loss, in this process, and writes what came out to `out`/PROCESS.npz."""
+    """Trains one way with each loss in this process, and writes the results to `out`/PROCESS.npz."""
     if way == "mirrored":
         import tensorflow as tf
 
@@ -110,7 +110,7 @@ def write(way, losses, backbone, out):
 
 
 def run(way, losses, backbone, folder):
-    """Runs `write` in a process of its own, or in two, and returns what came out, the shadows of all devices."""
+    """Runs `write` in one or two new processes and returns the results, with the shadows of all devices."""
     out = Path(folder) / way
     out.mkdir()
     backend = "tensorflow" if way in ("mirrored", BASES["mirrored"]) else "jax"
@@ -126,10 +126,10 @@ def run(way, losses, backbone, folder):
 
 
 def run_together(command, processes, devices, backend, timeout=1800) -> tuple[list[int], str]:
-    """Runs a command in processes that know of each other, each with so many CPU devices of JAX.
+    """Runs a command in several connected processes, each with `devices` JAX CPU devices.
 
     Returns:
-        Their exit codes, and what they wrote.
+        Their exit codes and their output.
     """
     environment = {
         **os.environ,
@@ -153,7 +153,7 @@ def run_together(command, processes, devices, backend, timeout=1800) -> tuple[li
 
 
 def relative_differences(one, many, loss) -> tuple[float, float]:
-    """Returns ||a - b|| / ||a||: the largest of the losses' and each weight's, and that of the first step's loss."""
+    """Returns ||a - b|| / ||a||: the largest over the losses and all weights, and that of the loss of step one."""
     names = [name for name in one if name.startswith(f"{loss} ") and not name.endswith("shadows")]
     pairs = [(one[name].astype(float).ravel(), many[name].astype(float).ravel()) for name in names]
 
@@ -186,7 +186,7 @@ def differences(losses, backbone="toy"):
 @click.option("--way", hidden=True)
 @click.option("--out", hidden=True)
 def main(backbone, losses, way, out):
-    """Prints the largest relative difference of each way with each loss."""
+    """Print the largest relative difference of each way with each loss."""
     losses = losses.split(",")
     if way:
         write(way, losses, backbone, out)

@@ -1,9 +1,9 @@
-"""Time of a training step: MAMSF against the same EfficientNetV2 with a plain head, in one process, in turn.
+"""Measures the time of a training step of MAMSF and of the same EfficientNetV2 with a plain head, in one process.
 
     KERAS_BACKEND=jax python -m benchmarks.step_time --backbone efficientnetv2-s
 
-Beside them: Keras' own average of the whole model (`use_ema=True`), and on PyTorch timm's EfficientNetV2 with
-`ModelEmaV3` if timm is installed. What counts are the ratios; every figure is a median.
+It also measures the Keras average of the full model (`use_ema=True`) and, on PyTorch with timm installed, the
+EfficientNetV2 of timm with `ModelEmaV3`. The models run in turn. Every result is a median; compare the ratios.
 """
 
 import functools
@@ -43,7 +43,7 @@ def plain(backbone, size, **options):
 
 
 def mamsf(backbone, size, update=True, **parts):
-    """Builds a MAMSFNet whose shadow moves, or one without the update in its step."""
+    """Builds a MAMSFNet with or without the update of the shadow in its step."""
     model = compiled(MAMSFNet(efficientnetv2(backbone, image_size=size), classifier_activation=None, **parts))
     if model.anchor and update:
         model.anchor.start_tracking(DecaySchedule(0.999, warmup="ratio"))
@@ -53,7 +53,7 @@ def mamsf(backbone, size, update=True, **parts):
 
 
 def timm_step(backbone, images, labels):
-    """Returns a step of timm's EfficientNetV2 with `ModelEmaV3`, as timm's training script does it."""
+    """Returns a training step of the EfficientNetV2 of timm with `ModelEmaV3`, as in the training script of timm."""
     import timm
     import torch
 
@@ -115,9 +115,9 @@ def seconds(function) -> float:
 @click.option("--backbone", type=click.Choice(BACKBONES), default="efficientnetv2-b0", show_default=True)
 @click.option("--image-size", default=224, show_default=True)
 @click.option("--batch-size", default=16, show_default=True)
-@click.option("--steps", type=click.IntRange(2), default=20, show_default=True, help="Timed steps of each.")
+@click.option("--steps", type=click.IntRange(2), default=20, show_default=True, help="Number of timed steps of each.")
 def main(backbone, image_size, batch_size, steps):
-    """Print step times and their ratios on one backend, chosen by KERAS_BACKEND."""
+    """Print step times and their ratios on one backend, selected by KERAS_BACKEND."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (batch_size, image_size, image_size, 1), dtype=np.uint8)
     labels = (rng.random((batch_size, len(FINDINGS))) < 0.1).astype("float32")

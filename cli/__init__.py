@@ -89,3 +89,4 @@ def main(traceback):
     logger = logging.getLogger("mamsf_keras")
     logger.setLevel(logging.INFO)
     logger.handlers = [EchoHandler()]
+    logger.propagate = False  # TFLite's converter gives the root logger a handler, which would print each line again

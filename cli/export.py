@@ -11,7 +11,7 @@ from mamsf_keras.config import FORMATS
 @click.command(name="export", short_help="Export a run as SavedModel and TFLite.")
 @click.option("--run-dir", required=True, type=click.Path(), help="Folder of a run.")
 @click.option(
-    "--format", "formats", multiple=True, type=click.Choice(FORMATS), help="Export format; may be repeated.  [default: both]"
+    "--format", "formats", multiple=True, type=click.Choice(FORMATS), help="Format; may be repeated.  [default: both]"
 )
 @click.option("--out", default="saved_models/mamsf", show_default=True, type=click.Path(), help="Folder of the model.")
 @click.option("--data-dir", type=click.Path(), help="Data folder for the comparison.  [default: that of the run]")

@@ -18,12 +18,13 @@ import click
     help="Minimum number of positive patients of each finding in each of train, validation and test.",
 )
 @click.option("--workers", type=click.IntRange(1), help="Number of processes.  [default: one per CPU core]")
-@click.option("--overwrite", is_flag=True, help="Replace an existing folder of phantoms. Other folders are never replaced.")
+@click.option("--overwrite", is_flag=True, help="Replace a folder of phantoms. Other folders are never replaced.")
 def command(out, images, **options):
     """Write a generated chest X-ray data set in the NIH layout. NOT medical data.
 
-    Every image is a drawing that shows findings by their radiographic signs. Label frequencies follow the NIH table, and
-    bounding boxes are exact. The data set is for trying and testing the software. A score on it has no clinical meaning.
+    Every image is a drawing that shows findings by their radiographic signs. Label frequencies follow the NIH table,
+    and bounding boxes are exact. The data set is for trying and testing the software. A score on it has no clinical
+    meaning.
 
     Example:
 

@@ -11,10 +11,10 @@ from mamsf_keras.config import AUGMENTATIONS, SPLITS, DataConfig
 @config_options(DataConfig)
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="PNG file to write.")
 @click.option(
-    "--augment", type=click.Choice(AUGMENTATIONS), default="light", show_default=True, help="Augmentation of the images."
+    "--augment", type=click.Choice(AUGMENTATIONS), default="light", show_default=True, help="Type of augmentation."
 )
 @click.option("--split", type=click.Choice(SPLITS), default="train", show_default=True, help="Split to draw from.")
-@click.option("--image-size", type=click.IntRange(32), help="Height and width in pixels.  [default: that of a cache, or 224]")
+@click.option("--image-size", type=click.IntRange(32), help="In pixels.  [default: that of a cache, or 224]")
 @click.option("--images", type=click.IntRange(1, 50), default=6, show_default=True, help="Rows of the sheet.")
 @click.option(
     "--versions", type=click.IntRange(1, 20), default=4, show_default=True, help="Augmented versions of each image."

@@ -1,4 +1,4 @@
-"""RunDir: the folder of a training run. Every file name of a run is spelled here and nowhere else."""
+"""RunDir: the folder of a training run. All file names of a run are defined here."""
 
 import contextlib
 import functools

@@ -1,5 +1,6 @@
 """Fixtures. The suite runs on every backend, chosen by KERAS_BACKEND."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -22,6 +23,12 @@ def caches(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("caches")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def propagate_logs():
+    """Undoes a setting of the commands for `caplog`, which listens to the root logger."""
+    logging.getLogger("mamsf_keras").propagate = True
 
 
 def pytest_collection_modifyitems(items):

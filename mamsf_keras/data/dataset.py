@@ -1,4 +1,4 @@
-"""Dataset: the images of a data set with their labels, splits and notes. It knows no file format."""
+"""Dataset: the images of a data set with their labels, splits and notes. Independent of file formats."""
 
 import dataclasses
 import functools
@@ -13,24 +13,24 @@ import pandas as pd
 from mamsf_keras.config import SPLITS
 
 PLACE_COLUMNS = ("path", "row", "shard", "sha256", "height", "width")
-"""Columns that say where the pixels of an image are, or what its file is like."""
+"""Columns that describe where the pixels of an image are, or properties of its file."""
 
 
 class ImageStore(Protocol):
-    """Where the pixels of a data set lie: image files, or the shards of a cache. Each reader provides one."""
+    """The source of the pixels of a data set: image files, or the shards of a cache. Each reader provides one."""
 
     @property
     def image_size(self) -> int | None:
-        """Height and width of all images in pixels; None where the files have sizes of their own."""
+        """Height and width of all images in pixels; None for files of different sizes."""
 
     def check_size(self, image_size: int) -> None:
         """Raises `ValueError` if the images cannot be read at this height and width in pixels."""
 
     def resolve_paths(self, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
-        """Returns the rows whose image is there, with the columns that `open` needs, and notes for the user.
+        """Returns the rows whose image exists, with the columns that `open` needs, and notes for the user.
 
         Raises:
-            ValueError: if images are absent that must not be.
+            ValueError: if required images are missing.
         """
 
     def open(self, table: pd.DataFrame, image_size: int) -> Callable[[int], np.ndarray]:
@@ -58,7 +58,7 @@ class Dataset:
         findings: names of the finding columns, in output order.
         store: where the pixels are.
         protocol: how the images were split; None if they were not.
-        notes: what the user should know about the data, one line each.
+        notes: notes for the user about the data, one line each.
         split_notes: what the user should know about the splits, one line each.
         sources: the files that the table was read from.
         is_resolved: True if every row has its image, and the columns that `store.open` needs.
@@ -107,7 +107,7 @@ class Dataset:
 
     @property
     def fingerprint(self) -> dict:
-        """What identifies the images that are used, their labels and their splits: `images`, their count, and `sha256`.
+        """Fingerprint of the images that are used, their labels and splits: the count `images`, and `sha256`.
 
         It is the same for the original files and for a cache of them.
         """
@@ -116,7 +116,7 @@ class Dataset:
         return {"images": len(table), "sha256": hashlib.sha256(content.encode()).hexdigest()}
 
     def split(self, name: str) -> "Dataset":
-        """Returns the images of one split, "train", "validation" or "test", that are there.
+        """Returns the existing images of one split: "train", "validation" or "test".
 
         Raises:
             ValueError: on another name, if there are none, or if the data set has not been split.
@@ -132,10 +132,10 @@ class Dataset:
         return dataclasses.replace(dataset, table=table)
 
     def with_findings(self, findings: Iterable[str]) -> "Dataset":
-        """Returns the data set with these findings, in this order.
+        """Returns the data set with the given findings, in this order.
 
         Raises:
-            ValueError: names the findings that it has no labels of.
+            ValueError: if there are no labels for some of the findings; names them.
         """
         lacking = [name for name in findings if name not in self.findings]
         if lacking:

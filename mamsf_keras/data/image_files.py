@@ -62,7 +62,7 @@ class ImageFiles:
         return lambda row: read_grey(paths[row], image_size)
 
     def inspect(self, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
-        """Reads the size of each image from its header, and the checksum of files that another one equals in length."""
+        """Reads the size of each image from its header, and the checksum of each file with the length of another."""
         paths, notes = self.find(table["image"], self.data_dir)
         found = paths.dropna()
         sizes, damaged = _read_sizes(found)

@@ -1,4 +1,4 @@
-"""open_dataset: the one way from a folder or a table to a `Dataset`."""
+"""open_dataset: opens a folder or a table as a `Dataset`."""
 
 import dataclasses
 import logging
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def open_dataset(config: DataConfig | str | Path) -> Dataset:
-    """Reads the tables of a data set and splits it. The images are looked up when they are first needed.
+    """Reads the tables of a data set and splits it. The images are looked up on first use.
 
     ```python
     dataset = open_dataset("ChestX-ray14")
@@ -26,7 +26,7 @@ def open_dataset(config: DataConfig | str | Path) -> Dataset:
     ```
 
     Args:
-        config: what to read. A path is the folder of NIH ChestX-ray14, or of a cache, with the official split.
+        config: data to read. A path is the folder of NIH ChestX-ray14, or of a cache, with the official split.
 
     Returns:
         A `Dataset`; without splits if `config.protocol` is None.
@@ -43,7 +43,7 @@ def open_dataset(config: DataConfig | str | Path) -> Dataset:
 
 
 def prepared(dataset: Dataset, config: TrainConfig) -> Dataset:
-    """Returns the data set by way of a cache, which is made if needed, unless `config.cache` is none.
+    """Returns the data set backed by a cache, which is made if needed, unless `config.cache` is none.
 
     Raises:
         ValueError: if the data set is a cache of another image size.
@@ -66,7 +66,7 @@ def relocated(config: Config, data_dir: str | Path | None, allow_missing: bool =
     Args:
         config: the configuration to start from.
         data_dir: the other folder; None keeps the folder.
-        allow_missing: allows absent images, beside what `config` allows.
+        allow_missing: whether to allow missing images, even if `config` does not.
     """
     config = dataclasses.replace(config, allow_missing=allow_missing or config.allow_missing)
     if data_dir is None or str(Path(data_dir).resolve()) == config.data_dir:

@@ -118,8 +118,8 @@ def listed_split(table: pd.DataFrame, path: str | Path) -> np.ndarray:
 def assign_splits(dataset: Dataset, protocol: str) -> Dataset:
     """Splits a data set by a protocol: fills the column `split` and notes what the protocol leaves out.
 
-    The split follows from the tables alone, so it does not depend on which images are there. In a cache, which knows
-    the pixels, images of equal pixels in two splits are noted.
+    The split depends only on the tables, not on which images exist. With a cache, which has hashes of the pixels,
+    images with equal pixels in two splits are noted.
 
     Args:
         dataset: the data set.
@@ -222,7 +222,7 @@ def split_summary(table: pd.DataFrame, findings: Sequence[str] = FINDINGS) -> st
 
 
 def _counts(rows, findings) -> dict:
-    """Counts the positives of each finding, with the number of labelled images where labels are missing."""
+    """Counts the positives of each finding, with the number of labeled images where labels are missing."""
     labels = rows[list(findings)]
     counts = {"images": len(rows), "patients": rows["patient"].map(patient_key).nunique()}
     if NO_FINDING not in findings:

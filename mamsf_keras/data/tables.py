@@ -1,4 +1,4 @@
-"""What all tables have in common: how they are read, how patient ids are written, which image names are refused."""
+"""Functions for all tables: reading CSV files, normalizing patient ids, and rejecting unsafe image names."""
 
 import csv
 from collections.abc import Collection, Iterable
@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 OUTSIDE = r"^$|^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)"
-"""Names that are empty, absolute or climb out of the folder; lexical, on every system's separators."""
+"""Names that are empty, absolute or leave the folder, checked lexically with the separators of every system."""
 
 
 def read_csv(path: str | Path, required: Iterable[str]) -> pd.DataFrame:

@@ -1,1 +1,1 @@
-"""From predictions to numbers: exact metrics of each finding."""
+"""Predictions of a run, and exact metrics per finding."""

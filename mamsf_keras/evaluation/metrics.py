@@ -1,4 +1,4 @@
-"""Exact multi-label metrics on gathered predictions, by scikit-learn. Knows no loop and no files."""
+"""Exact multi-label metrics on all predictions of a split, computed by scikit-learn. Independent of loops and files."""
 
 import math
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 
 def per_finding(labels: np.ndarray, probabilities: np.ndarray, findings: Iterable[str]) -> dict[str, dict]:
-    """Computes AUROC and average precision of each finding over its labelled images.
+    """Computes AUROC and average precision of each finding over its labeled images.
 
     `keras.metrics.AUC` with its 200 thresholds is off by up to 0.25 on a rare finding; these are exact.
 
@@ -39,7 +39,7 @@ def _one(labels, probabilities):
 
 
 def mean_over_findings(metrics: dict[str, dict], name: str) -> float | None:
-    """Averages a metric over the findings where it is defined; None if it is nowhere."""
+    """Averages a metric over the findings for which it is defined. Returns None if there are none."""
     values = [row[name] for row in metrics.values() if row[name] is not None]
     return math.fsum(values) / len(values) if values else None
 
@@ -56,7 +56,7 @@ def summarize(labels: np.ndarray, probabilities: np.ndarray, findings: Iterable[
 
 
 def metrics_table(summary: dict) -> str:
-    """Returns the printed table of a summary: a row a finding, then the mean, then what is undefined."""
+    """Formats a summary as text: one row per finding, then the mean, then the undefined findings."""
 
     def number(value):
         return "undefined" if value is None else f"{value:.4f}"

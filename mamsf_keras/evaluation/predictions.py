@@ -1,4 +1,4 @@
-"""The file of predictions, which everything else is computed from."""
+"""The predictions file, from which all metrics are computed."""
 
 from pathlib import Path
 
@@ -18,5 +18,5 @@ def predictions_frame(dataset: Dataset, probabilities: np.ndarray) -> pd.DataFra
 
 
 def write_predictions(path: str | Path, frame: pd.DataFrame) -> None:
-    """Writes predictions as CSV, with 9 significant digits, which tell all float32 numbers apart."""
+    """Writes predictions as CSV with 9 significant digits, enough to distinguish all float32 values."""
     write_csv(path, frame, float_format="%.9g")

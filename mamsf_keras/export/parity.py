@@ -1,4 +1,4 @@
-"""How far an export is from Keras. Pure functions of probabilities."""
+"""Comparison of an export with Keras. Pure functions of probabilities."""
 
 import dataclasses
 
@@ -24,7 +24,7 @@ class Parity:
 
     @property
     def passes(self) -> bool:
-        """True if the export agrees with Keras. A model that gives every image the same answer never passes."""
+        """True if the export agrees with Keras. A model with the same output for every image never passes."""
         return self.difference <= MAX_DIFFERENCE and self.share_of_spread <= MAX_SHARE_OF_SPREAD
 
     def __str__(self) -> str:

@@ -42,7 +42,7 @@ def light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _inverse_affine(shape, angle, right, down, zoom) -> tuple[float, ...]:
-    """Returns the six coefficients of Pillow, output to input, of a rotation and zoom about the center, then a shift."""
+    """Returns Pillow's six coefficients, output to input, of a rotation and zoom about the center, then a shift."""
     height, width = shape
     cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
     x, y = width / 2, height / 2

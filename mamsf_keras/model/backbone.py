@@ -21,9 +21,9 @@ VARIANTS = {
     "efficientnetv2-l": keras.applications.EfficientNetV2L,
 }
 Blocks = tuple[keras.Model, keras.Model]
-"""What a backbone is: `(features, final_block)`."""
+"""The two parts of a backbone: `(features, final_block)`."""
 Factory = Callable[[str, str, str | None, int | None], Blocks]
-"""What builds a backbone, from `(name, cut, weights, image_size)`."""
+"""Function that builds a backbone from `(name, cut, weights, image_size)`."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -31,17 +31,17 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 def efficientnetv2(
     name: str = "efficientnetv2-s", cut: str = "final_block", weights: str | None = None, image_size: int | None = None
 ) -> Blocks:
-    """Builds an EfficientNetV2 and cuts it in two: the part below, and the final block.
+    """Builds an EfficientNetV2 and cuts it into two parts: the features and the final block.
 
-    The paper speaks of the "final expansion block" without naming layers. The default cut, the last MBConv block with
-    the head convolution that follows it, is our reading.
+    The paper refers to the "final expansion block" without naming layers. The default cut, the last MBConv block with
+    the head convolution that follows it, is our interpretation.
 
     Args:
         name: "efficientnetv2-b0" to "-b3", "-s", "-m" or "-l".
-        cut: where the final block starts, which reaches to the end: "head" at the head convolution, "final_block" at
-            the last MBConv block, "last_stage" at the first block of the last stage, "whole" at the stem (the part
-            below then only preprocesses).
-        weights: None for random ones, "imagenet" to download, or the path of a weights file without the top.
+        cut: where the final block starts; it extends to the end of the network. "head" is the head convolution,
+            "final_block" the last MBConv block, "last_stage" the first block of the last stage, and "whole" the stem
+            (`features` then only preprocesses).
+        weights: None for random weights, "imagenet" to download, or the path of a weights file without the top.
         image_size: height and width in pixels; None for any size.
 
     Returns:
@@ -73,7 +73,7 @@ def register_backbone(name: str, factory: Factory) -> None:
     register_backbone("my-net", lambda name, cut, weights, image_size: (features, final_block))
     ```
 
-    A run of it needs it again when it is opened: register it first in every process.
+    Every process that opens a run with this backbone must register it first.
 
     Args:
         name: the new name.
@@ -94,7 +94,7 @@ def build_backbone(
 
 
 def _first_layer(full, cut):
-    """Returns the name of the layer that the final block starts with."""
+    """Returns the name of the first layer of the final block."""
     last = [m for m in (re.match(r"(block\d+)[a-z]+_", layer.name) for layer in full.layers) if m][-1]
     return {
         "head": "top_conv",
@@ -105,7 +105,7 @@ def _first_layer(full, cut):
 
 
 def preprocessing(name: str) -> keras.layers.Layer:
-    """Returns the variant's preprocessing of [0, 255] as one float32 layer.
+    """Returns the preprocessing of a variant for inputs in [0, 255], as one float32 layer.
 
     B0 to B3 take (x / 255 - mean) / std of ImageNet; S, M and L take x / 128 - 1 (keras
     `applications/efficientnet_v2.py`). Keras' own `Normalization` layer there breaks the ONNX export.

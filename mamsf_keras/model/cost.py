@@ -1,4 +1,4 @@
-"""What each block of a MAMSFNet costs: parameters and floating-point operations."""
+"""Cost of each block of a MAMSFNet: parameters and floating-point operations."""
 
 import math
 from typing import TYPE_CHECKING
@@ -14,16 +14,17 @@ KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
 
 
 def flops(block: "keras.layers.Layer") -> int | None:
-    """Counts the floating-point operations of one image's forward pass through the convolutions and dense layers.
+    """Counts the floating-point operations of the convolutions and dense layers in the forward pass of one image.
 
-    A multiply-add counts as two, so a kernel costs 2 x its size x the places it is applied at, which the shapes of the
-    kernel and of the output tell: the same on every backend. Papers often count multiply-adds, half of this.
+    A multiply-add counts as two operations, so a kernel costs 2 x its size x the number of positions it is applied at.
+    Both follow from the shapes of the kernel and the output, so the count is the same on every backend. Papers often
+    count multiply-adds, which is half of this.
 
     Args:
-        block: a functional or sequential Keras model, or a layer that consists of such.
+        block: a functional or sequential Keras model, or a layer that consists of them.
 
     Returns:
-        The count, or None where the model was built for images of any size.
+        The count, or None if the model was built for images of any size.
     """
     total = 0
     for layer in block._flatten_layers():
@@ -38,11 +39,12 @@ def flops(block: "keras.layers.Layer") -> int | None:
 
 
 def cost_table(model: "MAMSFNet") -> pd.DataFrame:
-    """Tabulates the blocks of a `MAMSFNet`.
+    """Returns the cost of each block of a `MAMSFNet` as a table.
 
     Returns:
-        One row per block of the model, and `total`: `layers` (what it is), `parameters`, `trained` (those that
-        gradients move) and `flops` of one image's forward pass (see `flops`; missing where the image size is open).
+        One row per block of the model, and a row `total`, with the columns `layers` (name of the block), `parameters`,
+        `trained` (trainable parameters) and `flops` of the forward pass of one image (see `flops`; missing if the model
+        takes images of any size).
     """
     blocks = {"features": model.features, "online block": model.final_block}
     if model.anchor:
@@ -62,7 +64,7 @@ def cost_table(model: "MAMSFNet") -> pd.DataFrame:
 
 
 def cost_text(model: "MAMSFNet") -> str:
-    """Lays `cost_table` out for the screen, as `model.summary()` does."""
+    """Formats `cost_table` as text, like `model.summary()`."""
     table = cost_table(model)
     numbers = ["parameters", "trained", "flops"]
     table[numbers] = table[numbers].map(lambda number: "?" if pd.isna(number) else f"{number:,}")

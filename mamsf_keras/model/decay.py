@@ -1,4 +1,4 @@
-"""The decay of the momentum anchor: its schedules, as numbers that a compiled step reads from a variable."""
+"""Decay schedules of the momentum anchor, as numbers that a compiled step reads from a variable."""
 
 import dataclasses
 import math
@@ -12,7 +12,7 @@ WARMUPS = {None: (0.0, 1.0, 1.0), "ratio": (0.9, 10.0, 1.0), "power": (1.0, 1.0,
 
 @dataclasses.dataclass(frozen=True)
 class DecaySchedule:
-    """How the decay d(t) of an exponential moving average grows with the number of updates t.
+    """Schedule of the decay d(t) of an exponential moving average, a function of the number of updates t.
 
         constant           d                                    from the first update on
         warmup="ratio"     min(d, (1 + t) / (10 + t))           d = 0.999 is reached at t = 8,990
@@ -20,7 +20,7 @@ class DecaySchedule:
         cosine_updates=n   1 - (1 - d) (1 + cos(pi t / n)) / 2  from d to 1
 
     "ratio" is the warm-up of TensorFlow's `ExponentialMovingAverage`, "power" that of timm's `ModelEmaV3`, and the
-    cosine that of BYOL (arXiv 2006.07733, section 3.2). `benchmarks/decay_schedules.py` draws them.
+    cosine that of BYOL (arXiv 2006.07733, section 3.2). `benchmarks/decay_schedules.py` plots them.
 
     Args:
         decay: d, in [0, 1].
@@ -45,16 +45,16 @@ class DecaySchedule:
 
     @property
     def numbers(self) -> tuple[float, ...]:
-        """The five numbers that `decay_at` computes with: decay, scale, gamma, power, cosine rate."""
+        """The five parameters of `decay_at`: decay, scale, gamma, power, cosine rate."""
         return (self.decay, *WARMUPS[self.warmup], 1 / self.cosine_updates if self.cosine_updates else 0.0)
 
 
 FROZEN = DecaySchedule(1.0)
-"""The schedule of a shadow that never moves."""
+"""The schedule of a shadow that is never updated."""
 
 
 def decay_at(numbers: Any, updates: Any) -> Any:
-    """Computes the decay d(t) that is in force at an update.
+    """Computes the decay d(t) at an update.
 
         m = min(decay, 1 - scale (1 + t / gamma)^-power),   d = 1 - (1 - m) (1 + cos(pi min(rate t, 1))) / 2
 

@@ -1,4 +1,4 @@
-"""Multi-scale fusion: parallel convolutions of several sizes, brought together."""
+"""Multi-scale fusion: parallel convolutions with several kernel sizes, joined."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,17 +9,17 @@ from keras import layers, ops
 
 @keras.saving.register_keras_serializable(package="mamsf_keras")
 class MultiScaleFusion(layers.Layer):
-    """Looks at a feature map with 1x1, 3x3 and 5x5 kernels side by side and joins them with a 1x1 convolution.
+    """Applies 1x1, 3x3 and 5x5 kernels to a feature map in parallel and joins the outputs with a 1x1 convolution.
 
     Each branch first reduces the channels with a 1x1 convolution, as Inception does (arXiv 1409.4842): a 5x5 kernel on
-    1,280 channels alone would cost 8 million weights. Every convolution is followed by batch normalisation and swish.
-    The first convolutions of all branches are computed as one, whose output is split. That is the same function, and
-    the gradient on the feature map is then no sum of three, whose order TensorFlow's `AddN` leaves to chance.
+    1,280 channels would need 8 million weights. Every convolution is followed by batch normalization and swish. The
+    first convolutions of all branches are computed as one convolution, whose output is split. The function is the same,
+    but the gradient on the feature map is not a sum of three terms, which TensorFlow's `AddN` adds in random order.
 
     Args:
         filters: channels of each branch.
         output_filters: channels of the joined output.
-        kernel_sizes: sides of the branches' kernels in pixels.
+        kernel_sizes: kernel size of each branch in pixels.
 
     Input `(batch, height, width, channels)`, output `(batch, height, width, output_filters)`.
     """

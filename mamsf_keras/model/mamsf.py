@@ -18,26 +18,29 @@ from mamsf_keras.model.momentum_anchor import MomentumAnchor
 
 @keras.saving.register_keras_serializable(package="mamsf_keras")
 class MAMSFNet(keras.Model):
-    """Classifies grey chest radiographs into several findings at once (MAMSF, arXiv 2605.02292).
+    """Multi-label classifier of gray chest radiographs (MAMSF, arXiv 2605.02292).
 
         u     = features(x)                     backbone up to the cut
         h     = final_block(u)                  online, trained
         z_ema = stop_gradient(shadow(u))        the same block, shadow weights, inference mode
         s     = MultiScaleFusion(h)
-        logit = W [GAP(s); GAP(z_ema)] + b      one for each finding
+        logit = W [GAP(s); GAP(z_ema)] + b      one per finding
 
-    The head is float32 under every precision policy. The shadow moves only under a `SelectiveEMACallback`.
+    The head is float32 under every precision policy. The shadow is updated only by a `SelectiveEMACallback`. A backbone
+    given by name, as in this example, starts from random weights; pass
+    `efficientnetv2("efficientnetv2-s", weights="imagenet")` to start from ImageNet weights.
 
     ```python
-    model = MAMSFNet("efficientnetv2-s")
+    model = MAMSFNet("efficientnetv2-s")  # random weights
     model.compile("adamw", "binary_crossentropy")
     model.fit(images, labels, callbacks=[SelectiveEMACallback(decay=0.999)])
     ```
 
     Args:
-        backbone: a pair `(features, final_block)` of Keras models, or the name of a registered backbone, with its
-            default arguments; see `build_backbone`. `features` takes `(batch, height, width, 3)` floats in [0, 255].
-        findings: names of the outputs, in order; they are stored in the file.
+        backbone: a pair `(features, final_block)` of Keras models, or the name of a registered backbone, built with its
+            default arguments and random weights; see `build_backbone`. `features` takes `(batch, height, width, 3)`
+            floats in [0, 255].
+        findings: names of the outputs, in order; they are stored in the saved file.
         use_anchor: whether the model has the shadow branch.
         use_fusion: whether the model has the multi-scale fusion.
         classifier_activation: "sigmoid" for probabilities or None for logits.
@@ -81,7 +84,7 @@ class MAMSFNet(keras.Model):
         return self.features.input_shape[1]
 
     def build(self, input_shape: tuple) -> None:
-        """Builds the fusion and the classifier; the two blocks come built.
+        """Builds the fusion and the classifier. The two blocks are already built.
 
         Raises:
             ValueError: if the two blocks do not fit each other, or the first does not take three channels.
@@ -113,7 +116,7 @@ class MAMSFNet(keras.Model):
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        # However training ends, with an error or Ctrl-C too, the shadow does not move afterwards.
+        # The shadow must not move after training, even if it ends with an error or Ctrl-C.
         try:
             return super().fit(*args, **kwargs)
         finally:

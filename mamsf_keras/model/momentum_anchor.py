@@ -1,4 +1,4 @@
-"""The momentum anchor: a block of a network and its slowly moving shadow."""
+"""The momentum anchor: a block of a network and its shadow, an EMA of its weights."""
 
 import contextlib
 from typing import Any
@@ -11,10 +11,10 @@ from mamsf_keras.model.decay import FROZEN, DecaySchedule, decay_at, ema
 
 @contextlib.contextmanager
 def _one_value_on_all_replicas():
-    """Makes variables that take the value of the first replica.
+    """Creates variables in the block that take the value of the first replica.
 
-    Under MirroredStrategy each replica has its own batch-norm statistics, and would have its own shadow. Keras creates
-    the weights of its layers without an aggregation rule and offers no way to choose one.
+    Under `MirroredStrategy` each replica has its own batch-norm statistics, and would have its own shadow. Keras
+    creates layer weights without an aggregation rule and provides no way to set one.
     """
     if keras.backend.backend() != "tensorflow":
         yield
@@ -30,15 +30,15 @@ def _one_value_on_all_replicas():
 
 @keras.saving.register_keras_serializable(package="mamsf_keras")
 class MomentumAnchor(keras.layers.Layer):
-    """Runs a block (online, trained) and its shadow (an EMA of the online weights, without gradient) side by side.
+    """Runs a block (online, trained) and its shadow (an EMA of the online weights, without gradient) in parallel.
 
-    The shadow moves inside the compiled training step, in `call(training=True)`, as batch normalization moves its
-    statistics, and only while a `SelectiveEMACallback` has tracking switched on. It follows MoCo's order (arXiv
-    1911.05722): the update at step t takes in the online weights as step t - 1 left them, and then the output of the
-    shadow is computed. The online batch-norm statistics are averaged like every other weight, and the shadow's batch
-    norm runs in inference mode (EMAN, arXiv 2101.07525). Gradients, the optimizer and weight decay never see the
-    shadow. Values that are not finite are not taken in: an overflow in float16 spoils the online batch-norm statistics,
-    but not those of the shadow.
+    The shadow is updated inside the compiled training step, in `call(training=True)`, like the statistics of batch
+    normalization, and only while tracking is switched on by a `SelectiveEMACallback`. The order is that of MoCo (arXiv
+    1911.05722): the update at step t uses the online weights after step t - 1, and then the output of the shadow is
+    computed. The online batch-norm statistics are averaged like every other weight, and the batch norm of the shadow
+    runs in inference mode (EMAN, arXiv 2101.07525). Gradients, the optimizer and weight decay never affect the shadow.
+    Non-finite values are skipped: an overflow in float16 corrupts the online batch-norm statistics, but not those of
+    the shadow.
 
     ```python
     anchor = MomentumAnchor(block)
@@ -46,10 +46,10 @@ class MomentumAnchor(keras.layers.Layer):
     ```
 
     Args:
-        online: the block, a functional or sequential Keras model that is built.
+        online: the block, a built functional or sequential Keras model.
 
     Raises:
-        ValueError: if the block is not built: it has no weights to copy yet.
+        ValueError: if the block is not built and has no weights to copy.
 
     Attributes:
         shadow: the copy of the block; `online.weights` and `shadow.weights` have the same order and shapes.
@@ -64,7 +64,7 @@ class MomentumAnchor(keras.layers.Layer):
     """
 
     def __init__(self, online: keras.Model, **kwargs: Any) -> None:
-        # Inside `call` every variable then reads as float32 on all backends; the two blocks keep their own policy.
+        # With this, every variable reads as float32 in `call` on all backends. The two blocks keep their own policy.
         super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
         if not online.built:
             raise ValueError(
@@ -88,24 +88,24 @@ class MomentumAnchor(keras.layers.Layer):
 
     @keras.layers.Layer.trainable.setter
     def trainable(self, value: bool) -> None:
-        """Freezes or unfreezes the online block. The shadow never gets a gradient."""
+        """Freezes or unfreezes the online block. The shadow never receives a gradient."""
         keras.layers.Layer.trainable.fset(self, value)
         self.shadow.trainable = False
 
     def reset(self) -> None:
-        """Copies the online weights to the shadow and sets the counts to 0. Runs at construction."""
+        """Copies the online weights to the shadow and resets the counts. Called by the constructor."""
         for shadow, online in self._pairs():
             shadow.assign(ops.copy(ops.convert_to_tensor(online)))  # JAX would share the buffer, and donate it twice
         self.update_count.assign(0.0)
         self.step_count.assign(0.0)
 
     def start_tracking(self, schedule: DecaySchedule, accumulation_steps: int = 1, step_count: int = 0) -> None:
-        """Lets the shadow move from the next training step on.
+        """Starts updating the shadow, from the next training step on.
 
         Args:
-            schedule: of the decay.
-            accumulation_steps: steps whose gradients make one update of the optimizer.
-            step_count: steps that the optimizer has taken in its open accumulation window.
+            schedule: schedule of the decay.
+            accumulation_steps: number of steps whose gradients form one update of the optimizer.
+            step_count: number of steps that the optimizer has taken in its current accumulation window.
         """
         self.schedule.assign(schedule.numbers)
         self.accumulation_steps.assign(accumulation_steps)
@@ -113,22 +113,22 @@ class MomentumAnchor(keras.layers.Layer):
         self.tracking.assign(1.0)
 
     def stop_tracking(self) -> None:
-        """Stops the shadow from moving."""
+        """Stops updating the shadow."""
         self.tracking.assign(0.0)
 
     def _pairs(self):
-        # Not `.variables`: they include the states of dropout's generators.
+        # Not `.variables`, which include the generator states of dropout.
         return zip(self.shadow.weights, self.online.weights, strict=True)
 
     def call(self, inputs: Any, training: bool = False) -> tuple[Any, Any]:
         if training:
             self.update_shadow()
-        # Without a gradient on the inputs, or PyTorch would keep the shadow's forward pass for a backward one.
+        # With a gradient on the inputs, PyTorch would keep the activations of the shadow for a backward pass.
         shadow = self.shadow(ops.stop_gradient(inputs), training=False)
         return self.online(inputs, training=training), ops.stop_gradient(shadow)
 
     def update_shadow(self) -> None:
-        """Moves the shadow, at the first step of an accumulation window and while tracking is on, and counts."""
+        """Updates the shadow and the counts, at the first step of an accumulation window and while tracking is on."""
         tracking = ops.convert_to_tensor(self.tracking) > 0.0
         steps, updates = ops.convert_to_tensor(self.step_count), ops.convert_to_tensor(self.update_count)
         decay = decay_at(ops.convert_to_tensor(self.schedule), updates)
@@ -147,7 +147,7 @@ class MomentumAnchor(keras.layers.Layer):
         return shape, shape
 
     def load_own_variables(self, store: Any) -> None:
-        """Loads the variables and stops tracking, which a model that was saved inside `fit` had on."""
+        """Loads the variables and stops tracking, which is on in a model that was saved inside `fit`."""
         super().load_own_variables(store)
         self.stop_tracking()
 

@@ -85,7 +85,7 @@ def _follow_ups(images, mean, rng):
 
 
 def _patients(images, rng):
-    """Returns the patient, follow-up and official list of each row. In small data sets test patients have few images."""
+    """Returns the patient, follow-up and official list of each row. In small data sets, test patients are small."""
     test = round(images * TEST_IMAGES / IMAGES)
     usual, many = IMAGES_A_PATIENT["train_val"], IMAGES_A_PATIENT["test"]
     means = {"train_val": min(usual, (images - test) / 20), "test": usual + (many - usual) * min(images / IMAGES, 1)}

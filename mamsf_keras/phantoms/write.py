@@ -23,8 +23,8 @@ NIH ChestX-ray14, and its label frequencies follow that table (Wang et al., Ches
 It is for trying and testing software. A score on it has no clinical meaning.
 
 {{images}} images of {{patients}} patients, {{size}} x {{size}} pixels; seed {{seed}}, tail {{tail}}.
-BBox_List_2017.csv holds a box for every drawn lesion of the eight NIH findings with boxes. As in the NIH file, boxes are
-in coordinates of a 1024 x 1024 pixel frame, regardless of the image size, and Infiltration is spelled "Infiltrate".
+BBox_List_2017.csv holds a box for every drawn lesion of the eight NIH findings with boxes. As in the NIH file, boxes
+are in coordinates of a 1024 x 1024 pixel frame, regardless of the image size, and Infiltration is spelled "Infiltrate".
 """
 
 WRITTEN = {
@@ -110,7 +110,7 @@ def _check_free(out, overwrite):
     ours = (out / "README.txt").is_file() and (out / "README.txt").read_bytes().startswith(MARKER.encode())
     if not ours or {path.name for path in out.iterdir()} - WRITTEN:
         raise FileExistsError(
-            f"{out} exists and holds other things than phantoms: it is left alone. Name a new folder."
+            f"{out} exists and holds other things than phantoms: it is not changed. Name a new folder."
         )
     if not overwrite:
         raise FileExistsError(f"{out} holds phantoms already. Name a new folder, or use `overwrite`.")
@@ -152,7 +152,7 @@ def _draw_chunk(chunk):
     boxes = []
     for name, spec in specs:
         drawn = draw(spec, seed, size)
-        Image.fromarray(drawn.pixels).save(folder / name, compress_level=1)  # the grain does not compress better at a higher level
+        Image.fromarray(drawn.pixels).save(folder / name, compress_level=1)  # grain does not compress further
         boxes.append(drawn.boxes)
     return boxes
 

@@ -1,1 +1,1 @@
-"""Predictors: grey images in, probabilities out, whatever computes them."""
+"""Predictors: gray images in, probabilities out, for Keras, SavedModel and TFLite."""

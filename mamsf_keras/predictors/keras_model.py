@@ -29,7 +29,7 @@ class KerasPredictor(Predictor):
         return np.asarray(self.model.predict_on_batch(images))
 
     def predict_stream(self, stream: Stream, progress: bool = True) -> np.ndarray:
-        """Predicts every image, read ahead by the pipeline of the backend; see `Predictor.predict_stream`."""
+        """Predicts every image, prefetched by the input pipeline of the backend; see `Predictor.predict_stream`."""
         bar = [PredictionBar(stream)] if progress else []
         with named_errors(stream):
             outputs = self.model.predict(evaluation_batches(stream), verbose=0, callbacks=bar)

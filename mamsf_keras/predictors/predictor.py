@@ -1,4 +1,4 @@
-"""Predictor: the one interface for everything that only needs predictions."""
+"""Predictor: the common interface of all models that make predictions."""
 
 import abc
 import math
@@ -10,13 +10,13 @@ from mamsf_keras.data.batches.stream import Stream, named_errors
 
 
 class Predictor(abc.ABC):
-    """Turns grey images into the probabilities of findings.
+    """Predicts the probabilities of findings from gray images.
 
     A subclass loads its model in the constructor and implements `predict`.
 
     Attributes:
         findings: names of the outputs, in order.
-        image_size: height and width in pixels that it takes; None for any.
+        image_size: height and width of the input in pixels; None for any size.
     """
 
     findings: tuple[str, ...]

@@ -1,1 +1,1 @@
-"""Pages, plots and tables for people. They take plain results and know nothing of how these were computed."""
+"""Pages, plots and tables. They take plain results and do not depend on how these were computed."""

@@ -35,7 +35,7 @@ def write_contact_sheet(
         images: number of rows.
         versions: number of augmented versions of each image.
         split: "train", "validation" or "test".
-        seed: of the choice of images and the augmentation.
+        seed: seed of the choice of images and the augmentation.
     """
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""What a data set holds: counts, splits, patients, co-occurrence, sizes, duplicates."""
+"""Description of a data set: counts, splits, patients, co-occurrence, sizes, duplicates."""
 
 import dataclasses
 
@@ -10,18 +10,18 @@ from mamsf_keras.data.splits import equal_images, overlap_line, split_counts
 from mamsf_keras.data.tables import count_and_first, patient_key
 
 OLDEST = 120
-"""Ages above it, in years, are counted as errors. The NIH table has one of 412."""
+"""Ages above this value, in years, count as errors. The NIH table has one of 412."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What a data set holds.
+    """The description of a data set.
 
     Attributes:
-        table: its images, with `split`, `height`, `width` and `sha256`, NaN where not known.
+        table: its images, with `split`, `height`, `width` and `sha256`, NaN where unknown.
         findings: names of the finding columns.
-        notes: what the user should know, one line each.
-        tables: title to data frame.
+        notes: notes for the user, one line each.
+        tables: dictionary from title to data frame.
     """
 
     table: pd.DataFrame
@@ -31,9 +31,9 @@ class Description:
 
 
 def describe(data: DataConfig) -> Description:
-    """Describes a data set. Images that are missing or damaged are counted, and are not an error.
+    """Describes a data set. Missing or damaged images are counted and do not raise an error.
 
-    Duplicates are images of equal pixels in a cache, files of equal bytes in an original folder.
+    Duplicates are images with equal pixels in a cache, and files with equal bytes in an original folder.
 
     Args:
         data: the folder, its labels, and the protocol of its splits.
@@ -62,7 +62,7 @@ def describe(data: DataConfig) -> Description:
 
 
 def prevalence(table: pd.DataFrame, findings: list[str]) -> pd.DataFrame:
-    """Returns the prevalence of each finding in each split, and the ratio of that in test to that in the others."""
+    """Returns the prevalence of each finding in each split, and the ratio of test to the other splits."""
     labels = table[findings].astype(float)
     rest = labels[table["split"] != "test"]
     frame = pd.DataFrame({name: 100 * labels[table["split"] == name].mean() for name in SPLITS})
@@ -70,7 +70,7 @@ def prevalence(table: pd.DataFrame, findings: list[str]) -> pd.DataFrame:
 
 
 def images_per_patient(table: pd.DataFrame) -> pd.DataFrame:
-    """Returns mean, median and maximum of the images per patient, and the share of the tenth with the most images."""
+    """Returns mean, median and maximum of the images per patient, and the share of the top tenth of the patients."""
 
     def summary(rows):
         counts = rows["patient"].map(patient_key).value_counts()
@@ -87,7 +87,7 @@ def images_per_patient(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def demographics(table: pd.DataFrame) -> pd.DataFrame:
-    """Returns the quartiles of age, and the shares of sexes and views."""
+    """Returns the quartiles of the age, and the fractions of each sex and view."""
 
     def summary(rows):
         ages = rows["age"]
@@ -109,7 +109,7 @@ def _by_split(table, summary) -> pd.DataFrame:
 
 
 def co_occurrence(table: pd.DataFrame, findings: list[str]) -> pd.DataFrame:
-    """Returns the number of images that have both of two findings; the diagonal holds the positives."""
+    """Returns the number of images with each pair of findings. The diagonal holds the positives."""
     positive = table[findings].eq(1).astype(int)
     return positive.T @ positive
 

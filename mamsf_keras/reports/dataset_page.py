@@ -1,4 +1,4 @@
-"""The description of a data set as one HTML file, with plots inside."""
+"""The description of a data set as a single HTML file with embedded plots."""
 
 import functools
 import itertools
@@ -70,4 +70,4 @@ def _co_occurrence(axis, description, frame):
 
 
 PLOTS = (_positives, _prevalence, _images_per_patient, _ages, _co_occurrence)
-"""The plots, in the order of the description's first tables."""
+"""The plots, in the order of the first tables of the description."""

@@ -1,4 +1,4 @@
-"""The epochs of a run as a table and as a plot. They hold no wall-clock time, so equal runs leave equal files."""
+"""The epochs of a run as a table and as a plot. They hold no wall-clock times, so equal runs write equal files."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The scaffold of a self-contained HTML page: one file, nothing loaded from elsewhere."""
+"""Building blocks of a self-contained HTML page: one file without external resources."""
 
 import base64
 import html
@@ -26,7 +26,7 @@ def write_page(out: str | Path, title: str, blocks: Iterable[str]) -> None:
     Args:
         out: the file.
         title: the heading, plain text.
-        blocks: pieces of HTML, below the heading.
+        blocks: HTML fragments below the heading.
     """
     page = (
         f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{html.escape(title)}</title>'
@@ -45,21 +45,21 @@ def paragraph(text: str) -> str:
 
 
 def heading(text: str) -> str:
-    """Returns plain text as a heading of a section."""
+    """Returns plain text as a section heading."""
     return f"<h2>{html.escape(text)}</h2>"
 
 
 def table(frame: "pd.DataFrame") -> str:
-    """Returns a data frame as a table that scrolls where the page is too narrow."""
+    """Returns a data frame as a table that scrolls if the page is too narrow."""
     return f"<div>{frame.to_html(border=0)}</div>"
 
 
 def plot(draw: Callable[[Any], object], height: float = 4.5) -> str:
-    """Returns a plot as an image inside the page.
+    """Returns a plot as an embedded image.
 
     Args:
         draw: function that draws on a Matplotlib axis.
-        height: of the figure, in inches.
+        height: height of the figure in inches.
     """
     from matplotlib.figure import Figure
 

@@ -32,11 +32,12 @@ def build_model(
 ) -> MAMSFNet:
     """Builds the model to train. It returns logits.
 
-    The classifier starts at the log-odds of the findings, so it spends no steps on learning the base rates (the prior
-    of focal loss, arXiv 1708.02002, section 4.1). With a balanced loss it starts at 0, the log-odds of even rates.
+    The bias of the classifier is initialized to the log-odds of the findings, so that no steps are spent on learning
+    the base rates (the prior of focal loss, arXiv 1708.02002, section 4.1). With a balanced loss it starts at 0, the
+    log-odds of equal rates.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         backbone: `(features, final_block)`.
         findings: names of the outputs.
         counts: positive and negative training images of each finding, two arrays `(findings,)`.
@@ -51,7 +52,7 @@ def build_model(
 def build_inference_copy(config: TrainConfig, findings: Sequence[str]) -> MAMSFNet:
     """Builds the same model in float32 with sigmoid output.
 
-    It is built and not cloned, because a clone would carry the mixed-precision policy into every block.
+    It is not a clone, because a clone would keep the mixed-precision policy of every block.
     """
     with dtype_policy("float32"):
         backbone = backbones.build_backbone(config.backbone, config.cut, None, config.image_size)
@@ -69,7 +70,7 @@ def count_updates(config: TrainConfig, steps_per_epoch: int) -> int:
 
 
 def build_ema_callback(config: TrainConfig, steps_per_epoch: int) -> SelectiveEMACallback:
-    """Builds the callback that the decay options describe; see `TrainConfig`."""
+    """Builds the callback from the decay options; see `TrainConfig`."""
     decay, window = parse_decay(config.decay)
     if decay is None:
         assert window is not None
@@ -83,7 +84,7 @@ def build_ema_callback(config: TrainConfig, steps_per_epoch: int) -> SelectiveEM
 
 
 def anchor_text(ema: SelectiveEMACallback, config: TrainConfig, steps_per_epoch: int) -> str:
-    """Describes how slowly the anchor moves."""
+    """Describes the decay of the anchor."""
     _, window = parse_decay(config.decay)
     about = f" (an average over about {window:g} epochs)" if window else ""
     per_epoch = steps_per_epoch / config.accumulate

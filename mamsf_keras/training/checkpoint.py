@@ -15,7 +15,7 @@ from mamsf_keras.training.callbacks.selective_ema import stop_tracking
 from mamsf_keras.training.history import History
 
 KEPT = 2
-"""Checkpoints that stay in the folder."""
+"""Number of checkpoints that are kept."""
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""What a run runs on: versions, backend, devices, source state, data fingerprint."""
+"""The environment of a run: versions, backend, devices, source state, data fingerprint."""
 
 import importlib.metadata
 import platform

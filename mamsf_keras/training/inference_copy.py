@@ -1,4 +1,4 @@
-"""InferenceCopy: writes the model under training as a file for use."""
+"""InferenceCopy: writes the model under training as a file for inference."""
 
 import functools
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from mamsf_keras.training.build import build_inference_copy
 
 
 class InferenceCopy:
-    """Writes a model under training as a `.keras` file for use: float32, sigmoid output, no optimizer, shadow at rest.
+    """Writes a model under training as a `.keras` file for inference: float32, sigmoid, no optimizer, no tracking.
 
     Args:
         config: of the run.
@@ -25,7 +25,7 @@ class InferenceCopy:
 
     @functools.cached_property
     def model(self) -> MAMSFNet:
-        """The copy, which takes the weights of the trained model before it is written."""
+        """The copy, which receives the weights of the trained model before it is written."""
         return build_inference_copy(self.config, self.findings)
 
     def write(self, trained: MAMSFNet, path: str | Path) -> None:

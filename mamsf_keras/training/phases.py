@@ -16,13 +16,13 @@ FINAL_RATE = 0.1
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """Consecutive epochs with one compiled step, inside which nothing changes: what changes starts a new phase.
+    """Consecutive epochs with the same settings and one compiled step. Any change of settings starts a new phase.
 
     Attributes:
-        first: its first epoch, counted from 0.
-        end: the epoch after its last.
-        loss: name of its loss.
-        learning_rate: its peak learning rate.
+        first: first epoch, counted from 0.
+        end: epoch after the last one.
+        loss: name of the loss.
+        learning_rate: peak learning rate.
         frozen: whether the backbone is frozen, so that only the fusion and the classifier learn.
         reweighted: whether LDAM's deferred re-weighting is on.
     """
@@ -36,9 +36,10 @@ class Phase:
 
 
 def plan_phases(config: TrainConfig) -> tuple[Phase, ...]:
-    """Plans the epochs of a run: its `phases`, or else the frozen epochs and the others.
+    """Plans the epochs of a run: its `phases`, or else the frozen epochs followed by the unfrozen ones.
 
-    With LDAM the last fifth of these others is a phase of its own, re-weighted and at a tenth of the learning rate.
+    With LDAM and without `phases`, the last fifth of the unfrozen epochs is a separate phase, re-weighted and at a
+    tenth of the learning rate.
     """
     planned, first = [], 0
     for phase in config.phases or _default_phases(config):
@@ -60,7 +61,7 @@ def _default_phases(config) -> list[PhaseConfig]:
 
 
 def trained_epochs(config: TrainConfig) -> int:
-    """Counts the epochs in which the backbone is trained, and the anchor tracked."""
+    """Counts the epochs in which the backbone is trained and the anchor is tracked."""
     return sum(phase.end - phase.first for phase in plan_phases(config) if not phase.frozen)
 
 
@@ -95,7 +96,7 @@ def compile_for_phase(
 
 
 def adamw(config: TrainConfig, learning_rate: float, steps: int) -> keras.optimizers.AdamW:
-    """Returns AdamW with a linear warm-up and a cosine to 0 over `steps`; decay on kernels alone, gradients clipped.
+    """Returns AdamW with warm-up, cosine decay to 0 over `steps`, gradient clipping, and weight decay on kernels only.
 
     Under accumulation Keras' schedules count steps, not updates, and so does `steps`.
     """
@@ -117,9 +118,9 @@ def adamw(config: TrainConfig, learning_rate: float, steps: int) -> keras.optimi
 
 
 def resolve_jit(jit: str, distribute: str = "none") -> bool:
-    """Decides on XLA: "auto" is on for JAX, and for TensorFlow on an accelerator (on a CPU it is 2.3 times slower).
+    """Returns True to use XLA: "auto" is on for JAX, and for TensorFlow on a GPU (on a CPU it is 2.3 times slower).
 
-    TensorFlow's `MirroredStrategy` does not run with it.
+    TensorFlow's `MirroredStrategy` does not run with XLA.
     """
     if jit != "auto":
         return jit == "on"

@@ -1,4 +1,4 @@
-"""What must be the same for a run to be resumed."""
+"""Checks that a run is resumed with the same configuration, data and backend."""
 
 import dataclasses
 import json

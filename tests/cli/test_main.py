@@ -1,3 +1,4 @@
+import logging
 import subprocess
 import sys
 
@@ -42,6 +43,14 @@ def test_public_names_resolve():
         assert getattr(mamsf_keras, name) is getattr(mamsf_keras, name)  # a submodule of that name would take over
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = mamsf_keras.nothing
+
+
+@pytest.mark.no_keras
+def test_a_message_is_printed_once_even_if_the_root_logger_has_a_handler(caplog):
+    caplog.set_level("INFO")
+    assert invoke("phantom", "--out", "/nowhere/at/all", "--images", "1").exit_code
+    logging.getLogger("mamsf_keras.export").info("written")
+    assert not caplog.records
 
 
 @pytest.mark.no_keras

@@ -34,12 +34,12 @@ def test_plan_of_a_run():
     phases = [
         {"epochs": 1, "frozen": True},
         {"epochs": 5},
-        {"epochs": 4, "loss": "focal", "learning_rate": 0.05, "reweighted": True},
+        {"epochs": 4, "loss": "ldam", "learning_rate": 0.05, "reweighted": True},
     ]
     assert plan(phases=phases) == (
         Phase(0, 1, "bce", 0.5, frozen=True),
         Phase(1, 6, "bce", 0.5),
-        Phase(6, 10, "focal", 0.05, reweighted=True),
+        Phase(6, 10, "ldam", 0.05, reweighted=True),
     )
 
 

@@ -145,7 +145,7 @@ def test_what_makes_a_resumed_run_differ_is_logged(shared_nih, tmp_path, caplog)
     train(dataclasses.replace(config, epochs=2), run.path, resume=True)
     notes = [line.partition("note: ")[2] for line in caplog.text.splitlines() if "note: " in line]
     assert notes == [
-        "the learning-rate schedule now spans 2 epochs (was 1)",
+        "the learning-rate schedule of this phase now spans 2 epochs (was 1)",
         "`augment` strong is not reproducible: results differ from an uninterrupted run",
         f"results may differ from an uninterrupted run: numpy was 1.0, now {numpy}",
     ]
@@ -247,7 +247,7 @@ def test_a_run_may_end_later_or_at_its_last_epoch(caplog):
     assert not caplog.text
     for epochs in (4, 9):
         check_end(old, dataclasses.replace(old, epochs=epochs), history)
-        assert f"note: the learning-rate schedule now spans {epochs} epochs (was 6)" in caplog.text
+        assert f"schedule of this phase now spans {epochs - 1} epochs (was 5)" in caplog.text
     with pytest.raises(ValueError, match="4 epochs are finished: the run cannot end after 3"):
         check_end(old, dataclasses.replace(old, epochs=3), history)
 

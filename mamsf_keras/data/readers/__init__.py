@@ -1,7 +1,7 @@
 """The readers of data sets.
 
-A reader is a module with `recognizes(config)`, whether an input is of its kind, and `read(config) -> Dataset`. To add
-one, write the module and give it a place in `READERS`, before `nih`, which takes whatever no other reader recognizes.
+A reader is a module with `recognizes(config)`, which returns True for its kind of input, and `read(config) -> Dataset`.
+To add one, write the module and insert it in `READERS` before `nih`, which recognizes everything.
 """
 
 from mamsf_keras.data.readers import cache, labels_csv, nih

@@ -1,4 +1,4 @@
-"""Reads a cache that `prepare` made of another data set. Citation and licence are those of that data set."""
+"""Reads a cache that `prepare` made of another data set. Citation and license are those of that data set."""
 
 import importlib.util
 from collections.abc import Callable
@@ -62,7 +62,7 @@ class CachedImages:
         self.image_size = image_size
 
     def resolve_paths(self, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
-        """Drops the rows without an image, which a note of the data set has counted already."""
+        """Drops the rows without an image, which a note of the data set already counts."""
         return table.dropna(subset="row").astype({"row": int}), ()
 
     def open(self, table: pd.DataFrame, image_size: int) -> Callable[[int], np.ndarray]:

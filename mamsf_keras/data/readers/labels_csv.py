@@ -4,7 +4,7 @@ The table has one row per image and one column per finding. Of rows that repeat 
 patient, as in tables with one row per box, the first counts. What a blank label means is up to the maker: in CheXpert
 it is "not mentioned", and masking it leaves hardly any negatives.
 
-Citation and licence are those of the data set: CheXpert (Irvin et al., AAAI 2019, arXiv 1901.07031), MIMIC-CXR-JPG and
+Citation and license are those of the data set: CheXpert (Irvin et al., AAAI 2019, arXiv 1901.07031), MIMIC-CXR-JPG and
 CXR-LT (Johnson et al., arXiv 1901.07042; Holste et al., arXiv 2310.16112) and PadChest (Bustos et al., arXiv
 1901.07441) are free for research after registration; read their terms before you train on them.
 """

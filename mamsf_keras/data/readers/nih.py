@@ -29,7 +29,7 @@ BOXES = "BBox_List_2017.csv"
 
 
 def recognizes(config: DataConfig) -> bool:
-    """Returns True: this reader is the last to be asked, and its errors say what a data folder needs."""
+    """Returns True. This reader is tried last, and its errors describe what a data folder needs."""
     return True
 
 

@@ -10,7 +10,7 @@ from mamsf_keras.training.callbacks.selective_ema import anchors_of, steps_taken
 
 
 class AnchorMetrics(keras.callbacks.Callback):
-    """Adds to the logs of an epoch `learning_rate`, and `decay` and `drift` of the anchor while it is tracked.
+    """Adds `learning_rate` to the logs of an epoch, and `decay` and `drift` of the anchor while it is tracked.
 
     The drift is ||online - shadow|| / ||online|| over all weights of the block. With float16 it also adds
     `skipped_steps`: the steps of the epoch whose gradients overflowed, which Keras leaves out and does not count in the
@@ -22,7 +22,7 @@ class AnchorMetrics(keras.callbacks.Callback):
         self.taken = steps_taken(self.model)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Reads the values as the epoch left them."""
+        """Adds the values at the end of the epoch."""
         assert logs is not None
         logs["learning_rate"] = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
         if isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer):

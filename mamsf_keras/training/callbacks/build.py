@@ -34,26 +34,26 @@ def build_callbacks(
     *,
     inference_copy: InferenceCopy,
 ) -> list:
-    """Builds the callbacks of a run, all but the `SelectiveEMACallback`, which belongs to a phase.
+    """Builds the callbacks of a run, except for the `SelectiveEMACallback`, which belongs to a phase.
 
     Keras calls them in this order at the end of an epoch:
 
     1. `SyncReplicas` first, so that everything after it sees what is saved;
     2. `StopOnNonFinite` before a validation of weights that are not finite;
     3. `ValidationAUROC` and `AnchorMetrics` add to the logs, and the loggers read them;
-    4. `RecordHistory` takes the complete logs into the history, which all callbacks after it read;
+    4. `RecordHistory` appends the complete logs to the history, which all callbacks after it read;
     5. the files: `SaveBestModel` before `SaveCheckpoint`, so a resumed run always finds its best model;
     6. `StopWithoutProgress` last.
 
-    In a process that does not write, the loggers of files and step 5 are missing.
+    A process that does not write has no file loggers and no step 5.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         run: the run folder.
         data: the data of the run.
-        history: the finished epochs; grows.
-        devices: what the run is distributed over.
-        inference_copy: writes models for use.
+        history: the finished epochs; it is appended to.
+        devices: the devices of the run.
+        inference_copy: writes models for inference.
     """
     file = run.bad_batch if devices.writes else None
     alone = devices.processes == 1
@@ -72,7 +72,7 @@ def build_callbacks(
 
 @contextlib.contextmanager
 def finished_loggers(callbacks: Iterable[keras.callbacks.Callback]) -> Iterator[None]:
-    """Reports to the loggers how the block, which trains, ended."""
+    """Reports to the loggers whether the training in the block finished or failed."""
     status = "FAILED"
     try:
         yield

@@ -40,9 +40,9 @@ def connect(uri: str) -> "MlflowClient":
 
 
 class MLflow(keras.callbacks.Callback):
-    """Sends the configuration and the logs of each epoch to an MLflow server. A resumed run is continued there.
+    """Sends the configuration and the logs of each epoch to an MLflow server. A resumed run continues its MLflow run.
 
-    A server that is lost during the run is logged and does not stop it.
+    If the connection is lost during the run, this is logged and training continues.
 
     Args:
         config: of the run; `config.mlflow` is the tracking URI.
@@ -104,7 +104,7 @@ class MLflow(keras.callbacks.Callback):
             logger.warning("MLflow did not take epoch %d and gets no more: %s", epoch + 1, error)
 
     def finish(self, status: str) -> None:
-        """Reports how the run ended, "FINISHED" or "FAILED"."""
+        """Reports the final status of the run, "FINISHED" or "FAILED"."""
         try:
             if not self.lost:
                 self.client.set_terminated(self.run_id, status)

@@ -1,4 +1,4 @@
-"""ProgressBar: a bar for the epoch that runs, and a line for each that has ended."""
+"""ProgressBar: a progress bar for the current epoch, and a log line for each finished epoch."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ from tqdm import tqdm
 from mamsf_keras.training.history import SCORE
 
 SHOWN = ("loss", SCORE, "skipped_steps")
-"""Logs in the line of an epoch. The others are for files."""
+"""Logs shown in the line of an epoch. The others are only written to files."""
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class ProgressBar(keras.callbacks.Callback):
         self.bar: tqdm | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Forgets the bar of the epoch before; the first step makes a new one."""
+        """Discards the bar of the previous epoch. The first step creates a new one."""
         self.close()
         self.epoch = epoch
         self.rate = ""
@@ -55,14 +55,14 @@ class ProgressBar(keras.callbacks.Callback):
                 self.shown = batch
 
     def make_bar(self, initial: int) -> tqdm:
-        """Makes the bar, which is shown on a terminal alone."""
+        """Creates the bar, which is shown only on a terminal."""
         return tqdm(
             total=self.params["steps"] * self.batch_size,
             initial=initial,
             desc=f"epoch {self.epoch + 1}/{self.params['epochs']}",
             unit=" images",
             leave=False,
-            disable=bool(os.environ.get("TQDM_DISABLE")) or None,  # None: shown on a terminal alone
+            disable=bool(os.environ.get("TQDM_DISABLE")) or None,  # None: shown only on a terminal
         )
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:

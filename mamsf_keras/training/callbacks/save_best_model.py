@@ -1,4 +1,4 @@
-"""SaveBestModel: the model for use of the best epoch."""
+"""SaveBestModel: the inference model of the best epoch."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""SelectiveEMACallback: moves the shadow weights of the momentum anchor, and nothing else."""
+"""SelectiveEMACallback: updates only the shadow weights of the momentum anchor."""
 
 import keras
 from keras import ops
@@ -8,41 +8,42 @@ from mamsf_keras.model.momentum_anchor import MomentumAnchor
 
 
 class SelectiveEMACallback(keras.callbacks.Callback):
-    """Lets the shadow of each `MomentumAnchor` follow its online block while `fit` runs.
+    """Updates the shadow of each `MomentumAnchor` from its online block during `fit`.
 
-    What moves: the weights of the shadow, including batch-norm scales, offsets and moving statistics, by
-    `shadow <- d(t) shadow + (1 - d(t)) online`. Nothing else of the model is averaged. Values of the online block that
-    are not finite are not taken in. Under `MirroredStrategy` every replica takes in the statistics of the first.
+    Scope: the weights of the shadow, including batch-norm scales, offsets and moving statistics, are updated by
+    `shadow <- d(t) shadow + (1 - d(t)) online`. No other weights of the model are averaged. Non-finite values of the
+    online block are skipped. Under `MirroredStrategy` every replica uses the statistics of the first.
 
-    When: inside the compiled step, before the forward pass, so the update at step t takes in the online weights as
-    step t - 1 left them (MoCo's order, arXiv 1911.05722). The callback only writes the schedule and starts tracking at
-    the start of `fit`, and stops it at the end, so it costs nothing per step. `evaluate` and `predict` never move the
-    shadow. `steps_per_execution` above 1 changes nothing (Keras refuses it on PyTorch). TensorFlow's
-    `MirroredStrategy` does not run with `jit_compile=True`.
+    Timing: the update runs inside the compiled step, before the forward pass, so the update at step t uses the online
+    weights after step t - 1 (the order of MoCo, arXiv 1911.05722). The callback only writes the schedule and starts
+    tracking at the start of `fit`, and stops it at the end, so it adds no cost per step. `evaluate` and `predict` never
+    update the shadow. `steps_per_execution` above 1 makes no difference (Keras does not support it on PyTorch).
+    TensorFlow's `MirroredStrategy` does not run with `jit_compile=True`.
 
-    Under gradient accumulation over k steps the shadow moves once in k, at the first; a window that the end of an epoch
-    or of `fit` leaves open is carried over. A step that float16 loss scaling skips counts for the shadow and not for
-    the optimizer, so their windows differ by it until the next `fit`.
+    With gradient accumulation over k steps, the shadow is updated once every k steps, at the first. A window that is
+    incomplete at the end of an epoch or of `fit` is carried over. A step that float16 loss scaling skips counts for the
+    shadow but not for the optimizer, so their windows are offset by it until the next `fit`.
 
-    How fast: d(t), with t the number of updates so far, is that of `DecaySchedule`. An average over about K epochs is
-    `1 - 1 / (K x updates per epoch)`. Too large a decay on few steps leaves the shadow near its initial weights: after
-    500 steps at 0.999, 61 % of it still is (timm issue 245).
+    Rate: `DecaySchedule` defines d(t), where t is the number of updates so far. To average over about K epochs, use
+    `1 - 1 / (K x updates per epoch)`. A decay that is too large for the number of steps leaves the shadow near its
+    initial weights: after 500 steps at 0.999, these still contribute 61 % (timm issue 245).
 
-    A second `fit` continues to count updates, under the schedule of its callback. In a loaded model tracking is off and
-    the count is where it was saved, so a resumed run continues with the decay that it had. However a `MAMSFNet`'s `fit`
-    ends, with an error or Ctrl-C too, its shadow does not move afterwards. A custom model needs
-    `mamsf_keras.stop_tracking(model)` after an error, or after an `EarlyStopping(restore_best_weights=True)` listed
-    after this callback, which restores the tracking state too.
+    A second `fit` continues the count of updates with the schedule of its callback. In a loaded model tracking is off
+    and the count is restored, so a resumed run continues with the same decay. After `MAMSFNet.fit` the shadow is no
+    longer updated, even if `fit` ends with an error or Ctrl-C. A custom model needs `mamsf_keras.stop_tracking(model)`
+    after an error, or after an `EarlyStopping(restore_best_weights=True)` listed after this callback, which restores
+    the tracking state too.
 
     ```python
     model.fit(batches, epochs=10, callbacks=[SelectiveEMACallback(decay=0.999)])
     ```
 
     Args:
-        decay: d, in [0, 1]; 1 leaves the shadow as it is, 0 makes it the online block of one step before.
+        decay: d, in [0, 1]; 1 keeps the shadow unchanged, 0 makes it the online block of the previous step.
         warmup: None for the constant decay from the first step; "ratio" for min(decay, (1 + t) / (10 + t)); "power"
             for timm's min(decay, 1 - (1 + t)^(-2/3)).
-        cosine_updates: if given, the decay rises to 1 along a cosine over so many updates (BYOL, arXiv 2006.07733).
+        cosine_updates: if given, the number of updates over which the decay rises to 1 along a cosine (BYOL, arXiv
+            2006.07733).
 
     Raises:
         ValueError: on a value out of its range, or at the start of `fit` if the model has no `MomentumAnchor`.
@@ -75,7 +76,7 @@ def inner_optimizer(model: keras.Model) -> keras.optimizers.Optimizer:
 
 
 def steps_taken(model: keras.Model) -> int:
-    """Counts the steps of the optimizer of a model. Its public `iterations` counts whole accumulation windows."""
+    """Counts the steps of the optimizer of a model. The public `iterations` counts complete accumulation windows."""
     return int(ops.convert_to_numpy(inner_optimizer(model)._iterations))  # private: Keras has no public count of steps
 
 
@@ -85,6 +86,6 @@ def anchors_of(model: keras.Model) -> list[MomentumAnchor]:
 
 
 def stop_tracking(model: keras.Model) -> None:
-    """Stops the shadows of a model from moving."""
+    """Stops updating the shadows of a model."""
     for anchor in anchors_of(model):
         anchor.stop_tracking()

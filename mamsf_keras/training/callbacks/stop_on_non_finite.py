@@ -1,4 +1,4 @@
-"""StopOnNonFinite: ends training when the loss is NaN or infinite, and names the images."""
+"""StopOnNonFinite: stops training when the loss is NaN or infinite, and names the images."""
 
 import math
 import threading
@@ -57,7 +57,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
         self.trained = model
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Forgets what was found before."""
+        """Resets the state of the previous epoch."""
         self.epoch = epoch
         self.bad: tuple[int, float] | None = None
 

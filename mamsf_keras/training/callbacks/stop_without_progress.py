@@ -10,7 +10,7 @@ from mamsf_keras.training.phases import phase_of
 class StopWithoutProgress(keras.callbacks.Callback):
     """Stops training after `config.patience` epochs of a phase without a better score.
 
-    Keras' `EarlyStopping` forgets what it counted when a run is resumed. This one follows from the history alone.
+    Keras' `EarlyStopping` loses its count when a run is resumed. This callback depends only on the history.
 
     Args:
         config: of the run.
@@ -29,7 +29,7 @@ class StopWithoutProgress(keras.callbacks.Callback):
 
 
 def patience_ran_out(config: TrainConfig, history: History) -> bool:
-    """Returns True if the last `config.patience` epochs, all of one trained phase, brought nothing better."""
+    """Returns True if the last `config.patience` epochs, all of one unfrozen phase, brought no better score."""
     done = len(history)
     if not (config.patience and done):
         return False

@@ -1,4 +1,4 @@
-"""SyncReplicas: one set of batch-norm statistics on all replicas of `MirroredStrategy`."""
+"""SyncReplicas: the same batch-norm statistics on all replicas of `MirroredStrategy`."""
 
 import keras
 

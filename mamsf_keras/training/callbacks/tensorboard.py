@@ -49,6 +49,6 @@ class TensorBoard(keras.callbacks.Callback):
 
 
 def scalar_name(log: str) -> str:
-    """Returns the name of a log in a viewer, where the scores of single findings have a group of their own."""
+    """Returns the name of a log in a viewer, in which the scores of single findings form a separate group."""
     prefix = finding_log("")
     return f"{prefix.strip()}_of/{log.removeprefix(prefix)}" if log.startswith(prefix) else log
