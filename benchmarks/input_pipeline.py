@@ -141,7 +141,7 @@ def augmented_rate(folder, cache_dir) -> float:
 
 def light_rate(folder, cache_dir) -> float:
     """Returns images/s of only the light augmentation, on one thread."""
-    from mamsf_keras.data.augment import light
+    from mamsf_keras.images.augment import light
 
     image = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE), dtype=np.uint8)
     start = time.perf_counter()

@@ -13,7 +13,9 @@ from mamsf_keras.config import FORMATS
 @click.option(
     "--format", "formats", multiple=True, type=click.Choice(FORMATS), help="Format; may be repeated.  [default: both]"
 )
-@click.option("--out", default="saved_models/mamsf", show_default=True, type=click.Path(), help="Folder of the model.")
+@click.option(
+    "--out", default="saved_models/mamsf", show_default=True, type=click.Path(), help="Folder for the models."
+)
 @click.option("--data-dir", type=click.Path(), help="Data folder for the comparison.  [default: that of the run]")
 @click.option("--allow-missing", is_flag=True, help="Leave out images whose files are missing.")
 @quiet_option

@@ -5,7 +5,7 @@ import shlex
 import click
 
 
-@click.command(name="phantom", short_help="Generate a data set for trying the software.")
+@click.command(name="phantom", short_help="Generate a data set for trying out the software.")
 @click.option("--out", required=True, type=click.Path(), help="Folder to write, new or empty.")
 @click.option("--images", type=click.IntRange(20), default=2600, show_default=True, help="Number of images.")
 @click.option("--size", type=click.IntRange(32), default=256, show_default=True, help="Height and width in pixels.")
@@ -15,7 +15,7 @@ import click
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Minimum number of positive patients of each finding in each of train, validation and test.",
+    help="Minimum number of patients with each finding in each of train, validation and test.",
 )
 @click.option("--workers", type=click.IntRange(1), help="Number of processes.  [default: one per CPU core]")
 @click.option("--overwrite", is_flag=True, help="Replace a folder of phantoms. Other folders are never replaced.")
@@ -23,7 +23,7 @@ def command(out, images, **options):
     """Write a generated chest X-ray data set in the NIH layout. NOT medical data.
 
     Every image is a drawing that shows findings by their radiographic signs. Label frequencies follow the NIH table,
-    and bounding boxes are exact. The data set is for trying and testing the software. A score on it has no clinical
+    and bounding boxes are exact. The data set is for trying out and testing the software. A score on it has no clinical
     meaning.
 
     Example:

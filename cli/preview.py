@@ -14,8 +14,10 @@ from mamsf_keras.config import AUGMENTATIONS, SPLITS, DataConfig
     "--augment", type=click.Choice(AUGMENTATIONS), default="light", show_default=True, help="Type of augmentation."
 )
 @click.option("--split", type=click.Choice(SPLITS), default="train", show_default=True, help="Split to draw from.")
-@click.option("--image-size", type=click.IntRange(32), help="In pixels.  [default: that of a cache, or 224]")
-@click.option("--images", type=click.IntRange(1, 50), default=6, show_default=True, help="Rows of the sheet.")
+@click.option("--image-size", type=click.IntRange(32), help="In pixels.  [default: that of the cache, or 224]")
+@click.option(
+    "--images", type=click.IntRange(1, 50), default=6, show_default=True, help="Number of images, one per row."
+)
 @click.option(
     "--versions", type=click.IntRange(1, 20), default=4, show_default=True, help="Augmented versions of each image."
 )
@@ -24,11 +26,11 @@ from mamsf_keras.config import AUGMENTATIONS, SPLITS, DataConfig
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Seed of the choice of images and the augmentation.",
+    help="Random seed for choosing and augmenting the images.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the file.")
 def command(out, overwrite, **options):
-    """Draw a contact sheet of images as training sees them, labeled with their findings.
+    """Draw a contact sheet of images as the model sees them in training, labeled with their findings.
 
     Example:
 

@@ -32,9 +32,11 @@ class LabelsCsv:
     path: str = setting(
         help="Table of image paths and labels that replaces the NIH tables.", flag="labels-csv", metavar="FILE"
     )
-    label_columns: tuple[str, ...] = setting((), help="Label columns of the table.", unset="all of 1, 0, -1 and blanks")
-    image_column: str | None = setting(None, help="Column of image paths.", unset="a known name", metavar="NAME")
-    patient_column: str | None = setting(None, help="Column of patients.", unset="a known name", metavar="NAME")
+    label_columns: tuple[str, ...] = setting(
+        (), help="Label columns of the table.", unset="those of only 1, 0, -1 and blanks"
+    )
+    image_column: str | None = setting(None, help="Column of image paths.", unset="found by name", metavar="NAME")
+    patient_column: str | None = setting(None, help="Column of patient IDs.", unset="found by name", metavar="NAME")
     blank: str = setting("mask", help="How to treat blank labels.", choices=("mask", "negative"))
     uncertain: str = setting("mask", help="How to treat labels of -1.", choices=("mask", "negative", "positive"))
 
@@ -138,7 +140,7 @@ class TrainConfig(DataConfig):
     )
     decay_schedule: str = setting(
         "ratio",
-        help="Schedule of the decay: constant; warm-up to its value as (1 + t) / (10 + t) (ratio) or as in timm "
+        help="Constant; a warm-up to the decay, as (1 + t) / (10 + t) after t updates (ratio) or as in timm "
         "(power); or a rise to 1 along a cosine.",
         choices=SCHEDULES,
         group="Momentum anchor",
@@ -168,11 +170,11 @@ class TrainConfig(DataConfig):
     warmup: float = setting(
         0.05, help="Fraction of the steps used for linear warm-up.", least=0, below=1, group="Optimization"
     )
-    weight_decay: float = setting(1e-4, help="Weight decay of AdamW, on kernels.", least=0, group="Optimization")
+    weight_decay: float = setting(1e-4, help="Weight decay of AdamW, on kernels only.", least=0, group="Optimization")
     clip_norm: float = setting(1.0, help="Maximum global norm of the gradients.", above=0, group="Optimization")
     accumulate: int = setting(1, help="Gradient accumulation steps.", least=1, group="Optimization")
     patience: int = setting(
-        0, help="Stop after N epochs without a better validation AUROC; 0 never stops.", group="Optimization"
+        0, help="Stop after N epochs without a better validation AUROC; 0 disables this.", group="Optimization"
     )
     phases: tuple[PhaseConfig, ...] | None = setting(None)
     precision: str = setting(
@@ -196,7 +198,7 @@ class TrainConfig(DataConfig):
         group="Hardware",
     )
     deterministic: bool = setting(False, help="Ask the backend for deterministic operations.", group="Hardware")
-    seed: int = setting(0, help="Seed of weights, order and augmentation.", group="Run")
+    seed: int = setting(0, help="Random seed of weights, order and augmentation.", group="Run")
     mlflow: str | None = setting(None, help="Tracking URI of an MLflow server to log to.", metavar="URI", group="Run")
 
     def __post_init__(self) -> None:
