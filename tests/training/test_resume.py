@@ -110,9 +110,8 @@ def test_steps_that_executions_do_not_divide(shared_nih, tmp_path):
 
 
 @pytest.mark.tensorflow
-def test_run_on_a_table_is_resumed_on_its_cache_when_the_table_is_gone(tmp_path, caplog):
+def test_run_on_a_table_is_resumed_on_its_cache_when_the_table_is_gone(tmp_path):
     """The cache has the labels that the run was started with."""
-    caplog.set_level("INFO", "mamsf_keras")
     rows = pd.DataFrame(simple_rows(), columns=["Path", "labels", "Patient ID"])
     rows["Path"] = "images_001/images/" + rows["Path"]
     for name in ("Effusion", "Mass"):
@@ -125,8 +124,8 @@ def test_run_on_a_table_is_resumed_on_its_cache_when_the_table_is_gone(tmp_path,
     prepare(open_dataset(config), tmp_path / "cache", image_size=32, workers=1)
     train(config, run)
     table.unlink()
-    succeeded("train", "--run-dir", run, "--resume", "--epochs", 2, "--data-dir", tmp_path / "cache")
-    assert "resuming after epoch 1 of 2" in caplog.text and epochs_of(run) == [1, 2]
+    text = succeeded("train", "--run-dir", run, "--resume", "--epochs", 2, "--data-dir", tmp_path / "cache")
+    assert "resuming after epoch 1 of 2" in text and epochs_of(run) == [1, 2]
     succeeded("evaluate", "--run-dir", run)
 
 

@@ -49,7 +49,8 @@ class ProgressBar(keras.callbacks.Callback):
             if batch > self.shown:
                 assert logs is not None
                 images = (batch - self.first) * self.batch_size
-                self.rate = f", {images / (time.perf_counter() - self.started):.3g} images/s"
+                rate = images / (time.perf_counter() - self.started)
+                self.rate = f", {rate:,.{0 if rate >= 100 else 1}f} images/s"
                 self.bar.set_postfix_str(f"loss {logs['loss']:.4f}", refresh=False)
                 self.bar.update((batch - self.shown) * self.batch_size)
                 self.shown = batch

@@ -40,6 +40,14 @@ def test_line_of_an_epoch_has_the_scores_and_the_rate_and_counts_from_one(log):
     assert line.startswith("epoch 2/3: loss 0.5, val_auroc 0.75, skipped_steps 3, ") and line.endswith(" images/s")
 
 
+@pytest.mark.parametrize(("seconds", "text"), [(0.01, "1,600"), (1, "16.0")])
+def test_rate_has_sensible_digits(log, monkeypatch, seconds, text):
+    times = iter((0, seconds / 2, seconds))
+    monkeypatch.setattr("mamsf_keras.training.callbacks.progress_bar.time.perf_counter", lambda: next(times))
+    run(started_bar(3), range(3), {"loss": 0.5})
+    assert log.messages == [f"epoch 2/3: loss 0.5, {text} images/s"]
+
+
 def test_rate_leaves_out_the_first_step(log):
     """The first step builds the graph, so a single step has no rate."""
     run(started_bar(1), [0], {"loss": 0.5})
