@@ -30,7 +30,8 @@ def command(cache_dir, image_size, workers, allow_rejected, **options):
     """Decode every image once into a memory-mapped cache for training.
 
     Run the same command again to resume an interrupted preparation, or to check and repair a finished cache. Then use
-    the cache as --data-dir.
+    the cache as --data-dir of the other commands. This command needs the original images: its --data-dir cannot be a
+    cache.
 
     Examples:
 
