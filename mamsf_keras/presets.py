@@ -1,11 +1,11 @@
 """Recipes: named sets of training options. Explicit options override them, and they override a configuration file.
 
-- `demo`: two CPU cores, a few minutes, no download. Data: phantoms of `mamsf-keras phantom --images 2600 --size 96
-  --tail 5`. Measured scores are in `docs/benchmarks.md`.
-- `paper`: as near to the paper (arXiv 2605.02292) as its sources allow. The backbone is the abstract's; image size,
-  batch size, the three phases and weight decay are those of the same authors' companion code (FETC_CBAM_Enhanced_CNN).
-  No source states the decay of the anchor, and the learning rates are ours. Not measured yet: needs the NIH images and
-  a GPU.
+- `demo`: two CPU cores, a few minutes, no download. `make demo` generates its data, 2,600 phantoms of 96 pixels. Scores
+  are in `docs/benchmarks.md`.
+- `paper`: follows the paper (arXiv 2605.02292) as closely as published sources allow. The backbone is that of the
+  abstract. Image size, batch size, the three phases and weight decay are those of the same authors' companion code
+  (FETC_CBAM_Enhanced_CNN). No source states the decay of the anchor, and the learning rates are ours. Not measured yet:
+  needs the NIH images and a GPU.
 - `server`: a GPU with bfloat16, where XLA is on by default. Not measured yet.
 """
 

@@ -62,7 +62,7 @@ def train(
         ValueError: on data, weights or values that do not fit, a loss that is not finite, or a resumed run with another
             configuration (names what differs).
         FileExistsError: if `run_dir` exists and is not to be resumed.
-        FileNotFoundError: if there is no run to resume.
+        FileNotFoundError: if `resume` is True and `run_dir` holds no run.
         BlockingIOError: if another process trains this run.
     """
     config = _checked_config(config, run_dir, resume)

@@ -26,8 +26,8 @@ class StopOnNonFinite(keras.callbacks.Callback):
         steps_per_epoch: steps per epoch.
         steps_per_execution: steps per compiled call. All images of the call are named.
         file: CSV file for the names of the images; None in a process that does not write.
-        stops_at_once: whether `fit` is asked to stop before the epoch ends. Not with several processes: each would
-            leave its loop at another step, and wait forever for the others.
+        stops_at_once: whether `fit` is asked to stop before the epoch ends. Must be False with several processes: they
+            would leave the loop at different steps and wait for each other forever.
     """
 
     async_safe = True

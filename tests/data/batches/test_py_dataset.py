@@ -8,8 +8,6 @@ import pytest
 
 from mamsf_keras.data.batches.py_dataset import ReadAhead, evaluation_dataset, training_dataset
 from mamsf_keras.data.batches.stream import Stream
-from mamsf_keras.data.cache.prepare import prepare
-from mamsf_keras.data.open import open_dataset
 from tests.toys import image_dataset
 
 
@@ -53,20 +51,11 @@ def test_every_image_is_predicted_once_in_order(stream, workers):
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_run_resumed_in_the_second_pass_reads_the_same_bytes_from_a_cache(small_nih, tmp_path, workers):
-    cached = prepare(open_dataset(small_nih), tmp_path / "cache", 16, workers=1).split("train")
-
-    def make():
-        return Stream(cached, 16, 4, augment="light", seed=7)
-
-    uninterrupted = make()
-    steps = 3 * uninterrupted.steps_per_pass
-    middle = uninterrupted.steps_per_pass + uninterrupted.steps_per_pass // 2
-    expected = [uninterrupted.batch(step) for step in range(steps)]
-    for start in (0, middle):
-        batches = training_dataset(make(), start, workers)
-        for index, wanted in enumerate(expected[start:]):
-            assert [array.tobytes() for array in batches[index]] == [array.tobytes() for array in wanted]
+def test_run_resumed_in_the_second_pass_reads_the_same_bytes_from_a_cache(make_cached_stream, three_passes, workers):
+    for start in (0, len(three_passes) // 2):
+        batches = training_dataset(make_cached_stream(), start, workers)
+        for index, wanted in enumerate(three_passes[start:]):
+            assert [array.tobytes() for array in batches[index]] == wanted
 
 
 @pytest.mark.no_keras

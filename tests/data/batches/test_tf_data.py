@@ -6,8 +6,6 @@ import pytest
 
 from mamsf_keras.data.batches.py_dataset import training_dataset as as_py_dataset
 from mamsf_keras.data.batches.stream import Stream, named_errors
-from mamsf_keras.data.cache.prepare import prepare
-from mamsf_keras.data.open import open_dataset
 from tests.toys import image_dataset
 
 pytestmark = pytest.mark.tensorflow
@@ -43,21 +41,10 @@ def test_shapes_are_static(dataset):
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_run_resumed_in_the_second_pass_reads_the_same_bytes_from_a_cache(small_nih, tmp_path, workers):
-    cached = prepare(open_dataset(small_nih), tmp_path / "cache", 16, workers=1).split("train")
-
-    def make():
-        return Stream(cached, 16, 4, augment="light", seed=7)
-
-    uninterrupted = make()
-    steps = 3 * uninterrupted.steps_per_pass
-    middle = uninterrupted.steps_per_pass + uninterrupted.steps_per_pass // 2
-    expected = [uninterrupted.batch(step) for step in range(steps)]
-    for start in (0, middle):
-        batches = list(training_dataset(make(), start, steps, workers).as_numpy_iterator())
-        assert len(batches) == steps - start
-        for batch, wanted in zip(batches, expected[start:], strict=True):
-            assert [array.tobytes() for array in batch] == [array.tobytes() for array in wanted]
+def test_run_resumed_in_the_second_pass_reads_the_same_bytes_from_a_cache(make_cached_stream, three_passes, workers):
+    for start in (0, len(three_passes) // 2):
+        batches = training_dataset(make_cached_stream(), start, len(three_passes), workers).as_numpy_iterator()
+        assert [[array.tobytes() for array in batch] for batch in batches] == three_passes[start:]
 
 
 def test_batches_have_the_same_bytes_as_through_a_py_dataset(dataset):

@@ -92,5 +92,7 @@ def test_process_that_does_not_write_raises_the_same_error_without_a_file():
 def test_new_epoch_forgets_the_last_one():
     callback = started()
     callback.on_train_batch_end(1, {"loss": np.nan})
+    assert callback.bad
     callback.on_epoch_begin(1)
-    callback.on_epoch_end(1)
+    assert callback.bad is None
+    callback.on_epoch_end(1)  # raises nothing
