@@ -49,10 +49,8 @@ def prepared(dataset: Dataset, config: TrainConfig) -> Dataset:
         ValueError: if the data set is a cache of another image size.
         UnreadableImages: if a new cache would lack images.
     """
-    if dataset.image_size is not None:
-        dataset.store.check_size(config.image_size)
-        return dataset
-    if config.cache == "none":
+    dataset.store.check_size(config.image_size)
+    if dataset.image_size is not None or config.cache == "none":
         return dataset
     cache_dir = config.cache if config.cache != "auto" else default_cache_dir(config, config.image_size)
     if not is_finished(cache_dir):
