@@ -1,0 +1,91 @@
+"""Comparison of two training recipes, each with several seeds, on the same patients.
+
+Two sources of noise tell two trained models apart even if their recipes are equal: the seeds and the patients of the
+test set. The model of N. A. Obuchowski and H. E. Rockette (Communications in Statistics 24:285, 1995) has both, with
+seeds as readers that are nested in recipes; degrees of freedom are those of S. L. Hillis (Statistics in Medicine
+26:596, 2007).
+"""
+
+import dataclasses
+
+import numpy as np
+from scipy import stats
+
+FEWEST_SEEDS = 5
+"""Seeds per recipe below which no test is made: the spread of the seeds would be a guess."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """The difference between two recipes in one metric: the first minus the second.
+
+    Attributes:
+        difference: between the means over the seeds.
+        standard_error: of the difference, from seeds and patients; None without a test.
+        degrees_of_freedom: of the t distribution; None without a test.
+        low: lower limit of the 95 % interval; None without a test.
+        high: upper limit; None without a test.
+        p_value: of the two-sided test that the recipes are equal; None without a test.
+    """
+
+    difference: float
+    standard_error: float | None = None
+    degrees_of_freedom: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+
+
+def recipe_difference(
+    first: np.ndarray,
+    second: np.ndarray,
+    first_resampled: np.ndarray,
+    second_resampled: np.ndarray,
+    level: float = 0.95,
+) -> Difference:
+    """Compares two recipes in one metric.
+
+        Var = MS (1/S1 + 1/S2) + 2 max(Cov2 - Cov3, 0)
+        df  = Var^2 / ((MS (1/S1 + 1/S2))^2 / (S1 + S2 - 2))
+
+    MS is the variance over the seeds within a recipe; Cov2 and Cov3 are the mean covariances, over the patients,
+    between two seeds of one recipe and between seeds of different recipes. With S seeds each, Var is
+    (2/S) (MS + max(S (Cov2 - Cov3), 0)). Adding the variance over the patients to that over the seeds instead would
+    count the patients twice: they are part of both.
+
+    Args:
+        first: the metric of each seed of the first recipe, `(seeds,)`.
+        second: of the second recipe; the number of seeds may differ.
+        first_resampled: the metric of each seed in each resample of the patients, `(seeds, resamples)`.
+        second_resampled: of the second recipe, in the same resamples.
+        level: confidence level.
+
+    Returns:
+        The difference alone if a recipe has fewer than `FEWEST_SEEDS` seeds.
+    """
+    difference = float(np.mean(first) - np.mean(second))
+    if min(len(first), len(second)) < FEWEST_SEEDS:
+        return Difference(difference)
+    freedom = len(first) + len(second) - 2
+    seeds = (first.var() * len(first) + second.var() * len(second)) / freedom  # MS
+    seeds *= 1 / len(first) + 1 / len(second)
+    within, between = covariances(first_resampled, second_resampled)
+    variance = seeds + 2 * max(within - between, 0)
+    if variance == 0:
+        return Difference(difference, 0.0, float(freedom), difference, difference, 1.0 if difference == 0 else 0.0)
+    freedom = variance**2 / (seeds**2 / freedom) if seeds > 0 else np.inf
+    error = float(np.sqrt(variance))
+    half = stats.t.ppf((1 + level) / 2, freedom) * error
+    p_value = 2 * stats.t.sf(abs(difference) / error, freedom)
+    return Difference(difference, error, float(freedom), difference - half, difference + half, float(p_value))
+
+
+def covariances(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    """Returns Cov2 and Cov3 from values `(seeds, resamples)` of two recipes, over the resamples in which all are defined."""
+    both = np.concatenate([first, second])
+    both = both[:, ~np.isnan(both).any(axis=0)]
+    covariance, n = np.cov(both), len(first)
+    same = np.zeros_like(covariance, dtype=bool)
+    same[:n, :n] = same[n:, n:] = True
+    other_seed = ~np.eye(len(both), dtype=bool)
+    return float(covariance[same & other_seed].mean()), float(covariance[~same].mean())
