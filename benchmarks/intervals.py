@@ -5,7 +5,6 @@ Command, on two CPU cores in about N minutes:
     python -m benchmarks.intervals
 """
 
-import click
 import numpy as np
 from scipy import stats
 from sklearn.metrics import roc_auc_score

@@ -4,6 +4,7 @@ The images of a patient are alike: an interval that treats them as independent i
 of ChestX-ray14 has 9 images per patient). So patients are drawn with replacement, each with all its images.
 """
 
+import copy
 import dataclasses
 from collections.abc import Iterator
 
@@ -76,20 +77,23 @@ class PatientBootstrap:
         auroc, average_precision = np.concatenate(parts, axis=1)
         return auroc, average_precision
 
-    def ratios(self, numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-        """Returns sum(numerator) / sum(denominator) of each resample `(resamples,)`, NaN where there is nothing.
+    def take(self, rows: np.ndarray) -> "PatientBootstrap":
+        """Returns the same draws for some of the images, by index or mask. An image may be taken several times."""
+        taken = copy.copy(self)
+        taken.patient = self.patient[rows]
+        return taken
 
-        Sensitivity is such a ratio: of true positives to positives.
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """Returns the sum over the images of each resample, `(columns, resamples)`.
+
+        The sensitivity of a resample is such a sum of true positives over one of positives.
 
         Args:
-            numerator: `(images,)`.
-            denominator: `(images,)`.
+            values: counts, `(images, columns)`.
         """
-        above, below = (
-            np.bincount(self.patient, np.asarray(values, float), len(self.counts)) @ self.counts
-            for values in (numerator, denominator)
-        )
-        return np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)
+        values = np.asarray(values, np.float32)
+        by_patient = np.stack([np.bincount(self.patient, column, len(self.counts)) for column in values.T])
+        return by_patient.astype(np.float32) @ self.counts
 
     def patients_with(self, images: np.ndarray) -> int:
         """Returns the number of patients with at least one of the images, bool `(images,)`."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -106,9 +106,7 @@ def fit_calibration(
         patients: the patient of each image, `(images,)`.
         model_sha256: checksum of the model that made the predictions.
     """
-    columns = {
-        name: _fit_finding(labels[:, i], probabilities[:, i], patients) for i, name in enumerate(findings)
-    }
+    columns = {name: _fit_finding(labels[:, i], probabilities[:, i], patients) for i, name in enumerate(findings)}
     return Calibration(columns, model_sha256, len(labels), len(np.unique(patients)))
 
 
@@ -149,12 +147,3 @@ def platt_scaling(labels: np.ndarray, probabilities: np.ndarray) -> tuple[float 
     # A soft target is one image of each kind, weighted by the target and its complement.
     both, kinds = np.concatenate([scores, scores]), np.repeat([1, 0], len(scores))
     return logistic_fit(both, kinds, np.concatenate([target, 1 - target]))
-
-
-def prevalence_shift(calibration: Calibration, prevalences: Mapping[str, float | None]) -> dict[str, float | None]:
-    """Returns prevalence over validation prevalence by finding; None where either is unknown or 0."""
-    known = {name: finding.prevalence for name, finding in calibration.findings.items()}
-    return {
-        name: value / known[name] if value is not None and known.get(name) else None
-        for name, value in prevalences.items()
-    }

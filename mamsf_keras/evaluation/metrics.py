@@ -56,18 +56,31 @@ def summarize(labels: np.ndarray, probabilities: np.ndarray, findings: Iterable[
 
 
 def metrics_table(summary: dict) -> str:
-    """Formats a summary as text: one row per finding, then the mean, then the undefined findings."""
+    """Formats a summary as text: one row per finding, then the means, then the undefined findings.
 
-    def number(value):
-        return "undefined" if value is None else f"{value:.4f}"
-
-    lines = [f"{'finding':<20}{'AUROC':>10}{'AP':>10}{'positives':>11}{'images':>8}"]
+    An interval is shown where the summary has one.
+    """
+    with_intervals = "means" in summary
+    width = 24 if with_intervals else 10
+    lines = [f"{'finding':<20}{'AUROC':>{width}}{'AP':>{width}}{'positives':>11}{'images':>8}"]
     for name, row in summary["findings"].items():
         masked = f"   {row['masked']} masked" if row["masked"] else ""
-        scores = f"{number(row['auroc']):>10}{number(row['average_precision']):>10}"
+        scores = "".join(f"{with_interval(row, metric):>{width}}" for metric in ("auroc", "average_precision"))
         lines.append(f"{name:<20}{scores}{row['positives']:>11}{row['images']:>8}{masked}")
-    means = f"{number(summary['mean_auroc']):>10}{number(summary['mean_average_precision']):>10}"
-    lines.append(f"{'mean':<20}{means}")
+    means = {"mean": {"auroc": summary["mean_auroc"], "average_precision": summary["mean_average_precision"]}}
+    for label, row in (summary["means"] if with_intervals else means).items():
+        name = {"macro": "mean", "micro": "micro average"}.get(label, f"mean, {label}")
+        lines.append(
+            f"{name:<20}" + "".join(f"{with_interval(row, m):>{width}}" for m in ("auroc", "average_precision"))
+        )
     if summary["undefined"]:
         lines.append(f"undefined and left out of the mean (images of one kind only): {', '.join(summary['undefined'])}")
     return "\n".join(lines)
+
+
+def with_interval(row: dict, metric: str) -> str:
+    """Formats a metric and its interval: "0.8412 (0.790, 0.882)"."""
+    if row[metric] is None:
+        return "undefined"
+    interval = row.get(f"{metric}_interval")
+    return f"{row[metric]:.4f}" + (f" ({interval[0]:.3f}, {interval[1]:.3f})" if interval else "")

@@ -1,4 +1,4 @@
-"""How well probabilities agree with outcomes: Brier score, calibration slope and intercept, expected calibration error."""
+"""How well probabilities agree with outcomes: Brier score, calibration slope and intercept, calibration error."""
 
 import warnings
 
@@ -80,6 +80,6 @@ def equal_width_bins(probabilities: np.ndarray, bins: int = 10) -> np.ndarray:
 
 
 def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: np.ndarray) -> float:
-    """Returns the expected calibration error: the mean over the images of |mean label - mean probability| of their bin."""
+    """Returns the expected calibration error, the mean over images of |mean label - mean probability| of their bin."""
     differences = np.bincount(bins, labels - probabilities)
     return float(np.abs(differences).sum() / len(labels))

@@ -66,14 +66,14 @@ def recipe_difference(
     difference = float(np.mean(first) - np.mean(second))
     if min(len(first), len(second)) < FEWEST_SEEDS:
         return Difference(difference)
-    freedom = len(first) + len(second) - 2
-    seeds = (first.var() * len(first) + second.var() * len(second)) / freedom  # MS
-    seeds *= 1 / len(first) + 1 / len(second)
+    pooled = len(first) + len(second) - 2
+    mean_square = (first.var() * len(first) + second.var() * len(second)) / pooled
+    seeds = mean_square * (1 / len(first) + 1 / len(second))
     within, between = covariances(first_resampled, second_resampled)
     variance = seeds + 2 * max(within - between, 0)
     if variance == 0:
-        return Difference(difference, 0.0, float(freedom), difference, difference, 1.0 if difference == 0 else 0.0)
-    freedom = variance**2 / (seeds**2 / freedom) if seeds > 0 else np.inf
+        return Difference(difference, 0.0, float(pooled), difference, difference, 1.0 if difference == 0 else 0.0)
+    freedom = variance**2 / (seeds**2 / pooled) if seeds > 0 else np.inf
     error = float(np.sqrt(variance))
     half = stats.t.ppf((1 + level) / 2, freedom) * error
     p_value = 2 * stats.t.sf(abs(difference) / error, freedom)
@@ -81,7 +81,7 @@ def recipe_difference(
 
 
 def covariances(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-    """Returns Cov2 and Cov3 from values `(seeds, resamples)` of two recipes, over the resamples in which all are defined."""
+    """Returns Cov2 and Cov3 from `(seeds, resamples)` of two recipes, over the resamples in which all are defined."""
     both = np.concatenate([first, second])
     both = both[:, ~np.isnan(both).any(axis=0)]
     covariance, n = np.cov(both), len(first)
