@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from mamsf_keras.config import DataConfig, LabelsCsv
@@ -15,8 +16,8 @@ from mamsf_keras.evaluation.predictions import ATTRIBUTES, Predictions, is_known
 
 logger = logging.getLogger(__name__)
 
-TIES = 0.01
-"""Share of images that share their score with an image of the other kind, above which the file gets a note."""
+TIES = 0.05
+"""Share of the images that are tied with an image of the other kind, above which the file gets a note."""
 
 
 def read_labeled_predictions(predictions: str | Path, labels: LabelsCsv | str | Path | None = None) -> Predictions:
@@ -100,7 +101,21 @@ def _check_patients(predicted, labeled, predictions, labels):
         )
 
 
-def tied_share(labels, probabilities) -> float:
+def tie_notes(predictions: Predictions) -> list[str]:
+    """Returns a note for each finding of which more than `TIES` of the images are tied: rounding hides their order."""
+    shares = {
+        name: tied_share(predictions.labels[:, i], predictions.probabilities[:, i])
+        for i, name in enumerate(predictions.findings)
+    }
+    return [
+        f"{name}: {share:.0%} of the images share their score with an image of the other kind, so AUROC and average "
+        "precision depend on how the scores were rounded"
+        for name, share in shares.items()
+        if share > TIES
+    ]
+
+
+def tied_share(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Returns the share of images of one finding whose score an image of the other kind has too.
 
     Args:

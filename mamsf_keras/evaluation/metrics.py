@@ -73,6 +73,10 @@ def metrics_table(summary: dict) -> str:
         lines.append(
             f"{name:<20}" + "".join(f"{with_interval(row, m):>{width}}" for m in ("auroc", "average_precision"))
         )
+    if with_intervals:
+        high, low = (f"{limit:.0%}" for limit in summary["group_limits"])
+        lines.append(f"head: findings on at least {high} of the training images; tail: on fewer than {low}")
+        lines.append("in parentheses: 95% confidence intervals from a bootstrap of the patients")
     if summary["undefined"]:
         lines.append(f"undefined and left out of the mean (images of one kind only): {', '.join(summary['undefined'])}")
     return "\n".join(lines)

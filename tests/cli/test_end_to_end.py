@@ -49,7 +49,7 @@ def test_phantoms_to_evaluation_and_export(tmp_path):
     text = succeeded("evaluate", "--run-dir", folder)
     metrics = strict_json(folder / "metrics-test.json")
     frame = pd.read_csv(folder / "predictions-test.csv", dtype={"patient": str})
-    assert list(frame) == ["image", "patient", *FINDINGS, *(f"{name}_label" for name in FINDINGS)]
+    assert list(frame) == ["image", "patient", "age", "sex", "view", *FINDINGS, *(f"{name}_label" for name in FINDINGS)]
     assert set(frame["image"]) == set((data / "test_list.txt").read_text().split())
     scores = {name: roc_auc_score(frame[f"{name}_label"], frame[name]) for name in FINDINGS}
     for name, row in metrics["findings"].items():
@@ -70,13 +70,8 @@ def test_split_without_positives_of_a_finding_is_not_an_error(small_nih, tmp_pat
     )
     text = succeeded("evaluate", "--run-dir", folder)
     metrics = strict_json(folder / "metrics-test.json")
-    assert metrics["findings"]["Hernia"] == {
-        "auroc": None,
-        "average_precision": None,
-        "positives": 0,
-        "images": 24,
-        "masked": 0,
-    }
+    row = metrics["findings"]["Hernia"]
+    assert (row["auroc"], row["average_precision"], row["positives"], row["images"]) == (None, None, 0, 24)
     assert "Hernia" in metrics["undefined"] and "undefined and left out of the mean" in text
     assert len(metrics["undefined"]) == 12 and metrics["mean_auroc"] is not None
 
