@@ -82,7 +82,9 @@ def evaluate(
             predictions, calibration=calibration, prevalence=prevalence, groups=training_groups(dataset)
         ),
     }
-    write_results(ResultFiles(run.metrics(split), run.metrics_table(split), run.report(split)), summary, predictions)
+    files = ResultFiles(run.metrics(split), run.metrics_table(split), run.report(split))
+    pixels = rows.open_images(rows.image_size or run.config.image_size)
+    write_results(files, summary, predictions, calibration, pixels)
     return summary
 
 

@@ -38,6 +38,8 @@ def test_metrics_are_those_of_scikit_learn_on_the_file_of_predictions(run, small
         assert row["auroc"] == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
         assert row["average_precision"] == pytest.approx(average_precision_score(labels, scores), abs=1e-12)
     assert summary["undefined"] == ["Hernia"] and summary["images"] == 24 and summary["patients"] == 12
+    report = run.report("test").read_text()
+    assert "official protocol" in report and "data:image/jpeg" in report and "Here the findings are not" in report
 
 
 def test_probabilities_are_those_of_the_model_on_the_images_by_hand(run, small_nih):
