@@ -27,7 +27,7 @@ def forest(axis, summary: Mapping[str, Any]) -> None:
         _bar(axis, y + 0.2, row.get("auroc_interval_images"), IMAGES, "image-level, assumes independent images", 1.2)
         _bar(axis, y - 0.1, row["auroc_interval"], PATIENTS, "patient-level", 2.2)
         mean = y >= len(summary["findings"])
-        axis.plot(row["auroc"], y - 0.1, "D" if mean else "o", color=PATIENTS, ms=4 if mean else 4.5)
+        axis.plot(row["auroc"], y - 0.1, "D" if mean else "o", color=PATIENTS, ms=3, mfc="white", mew=0.9)
         axis.text(1.02, y, text(row, "auroc"), transform=axis.get_yaxis_transform(), va="center")
     axis.axhline(len(summary["findings"]) - 0.5, color="#bbb", lw=0.6)
     axis.axvline(0.5, color="#bbb", lw=0.8, ls="--")
@@ -46,11 +46,11 @@ def _bar(axis, y, interval, color, label, width):
 
 
 def _lowest(rows) -> float:
-    """Returns where the axis starts: at 0.5, or below if an interval reaches there."""
+    """Returns where the axis starts: at the multiple of 0.05 below all intervals."""
     ends = [row["auroc"] for row in rows if row["auroc"] is not None]
     for key in ("auroc_interval", "auroc_interval_images"):
         ends += [row[key][0] for row in rows if row.get(key)]
-    return min(0.5, np.floor(20 * min(ends, default=0.5)) / 20) - 0.01
+    return np.floor(20 * min(ends, default=0.5)) / 20 - 0.01
 
 
 def roc(axis, curve, row: Mapping[str, Any]) -> None:
