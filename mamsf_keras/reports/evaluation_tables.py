@@ -24,6 +24,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
+def stated(value: float) -> str:
+    """Formats a published number with the three or four digits that its source gives."""
+    return f"{value:.3f}" if value == round(value, 3) else f"{value:.4f}"
+
+
 def width_ratio(row: Mapping[str, Any]) -> float | None:
     """Returns the width of the patient-level interval of the AUROC over that of the image-level one, or None."""
     patients, images = row["auroc_interval"], row["auroc_interval_images"]
@@ -142,16 +147,15 @@ def published_means(summary: Summary) -> pd.DataFrame:
     """Returns the mean AUROC of published results and of this one, in order."""
     ours = {"method": "this evaluation", "network": "", "image_size": None, "source": "", "interval": None}
     macro = summary["means"]["macro"]
-    ours |= {"mean_auroc": macro["auroc"], "interval": macro["auroc_interval"]}
+    ours |= {"mean_auroc": round(macro["auroc"], 3), "interval": macro["auroc_interval"]}
     results = sorted([*published()["results"], ours], key=lambda result: result["mean_auroc"])
     rows = [
         {
             "method": result["method"],
             "network": result["network"],
             "pixels": str(result["image_size"] or "–"),
-            "mean AUROC (interval as stated)": text(
-                {"auroc": result["mean_auroc"], "auroc_interval": result["interval"]}, "auroc"
-            ),
+            "mean AUROC (interval as stated)": stated(result["mean_auroc"])
+            + (f" ({_interval(result['interval'])})" if result["interval"] else ""),
             "source": result["source"],
         }
         for result in results
@@ -165,7 +169,7 @@ def published_findings(summary: Summary) -> pd.DataFrame:
     return _frame(
         {
             name: {"this evaluation": text(row, "auroc")}
-            | {method: number(values[name]) for method, values in columns.items()}
+            | {method: stated(values[name]) for method, values in columns.items()}
             for name, row in summary["findings"].items()
         }
     )
