@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mamsf_keras.config import DataConfig
 from mamsf_keras.data.batches.stream import Stream
@@ -83,12 +84,30 @@ def test_table_is_that_of_the_originals(small_nih, cache_dir):
     assert cached.table[["height", "width"]].drop_duplicates().to_numpy().tolist() == [[16, 16]]
 
 
+def test_names_that_spell_missing_and_ages_in_days_survive_the_cache(tmp_path):
+    names = ["NA", "nan", "null", "None"]
+    for number, name in enumerate(names):
+        Image.fromarray(np.full((8, 8), number, np.uint8)).save(tmp_path / name, format="png")
+    rows = [f"{name},P{name},{i % 2},{100 * i + 11}D,NA,None" for i, name in enumerate(names)]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,patient,X,age,sex,view", *rows]) + "\n")
+    files = open_dataset(DataConfig(tmp_path, labels_csv=tmp_path / "labels.csv", protocol=None))
+    cached = prepare(files, tmp_path / "cache", 8, workers=1)
+    assert cached.resolved.table["image"].tolist() == names
+    assert cached.fingerprint == files.fingerprint
+    for column in files.table.columns.drop("X"):
+        assert cached.table[column].astype(str).tolist() == files.table[column].astype(str).tolist(), column
+    lists = tmp_path / "split.csv"
+    lists.write_text("image,split\nNA,train\nnan,validation\nnull,test\nNone,train\n")
+    cached = open_dataset(DataConfig(tmp_path / "cache", protocol=f"file:{lists}"))
+    assert cached.table["split"].tolist() == ["train", "validation", "test", "train"]
+
+
 def test_images_that_are_not_in_the_cache_are_counted(small_nih, tmp_path):
     next(small_nih.rglob("00000003_001.png")).write_bytes(b"no image")
     next(small_nih.rglob("00000004_000.png")).unlink()
     originals = open_dataset(DataConfig(small_nih, allow_missing=True))
     dataset = prepare(originals, tmp_path / "cache", 12, workers=1, allow_rejected=1)
-    assert "78 images of 12 x 12 pixels, 0 MiB" in dataset.notes[0]
+    assert "78 images of 12 x 12 pixels, 11.0 KiB, from" in dataset.notes[0]
     assert dataset.notes[0].endswith(
         "; 2 of 80 images of the tables, missing or rejected, are not in it and are left out"
     )
