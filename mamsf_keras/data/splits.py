@@ -24,9 +24,10 @@ def official_split(table: pd.DataFrame, findings: Sequence[str] = FINDINGS) -> n
     """Splits by the official NIH lists; the validation split is taken from `train_val_list.txt`, by patient.
 
     Each patient of train_val belongs to the stratum of the finding that is the patient's rarest, by its number of
-    positive images in the whole table, or to "No Finding". In each stratum the first `round(n / 10)` of the n
-    patients, in the order of the SHA-256 of the patient id as text, are validation. The result depends neither on
-    a seed nor on the machine.
+    positive images in the whole table, or to "No Finding". Of all n patients, round(n / 10) are validation, shared
+    among the strata by largest remainder: each stratum of m patients gets m // 10, and those with the largest m % 10
+    one more each, of equal remainders the rarer finding first. In each stratum the first patients, in the order of the
+    SHA-256 of the patient id as text, are validation. The result depends neither on a seed nor on the machine.
 
     Args:
         table: one row per image, with the columns `patient`, `official_list` ("train_val" or "test") and one
@@ -38,20 +39,28 @@ def official_split(table: pd.DataFrame, findings: Sequence[str] = FINDINGS) -> n
     """
     splits = np.where(table["official_list"] == "test", "test", "train").astype(object)
     keys = table["patient"].map(patient_key)
-    for patients in _strata(table, keys, findings).values():
-        chosen = sorted(patients, key=_hash)[: round(len(patients) / 10)]
-        splits[(keys.isin(chosen) & (splits == "train")).to_numpy()] = "validation"
+    strata = _strata(table, keys, findings)
+    seats = _tenths([len(patients) for patients in strata])
+    chosen = {patient for ids, n in zip(strata, seats, strict=True) for patient in sorted(ids, key=_hash)[:n]}
+    splits[(keys.isin(chosen) & (splits == "train")).to_numpy()] = "validation"
     return splits
 
 
-def _strata(table, keys, findings) -> dict[str, list[str]]:
-    """Returns the train_val patients of each stratum: a patient's rarest finding by whole-table count."""
+def _tenths(sizes: list[int]) -> list[int]:
+    """Shares a tenth of the sum of some sizes among them by largest remainder, of equal ones the first."""
+    by_remainder = sorted(range(len(sizes)), key=lambda i: -(sizes[i] % 10))
+    extra = by_remainder[: round(sum(sizes) / 10) - sum(size // 10 for size in sizes)]
+    return [size // 10 + (i in extra) for i, size in enumerate(sizes)]
+
+
+def _strata(table, keys, findings) -> list[list[str]]:
+    """Returns the train_val patients of each stratum, a patient's rarest finding by whole-table count, rarest first."""
     rarest_first = table[list(findings)].sum().sort_values(kind="stable").index
     rows = (table["official_list"] == "train_val").to_numpy()
     positive = table.loc[rows, rarest_first].groupby(keys[rows]).max()
     has_any = positive.max(axis=1) > 0
     stratum = positive.idxmax(axis=1).where(has_any, NO_FINDING)
-    return {name: list(group.index) for name, group in stratum.groupby(stratum)}
+    return [list(stratum.index[stratum == name]) for name in (*rarest_first, NO_FINDING)]
 
 
 def random_patient_split(table: pd.DataFrame, findings: Sequence[str] = FINDINGS) -> np.ndarray:

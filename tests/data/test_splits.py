@@ -36,13 +36,16 @@ def validation_by_hand(table):
     found = {}
     for row in table[table["official_list"] == "train_val"].to_dict("records"):
         found.setdefault(str(int(row["patient"])), set()).update(name for name in FINDINGS if row[name])
-    strata = {}
+    strata = {name: [] for name in (*sorted(FINDINGS, key=counts.get), "No Finding")}
     for patient, names in found.items():
-        strata.setdefault(min(names, key=counts.get) if names else "No Finding", []).append(patient)
+        strata[min(names, key=counts.get) if names else "No Finding"].append(patient)
+    seats = {name: len(patients) // 10 for name, patients in strata.items()}
+    while sum(seats.values()) < round(len(found) / 10):
+        seats[max(strata, key=lambda name: len(strata[name]) / 10 - seats[name])] += 1
     chosen = set()
-    for patients in strata.values():
+    for name, patients in strata.items():
         patients.sort(key=lambda patient: hashlib.sha256(patient.encode()).hexdigest())
-        chosen.update(patients[: round(len(patients) / 10)])
+        chosen.update(patients[: seats[name]])
     return chosen
 
 
@@ -52,6 +55,22 @@ def test_official_split_follows_the_documented_rule(nih_dir):
     chosen = set(table["patient"][part == "validation"].map(patient_key))
     assert chosen == validation_by_hand(table) and len(chosen) > 100
     assert ((part == "test") == (table["official_list"] == "test")).all()
+
+
+def test_small_sets_have_a_tenth_of_their_patients_in_validation():
+    """Each of twelve findings has nine patients: rounded by itself, each stratum would get 1 of 9, or 0 of 4."""
+    for each in range(1, 15):
+        rows = [(12 * k + i, [name], "train_val") for i, name in enumerate(FINDINGS[:12]) for k in range(each)]
+        splits = official_split(make_table(rows))
+        assert (splits == "validation").sum() == round(12 * each / 10), each
+    table = make_table([(p, [FINDINGS[p % 14]] if p % 3 else [], "train_val") for p in range(240)])
+    assert (official_split(table) == "validation").sum() == 24
+
+
+def test_seats_that_are_left_go_to_the_largest_remainders():
+    rows = [(p, ["Hernia"] if p < 4 else ["Mass"] if p < 12 else [], "train_val") for p in range(25)]
+    splits = official_split(make_table(rows))  # 4, 8 and 13 patients: 2 seats, 1 of them for a whole tenth
+    assert [(splits[a:b] == "validation").sum() for a, b in ((0, 4), (4, 12), (12, 25))] == [0, 1, 1]
 
 
 def test_official_split_depends_neither_on_row_order_nor_on_how_ids_are_written(nih_dir):
