@@ -28,7 +28,9 @@ def find_by_path(images: pd.Series, data_dir: str | Path) -> tuple[pd.Series, tu
     if len(found) != 1:
         return paths, ()
     paths = _existing(images, data_dir, *found[0])
-    return paths, (f"paths of the table start at another root than `data_dir`: {images.iloc[0]} is {paths.iloc[0]}",)
+    return paths, (
+        f"paths of the table start at another root than the data folder: {images.iloc[0]} is {paths.iloc[0]}",
+    )
 
 
 def explain_path(images: pd.Series, data_dir: str | Path) -> tuple[str, ...]:

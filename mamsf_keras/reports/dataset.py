@@ -33,7 +33,8 @@ class Description:
 def describe(data: DataConfig) -> Description:
     """Describes a data set. Missing or damaged images are counted and do not raise an error.
 
-    Images of an original folder are decoded, since duplicates are images with equal pixels. A cache knows them.
+    Duplicates are images with equal pixels. So the images of an original folder are decoded, in processes that are
+    spawned if there are many; a cache has the hashes of the pixels.
 
     Args:
         data: the folder, its labels, and the protocol of its splits.

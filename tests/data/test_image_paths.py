@@ -31,7 +31,7 @@ def test_another_root_that_fits_all_rows_is_used_and_noted(tmp_path, below):
     paths, notes = find_by_path(IMAGES, tmp_path / below)
     assert paths.tolist() == [str(tmp_path / name) for name in small(IMAGES)]
     assert notes == (
-        f"paths of the table start at another root than `data_dir`: {IMAGES[0]} is {tmp_path / small(IMAGES)[0]}",
+        f"paths of the table start at another root than the data folder: {IMAGES[0]} is {tmp_path / small(IMAGES)[0]}",
     )
 
 

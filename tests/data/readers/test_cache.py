@@ -139,6 +139,20 @@ def test_lost_or_cut_index_is_refused_and_made_again(small_nih, cache_dir, damag
     assert contents(cache_dir) == before
 
 
+def test_edited_list_of_rejected_images_changes_nothing_and_is_made_again(small_nih, tmp_path):
+    next(small_nih.rglob("00000003_001.png")).write_bytes(b"no image")
+    cache_dir = tmp_path / "cache"
+    prepare(open_dataset(small_nih), cache_dir, image_size=12, workers=1, allow_rejected=1)
+    before = contents(cache_dir)
+    for text in ('image,error\nx.png,"open\n', "", "image;error\n"):
+        (cache_dir / "rejected.csv").write_text(text)
+        assert len(open_dataset(cache_dir).resolved.table) == 79
+        with pytest.raises(ValueError, match="1 of 80 images cannot be read"):
+            prepare(open_dataset(small_nih), cache_dir, image_size=12, workers=1)
+        prepare(open_dataset(small_nih), cache_dir, image_size=12, workers=1, allow_rejected=1)
+        assert contents(cache_dir) == before
+
+
 def test_cut_shard_is_named_before_training(cache_dir):
     dataset = open_dataset(cache_dir).split("train")
     shard = cache_dir / "shards" / "00000.npy"
