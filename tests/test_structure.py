@@ -22,7 +22,7 @@ LAYERS = (
     "data.cache data.readers",
     "data.splits",
     "data.image_files data.image_paths",
-    "data.ages data.equal_images",
+    "data.ages data.equal_images data.label_columns",
     "data.tables data.label_counts",
     "data.batches",
     "data.dataset",

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from mamsf_keras.data.tables import spells_missing
+from mamsf_keras.data.tables import note_odd
 
 OLDEST = 120
 """Ages above this value, in years, count as errors. The NIH table has one of 412."""
@@ -27,11 +27,8 @@ def read_ages(column: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
     parts = text.str.extract(AGE)
     factor = parts[1].str[0].str.lower().map(YEARS).fillna(1.0)
     years = (pd.to_numeric(parts[0]) * factor).astype("float64")
-    odd = text[years.isna() & ~spells_missing(text)]
+    notes = note_odd("ages", text, years)
     old = text[years > OLDEST]
-    notes = [
-        f"ages {what}: {len(found)} (such as {', '.join(found.unique()[:5])})"
-        for what, found in (("that are not understood and count as missing", odd), (f"above {OLDEST} years", old))
-        if len(found)
-    ]
-    return years, tuple(notes)
+    if len(old):
+        notes += (f"ages above {OLDEST} years: {len(old)} (such as {', '.join(old.unique()[:5])})",)
+    return years, notes

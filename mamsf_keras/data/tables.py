@@ -131,6 +131,13 @@ def spells_missing(column: pd.Series) -> pd.Series:
     return column.str.strip().str.lower().isin(MISSING)
 
 
+def note_odd(what: str, written: pd.Series, values: pd.Series) -> tuple[str, ...]:
+    """Returns a note that counts and names the cells without a value that are not written as missing, or nothing."""
+    odd = written[values.isna() & ~spells_missing(written)]
+    named = ", ".join(odd.unique()[:5])
+    return (f"{what} that are not understood and count as missing: {len(odd)} (such as {named})",) if len(odd) else ()
+
+
 def patient_key(patient: object) -> str:
     """Returns one spelling of a patient id: "13" for 13, 13.0, "00000013"; the stripped text if it is not a number."""
     text = str(patient).strip()

@@ -25,7 +25,7 @@ import pandas as pd
 from mamsf_keras.config import DataConfig
 from mamsf_keras.storage import checksum
 
-FORMAT = 5
+FORMAT = 6
 """Increases when the layout changes."""
 TABLES = ("index.csv", "rejected.csv")
 FILES = {"plan.json", "shards", "meta.json", ".lock", *TABLES}

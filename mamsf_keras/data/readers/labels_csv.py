@@ -19,15 +19,14 @@ from mamsf_keras.data.ages import read_ages
 from mamsf_keras.data.dataset import PLACE_COLUMNS, Dataset
 from mamsf_keras.data.image_files import ImageFiles
 from mamsf_keras.data.image_paths import explain_path, find_by_path
+from mamsf_keras.data.label_columns import find_label_columns, label_values, read_labels
 from mamsf_keras.data.tables import (
-    MISSING,
     check_columns,
     check_names,
     count_and_first,
     existing_folder,
     patient_key,
     read_csv,
-    spells_missing,
 )
 from mamsf_keras.findings import find_name, name_key
 
@@ -42,12 +41,6 @@ KNOWN = {
 
 PATIENT_FOLDER = r"(?:^|/)((?:patient|p)\d{5,})/"
 """A folder in the path of an image that names the patient, as in CheXpert and MIMIC-CXR."""
-
-VALUES = {
-    **{"1": 1, "1.0": 1, "true": 1, "0": 0, "0.0": 0, "false": 0, "-1": -1, "-1.0": -1},
-    **dict.fromkeys(MISSING, np.nan),
-}
-"""What a label cell may hold, in any case: positive, negative, uncertain (-1), blank."""
 
 RESERVED = {"image", "patient", "follow_up", "age", "sex", "view", "official_list", "split", *PLACE_COLUMNS}
 """Column names of a `Dataset` and of a cache's index."""
@@ -77,7 +70,7 @@ def read(config: DataConfig) -> Dataset:
     columns = _image_columns(raw, options, path)
     findings, notes = _findings(raw, options, set(columns.values()), path)
     _check_columns(columns["image"], findings, {column for column in columns.values() if column}, raw, path)
-    labels = {name: _labels(raw[name], path, options.blank, options.uncertain) for name in findings}
+    labels = {name: read_labels(raw[name], path, options.blank, options.uncertain) for name in findings}
     images, age_notes = _read_images(raw, columns, path)
     table = pd.concat([images, pd.DataFrame(labels, dtype="float32")], axis=1)
     table, repeated = _one_row_per_image(table, raw[list(findings)], path)
@@ -99,7 +92,7 @@ def _findings(raw, options, taken, path) -> tuple[tuple[str, ...], tuple[str, ..
     """Returns the label columns as the table spells them, and notes about columns that are not used."""
     if options.label_columns:
         return _spelled(options.label_columns, raw, path), ()
-    findings, notes = _label_columns(raw, taken)
+    findings, notes = find_label_columns(raw, taken)
     if not findings:
         raise ValueError(f"{path} has no column of 1, 0, -1 and blanks: name the label columns with `label_columns`.")
     return findings, notes
@@ -133,7 +126,7 @@ def _read_images(raw, columns, path) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
 def _one_row_per_image(table, written, path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Drops rows that repeat an image with the same labels, as in tables with one row per box; others are an error."""
-    values = written.apply(lambda column: column.str.lower().map(VALUES))
+    values = written.apply(label_values)
     repeated = pd.concat([table[["image", "patient"]], values], axis=1).duplicated()
     kept = table[~repeated].reset_index(drop=True)
     different = kept["image"][kept["image"].duplicated()].unique()
@@ -149,34 +142,6 @@ def _one_row_per_image(table, written, path) -> tuple[pd.DataFrame, tuple[str, .
 def _known(raw, what):
     keys = {name_key(column): column for column in reversed(raw.columns)}
     return next((keys[name_key(name)] for name in KNOWN[what] if name_key(name) in keys), None)
-
-
-def _label_columns(raw, taken) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Returns the label columns, and notes about columns that look like labels but are not used."""
-    names, notes = [], []
-    for name in dict.fromkeys(raw.columns.drop([*taken, ""], errors="ignore")):
-        why = _why_not(raw.loc[:, raw.columns == name])
-        if why == "":
-            names.append(name)
-        elif why:
-            notes.append(f"column not taken as a finding, {why}: {name} (`label_columns` names the columns)")
-    return tuple(names), tuple(notes)
-
-
-def _why_not(columns: pd.DataFrame) -> str | None:
-    """Returns "" for a column of labels, a reason for one that looks like it, and None for other columns."""
-    written = columns.iloc[:, 0]
-    cells = written.str.lower()
-    other = written[~cells.isin(list(VALUES))]
-    if len(other) and len(other) >= (~spells_missing(cells)).sum() / 2:
-        return None
-    if len(other):
-        return f"cells such as {other.iloc[0]!r}"
-    if columns.shape[1] > 1:
-        return "more than one column of this name"
-    if spells_missing(cells).all():
-        return "all blank"
-    return "" if cells.map(VALUES).eq(1).any() else "without a positive"
 
 
 def _check_columns(image, findings, others, raw, path):
@@ -203,16 +168,3 @@ def _patients(raw, image_column, patient_column, path) -> pd.Series:
             f"If no patient has two images, name the column of the images, {image_column}."
         )
     return patients
-
-
-def _labels(column, path, blank, uncertain) -> pd.Series:
-    values = column.str.lower().map(VALUES)
-    unknown = column[~column.str.lower().isin(list(VALUES))].unique()
-    if len(unknown):
-        raise ValueError(
-            f"{path}, column {column.name}: a label must be 1, 0, -1 or blank. Found: {count_and_first(unknown)}. "
-            "The `str.get_dummies` of pandas turns names in one column into such columns."
-        )
-    missing = values.isna()
-    values = values.replace(-1, {"mask": np.nan, "negative": 0.0, "positive": 1.0}[uncertain])
-    return values.mask(missing, 0.0) if blank == "negative" else values

@@ -20,13 +20,20 @@ from mamsf_keras.config import DataConfig
 from mamsf_keras.data.ages import read_ages
 from mamsf_keras.data.dataset import Dataset
 from mamsf_keras.data.image_files import ImageFiles
-from mamsf_keras.data.tables import check_names, count_and_first, existing_folder, patient_key, read_csv, read_list
-from mamsf_keras.findings import BOX_FINDINGS, FINDINGS, NO_FINDING, find_name, with_nearest
+from mamsf_keras.data.tables import (
+    check_names,
+    count_and_first,
+    existing_folder,
+    note_odd,
+    patient_key,
+    read_csv,
+    read_list,
+)
+from mamsf_keras.findings import FINDINGS, NO_FINDING, find_name, with_nearest
 from mamsf_keras.images.grey import SUFFIXES
 
 TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
-BOXES = "BBox_List_2017.csv"
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 
 
@@ -65,41 +72,15 @@ def _read_table(path) -> tuple[pd.DataFrame, tuple[str, ...]]:
         }
     )
     blank = pd.Series("", index=raw.index)
-    table["follow_up"] = pd.to_numeric(raw.get("Follow-up #", blank), errors="coerce")
+    follow_up = raw.get("Follow-up #", blank)
+    table["follow_up"] = pd.to_numeric(follow_up, errors="coerce")
     table["age"], notes = read_ages(raw.get("Patient Age", blank))
+    notes += note_odd("follow-up numbers", follow_up, table["follow_up"])
     table["sex"] = raw.get("Patient Gender", raw.get("Patient Sex", blank))
     table["view"] = raw.get("View Position", blank)
     check_names(table["image"], table["patient"], path)
     table["official_list"] = _official_lists(table["image"], path)
     return pd.concat([table, _label_columns(raw["Finding Labels"], path)], axis=1), notes
-
-
-def read_boxes(data_dir: str | Path) -> pd.DataFrame:
-    """Reads `BBox_List_2017.csv`.
-
-    Returns:
-        Frame with `image`, `finding` (one of `BOX_FINDINGS`; the list's "Infiltrate" is Infiltration), and `x`, `y`,
-        `width`, `height` in pixels of the 1024 x 1024 image, (x, y) the upper left corner.
-
-    Raises:
-        FileNotFoundError: if the list is missing.
-        ValueError: names the findings that have no boxes, or the images whose box is not four numbers.
-    """
-    path = existing_folder(data_dir) / BOXES
-    if not path.is_file():
-        raise FileNotFoundError(f"The table {path} does not exist.")
-    raw = read_csv(path, required=("Image Index", "Finding Label"))
-    finding = raw["Finding Label"].replace("Infiltrate", "Infiltration")
-    names = {name: find_name(name, BOX_FINDINGS) for name in finding.unique()}
-    unknown = [with_nearest(name, BOX_FINDINGS) for name, known in names.items() if known is None]
-    if unknown:
-        raise ValueError(f"{path} has boxes of unknown findings: {', '.join(sorted(unknown))}.")
-    boxes = raw.iloc[:, 2:6].apply(pd.to_numeric, errors="coerce")
-    bad = raw["Image Index"][~np.isfinite(boxes).all(axis=1)] if boxes.shape[1] == 4 else raw["Image Index"]
-    if len(bad):
-        raise ValueError(f"{path} has boxes that are not four numbers: {count_and_first(bad)}.")
-    boxes.columns = ["x", "y", "width", "height"]
-    return pd.concat([raw["Image Index"].rename("image"), finding.map(names).rename("finding"), boxes], axis=1)
 
 
 def explain_absent(images: pd.Series, data_dir: str | Path) -> tuple[str, ...]:

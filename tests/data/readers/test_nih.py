@@ -4,9 +4,9 @@ from PIL import Image
 
 from mamsf_keras.config import DataConfig
 from mamsf_keras.data.readers import nih
-from mamsf_keras.data.readers.nih import find_images, read_boxes
+from mamsf_keras.data.readers.nih import find_images
 from mamsf_keras.data.splits import overlap, split_table
-from mamsf_keras.findings import FINDINGS, IMAGES, NO_FINDING, POSITIVES
+from mamsf_keras.findings import FINDINGS, IMAGES, POSITIVES
 from mamsf_keras.reports.dataset import describe
 from tests.toys import HEADER, rewrite_table, simple_rows, write_nih
 
@@ -39,9 +39,6 @@ def test_real_folder(nih_dir):
     dataset = read(nih_dir)
     assert counts(dataset)[:2] == (2_049, 1_536)
     assert dataset.table["age"].max() == 412  # an error of the NIH table, which is passed on
-    boxes = read_boxes(nih_dir)
-    assert len(boxes) == 126 and boxes["width"].gt(0).all()
-    assert "Infiltration" in set(boxes["finding"])  # written "Infiltrate" there
 
 
 @pytest.mark.parametrize(
@@ -96,6 +93,8 @@ def test_odd_ages_are_counted_and_named(small_nih):
     dataset = read(small_nih)
     assert dataset.table["age"].isna().tolist() == [row == 2 for row in range(80)]
     assert dataset.notes == ("ages that are not understood and count as missing: 1 (such as 90+)",)
+    rewrite_table(small_nih, change_field(2, "3rd"))
+    assert read(small_nih).notes[1] == "follow-up numbers that are not understood and count as missing: 1 (such as 3rd)"
 
 
 def test_blank_ages_and_sexes_are_read(small_nih):
@@ -225,27 +224,6 @@ def test_two_files_with_the_name_of_one_image_are_refused(small_nih):
     second.write_bytes(first.read_bytes())
     with pytest.raises(ValueError, match="Two files have the name of one image: .*images_001.* and .*images_002"):
         read(small_nih)
-
-
-def test_box_list_is_read_with_the_name_of_its_finding(tmp_path):
-    text = "Image Index,Finding Label,Bbox [x,y,w,h],,,\n00000001_000.png,Infiltrate,1.5,2,3,4\n"
-    (tmp_path / "BBox_List_2017.csv").write_text(text)
-    assert read_boxes(tmp_path).values.tolist() == [["00000001_000.png", "Infiltration", 1.5, 2, 3, 4]]
-    (tmp_path / "BBox_List_2017.csv").write_text(text.replace("Infiltrate", "infiltration"))
-    assert read_boxes(tmp_path)["finding"].tolist() == ["Infiltration"]
-    (tmp_path / "BBox_List_2017.csv").write_text(text.replace("Infiltrate", "Atelectsis"))
-    with pytest.raises(ValueError, match=r"unknown findings: Atelectsis \(did you mean Atelectasis\?\)"):
-        read_boxes(tmp_path)
-    for box in ("1.5,2,,4", "1.5,2,3px,4", "1.5,2,3,inf"):
-        (tmp_path / "BBox_List_2017.csv").write_text(text.replace("1.5,2,3,4", box))
-        with pytest.raises(ValueError, match=r"boxes that are not four numbers: 1 \(first: 00000001_000.png\)"):
-            read_boxes(tmp_path)
-    (tmp_path / "BBox_List_2017.csv").write_text(text.replace("Infiltrate", NO_FINDING))
-    with pytest.raises(ValueError, match="boxes of unknown findings: No Finding"):
-        read_boxes(tmp_path)
-    (tmp_path / "BBox_List_2017.csv").unlink()
-    with pytest.raises(FileNotFoundError, match="BBox_List_2017.csv does not exist"):
-        read_boxes(tmp_path)
 
 
 def test_broken_quote_empty_table_and_blank_patient_are_refused(small_nih):
