@@ -22,7 +22,7 @@ LAYERS = (
     "data.cache data.readers",
     "data.splits",
     "data.image_files",
-    "data.tables",
+    "data.tables data.label_counts",
     "data.batches",
     "data.dataset",
     "images",
