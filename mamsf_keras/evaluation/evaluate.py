@@ -88,6 +88,8 @@ def open_split(
 ) -> Dataset:
     """Opens one split of the data of a run, with the findings of its model, and logs the notes about it.
 
+    Findings of the data that the model does not have are left out, which is logged too.
+
     Args:
         config: the configuration of the run.
         split: "train", "validation" or "test".
@@ -102,9 +104,12 @@ def open_split(
             "now, and name it with `data_dir`."
         )
     dataset = prepared(open_dataset(config), config).split(split)
-    for note in (*dataset.notes, *dataset.split_notes):
+    used = dataset.with_findings(findings)
+    left_out = ", ".join(name for name in dataset.findings if name not in used.findings)
+    notes = (f"left out, since the model does not have it: {left_out}",) if left_out else ()
+    for note in (*dataset.notes, *dataset.split_notes, *notes):
         logger.info(note)
-    return dataset.with_findings(findings)
+    return used
 
 
 def _check_same_data(metrics_file, folder):
