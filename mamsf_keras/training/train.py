@@ -18,10 +18,9 @@ from mamsf_keras.model.cost import cost_text
 from mamsf_keras.run_dir import RunDir
 from mamsf_keras.storage import write_json
 from mamsf_keras.training.build import anchor_text, build_backbone, build_ema_callback, build_model
-from mamsf_keras.training.callbacks.build import build_callbacks, finished_loggers
+from mamsf_keras.training.callbacks.build import build_callbacks, complete_last_epoch, finished_loggers
 from mamsf_keras.training.callbacks.mlflow import connect
 from mamsf_keras.training.callbacks.stop_without_progress import patience_ran_out
-from mamsf_keras.training.callbacks.write_history import WriteHistory
 from mamsf_keras.training.checkpoint import Checkpoint
 from mamsf_keras.training.data import TrainingData, load_training_data
 from mamsf_keras.training.environment import describe_environment
@@ -83,7 +82,6 @@ def train(
             seconds = _run_phases(model, config, data, checkpoint, [*ours, *callbacks])
             if devices.writes:
                 inference_copy.write(model, run.model("last"))
-                WriteHistory(history, run).write()  # a run that was killed between two files has an older one
     images = (len(history) - done) * data.steps_per_epoch * config.batch_size
     return _summarize(history, data.trained_findings, seconds, images)
 
@@ -194,6 +192,7 @@ def _run_phases(model, config: TrainConfig, data: TrainingData, checkpoint: Chec
         compile_for_phase(model, phase, config, data.steps_per_epoch, data.class_counts)
         if phase.first < done:
             checkpoint.restore(model)
+            complete_last_epoch(callbacks, model, done)
         start = max(phase.first, done)
         if start < phase.end and not patience_ran_out(config, history):
             # No EMA while the backbone is frozen: shadow and online weights are equal.
