@@ -14,7 +14,7 @@ from mamsf_keras.training.callbacks.tensorboard import TensorBoard
 from mamsf_keras.training.callbacks.write_history import WriteHistory
 from mamsf_keras.training.history import History
 from mamsf_keras.training.inference_copy import InferenceCopy
-from tests.runs import Killed, check_same_files, toy_config
+from tests.runs import check_same_files, toy_config
 from tests.training.callbacks.test_tensorboard import read_scalars
 
 
@@ -117,11 +117,11 @@ def test_run_that_is_killed_between_the_files_of_an_epoch_loses_and_repeats_noth
 
     def kill(self, epoch, logs=None):
         if epoch == best:
-            raise Killed
+            raise KeyboardInterrupt  # as after a kill, the folder of the run stays
         return original(self, epoch, logs)
 
     original, run = callback.on_epoch_end, RunDir(tmp_path / "run")
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(callback, "on_epoch_end", kill)
         train(logged.config, run.path)
     train(logged.config, run.path, resume=True)
