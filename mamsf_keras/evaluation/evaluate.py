@@ -12,6 +12,7 @@ from mamsf_keras.data.open import open_dataset, prepared, relocated
 from mamsf_keras.devices import without_tensorflow
 from mamsf_keras.evaluation.metrics import summarize
 from mamsf_keras.evaluation.predictions import predictions_frame, write_predictions
+from mamsf_keras.findings import find_name
 from mamsf_keras.predictors.keras_model import KerasPredictor
 from mamsf_keras.run_dir import RunDir
 from mamsf_keras.storage import write_json
@@ -105,7 +106,7 @@ def open_split(
         )
     dataset = prepared(open_dataset(config), config).split(split)
     used = dataset.with_findings(findings)
-    left_out = ", ".join(name for name in dataset.findings if name not in used.findings)
+    left_out = ", ".join(name for name in dataset.findings if find_name(name, used.findings) is None)
     notes = (f"left out, since the model does not have it: {left_out}",) if left_out else ()
     for note in (*dataset.notes, *dataset.split_notes, *notes):
         logger.info(note)

@@ -85,6 +85,8 @@ def metrics_table(summary: dict) -> str:
     means = f"{number(summary['mean_auroc']):>10}{number(summary['mean_average_precision']):>10}"
     defined = len(summary["findings"]) - len(summary["undefined"])
     lines.append(f"{f'mean of {defined}':<20}{means}")
-    if summary["undefined"]:
-        lines.append(f"undefined and left out of the mean (images of one kind only): {', '.join(summary['undefined'])}")
+    for why, has_labels in (("images of one kind only", True), ("no labels", False)):
+        names = [name for name in summary["undefined"] if bool(summary["findings"][name]["images"]) is has_labels]
+        if names:
+            lines.append(f"undefined and left out of the mean ({why}): {', '.join(names)}")
     return "\n".join(lines)

@@ -120,7 +120,7 @@ def test_a_cache_replaces_the_data_folder(small_nih, tmp_path):
     succeeded("prepare", "--data-dir", small_nih, "--cache-dir", tmp_path / "cache", "--image-size", 32)
     shutil.rmtree(small_nih)
     train = ("train", "--data-dir", tmp_path / "cache", "--run-dir", tmp_path / "run", *TOY)
-    assert "80 images of 32 x 32 pixels, 0 MiB, from the cache" in succeeded(*train, "--epochs", 1)
+    assert "80 images of 32 x 32 pixels, 80.0 KiB, from the cache" in succeeded(*train, "--epochs", 1)
     assert "24 images of 12 patients" in succeeded("evaluate", "--run-dir", tmp_path / "run")
 
 

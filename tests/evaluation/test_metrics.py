@@ -69,7 +69,16 @@ def test_undefined_findings_are_named_and_left_out_of_the_mean():
     assert '"auroc": null' in json.dumps(summary, allow_nan=False)
     text = metrics_table(summary)
     assert text.splitlines()[2].split() == ["B", "undefined", "undefined", "0", "3"]
-    assert "left out of the mean (images of one kind only): B, C" in text
+    assert "left out of the mean (images of one kind only): B, C" in text and "no labels" not in text
+
+
+def test_finding_without_labels_is_not_said_to_have_images_of_one_kind():
+    labels = np.array([[1, 0, np.nan], [0, 0, np.nan]])
+    lines = metrics_table(summarize(labels, np.full((2, 3), 0.5), ("A", "B", "C"))).splitlines()
+    assert lines[-2:] == [
+        "undefined and left out of the mean (images of one kind only): B",
+        "undefined and left out of the mean (no labels): C",
+    ]
 
 
 def test_nothing_defined_has_no_mean():
