@@ -145,7 +145,9 @@ class Dataset:
         lacking = [with_nearest(name, self.findings) for name, own in spelled.items() if own is None]
         if lacking:
             raise ValueError(f"The data have no labels of {', '.join(lacking)}, which the model was trained on.")
-        table = self.table.rename(columns={own: name for name, own in spelled.items()})
+        # All labels become float32, as the fingerprint has them: it must not depend on which findings are in use.
+        table = self.table.astype(dict.fromkeys(self.findings, "float32"))
+        table = table.rename(columns={own: name for name, own in spelled.items()})
         return dataclasses.replace(self, table=table, findings=tuple(spelled))
 
     def open_images(self, image_size: int) -> Callable[[int], np.ndarray]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from mamsf_keras.config import FORMATS
 from mamsf_keras.data.batches.stream import Stream
-from mamsf_keras.evaluation.evaluate import best_model, open_run_data
+from mamsf_keras.evaluation.evaluate import best_model, open_run_data, with_findings_of
 from mamsf_keras.export.formats import FORMATS as REGISTRY
 from mamsf_keras.export.parity import MAX_DIFFERENCE, Parity, compare
 from mamsf_keras.model.mamsf import MAMSFNet
@@ -59,7 +59,7 @@ def export_run(
         raise NotADirectoryError(f"{out} is a file: name a folder with `out`.")
     run = RunDir.open(run_dir)
     predictor = best_model(run)
-    dataset = open_run_data(run.config, predictor.findings, data_dir, allow_missing).split("validation")
+    dataset = with_findings_of(predictor, open_run_data(run.config, data_dir, allow_missing).split("validation"))
     count = min(PARITY_IMAGES, len(dataset.table))
     stream = Stream(dataset, predictor.image_size or run.config.image_size, count)
     return export_model(predictor.model, stream.images_in_order(0), out, formats)

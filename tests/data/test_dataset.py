@@ -90,6 +90,12 @@ def test_fingerprint_is_the_checksum_of_the_used_rows():
     assert make_dataset().fingerprint == {"images": 5, "sha256": hashlib.sha256(rows.encode()).hexdigest()}
 
 
+def test_fingerprint_does_not_depend_on_the_findings_in_use(small_nih):
+    """Otherwise a run whose model lacks a finding would seem to be evaluated on other data."""
+    dataset = open_dataset(small_nih)
+    assert dataset.with_findings(["Mass"]).fingerprint == dataset.fingerprint
+
+
 def test_fingerprint_is_that_of_a_cache_and_changes_with_images_labels_and_splits(small_nih, tmp_path):
     dataset = open_dataset(small_nih)
     before = dataset.fingerprint
