@@ -25,7 +25,7 @@ class Workers(SpawnContext):
         super().__init__()
         self.processes: list[SpawnProcess] = []
 
-    def Process(self, *args: Any, **kwargs: Any) -> SpawnProcess:  # noqa: D102, N802: the executor calls it
+    def Process(self, *args: Any, **kwargs: Any) -> SpawnProcess:  # type: ignore[override]
         self.processes.append(SpawnProcess(*args, **kwargs))
         return self.processes[-1]
 
