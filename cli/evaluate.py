@@ -5,7 +5,7 @@ import shlex
 import click
 
 from mamsf_keras.cli.backend import backend_option, load_keras
-from mamsf_keras.cli.config_options import quiet_option
+from mamsf_keras.cli.config_options import allowance_option, quiet_option
 from mamsf_keras.cli.hints import hint_at_unreadable_images, run_data
 from mamsf_keras.config import SPLITS
 
@@ -14,7 +14,7 @@ from mamsf_keras.config import SPLITS
 @click.option("--run-dir", required=True, type=click.Path(), help="Folder of a run.")
 @click.option("--data-dir", type=click.Path(), help="Data folder.  [default: that of the run]")
 @click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True, help="Split to evaluate.")
-@click.option("--allow-missing", is_flag=True, help="Leave out images whose files are missing.")
+@allowance_option("--allow-missing", help="Missing images to leave out.  [default: that of the run]")
 @click.option("--overwrite", is_flag=True, help="Replace results computed on another data folder.")
 @backend_option
 @quiet_option

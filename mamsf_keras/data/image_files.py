@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from mamsf_keras.allowance import allowed_count
 from mamsf_keras.images.grey import read_grey, read_size
 from mamsf_keras.storage import checksum
 
@@ -19,7 +20,7 @@ class ImageFiles:
         data_dir: the data folder.
         find: function from the image names, a Series, and `data_dir` to the path of each image, a Series with NaN where
             there is none, and notes.
-        allow_missing: whether images may be absent.
+        allow_missing: how many images may be absent, as a number or a share such as "5%".
     """
 
     image_size: int | None = None
@@ -28,7 +29,7 @@ class ImageFiles:
         self,
         data_dir: str | Path,
         find: Callable[[pd.Series, str | Path], tuple[pd.Series, tuple[str, ...]]],
-        allow_missing: bool = False,
+        allow_missing: int | str = 0,
     ) -> None:
         self.data_dir = data_dir
         self.find = find
@@ -38,7 +39,7 @@ class ImageFiles:
         """Adds the column `path` and drops the rows without an image.
 
         Raises:
-            ValueError: names the absent images, unless `allow_missing` is set and some images are there.
+            ValueError: names the absent images if there are more than allowed, or all are absent.
         """
         paths, notes = self.find(table["image"], self.data_dir)
         table = table.assign(path=paths)
@@ -49,8 +50,10 @@ class ImageFiles:
         text += f"(first: {', '.join(absent.head(5))})"
         if len(absent) == len(table):
             raise ValueError(f"{text}: none was found. The paths of the table must start at `data_dir`.")
-        if not self.allow_missing:
-            raise ValueError(f"{text}. Use `allow_missing` to leave them out.")
+        allowed = allowed_count("allow_missing", self.allow_missing, len(table))
+        if len(absent) > allowed:
+            limit = f" `allow_missing` {self.allow_missing} allows {allowed}." if self.allow_missing else ""
+            raise ValueError(f"{text}.{limit} Use `allow_missing` {len(absent)} to leave them out.")
         return table.dropna(subset="path"), (*notes, f"{text}: they are left out.")
 
     def check_size(self, image_size: int) -> None:

@@ -24,7 +24,7 @@ def evaluate(
     run_dir: str | Path,
     data_dir: str | Path | None = None,
     split: str = "test",
-    allow_missing: bool = False,
+    allow_missing: int | str | None = None,
     overwrite: bool = False,
 ) -> dict:
     """Predicts one split with `best.keras` and writes `predictions-SPLIT.csv` and `metrics-SPLIT.json` into the run.
@@ -37,7 +37,7 @@ def evaluate(
         run_dir: the folder of a run.
         data_dir: the data folder; None takes the one that the run was trained on.
         split: "train", "validation" or "test".
-        allow_missing: whether to leave out images that are absent.
+        allow_missing: how many absent images may be left out, as a number or a share; None takes that of the run.
         overwrite: whether to replace results on another data folder.
 
     Returns:
@@ -84,7 +84,7 @@ def open_split(
     split: str,
     findings: Iterable[str],
     data_dir: str | Path | None = None,
-    allow_missing: bool = False,
+    allow_missing: int | str | None = None,
 ) -> Dataset:
     """Opens one split of the data of a run, with the findings of its model, and logs the notes about it.
 
@@ -93,7 +93,7 @@ def open_split(
         split: "train", "validation" or "test".
         findings: names of the findings of the model, in order.
         data_dir: the data folder; None takes that of the run.
-        allow_missing: whether to leave out images that are absent.
+        allow_missing: how many absent images may be left out, as a number or a share; None takes that of the run.
     """
     config = relocated(config, data_dir, allow_missing)
     if config.labels_csv is not None and not Path(config.labels_csv.path).is_file():
