@@ -19,6 +19,7 @@ from mamsf_keras.config import DataConfig
 from mamsf_keras.data.dataset import PLACE_COLUMNS, Dataset
 from mamsf_keras.data.image_files import ImageFiles
 from mamsf_keras.data.tables import check_names, count_and_first, existing_folder, patient_key, read_csv
+from mamsf_keras.storage import may_be_file
 
 KNOWN = {
     "image": ("image", "path", "Path", "fpath", "Image Index", "ImageID", "filename"),
@@ -115,7 +116,7 @@ def _one_row_per_image(table, written, path) -> tuple[pd.DataFrame, tuple[str, .
 def find_images(images: pd.Series, data_dir: str | Path) -> tuple[pd.Series, tuple[str, ...]]:
     """Finds the file of each image, its path relative to the data folder; NaN where there is none. No notes."""
     paths = images.map(lambda name: os.path.join(data_dir, name))
-    return paths.where(paths.map(os.path.isfile)), ()
+    return paths.where(paths.map(may_be_file)), ()
 
 
 def _known(raw, what):
