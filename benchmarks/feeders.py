@@ -1,7 +1,7 @@
 """Measures images per second of `tf.data` and of `PyDataset` in `fit` on TensorFlow, alternating epochs of each.
 
-    mamsf-keras phantom --out phantoms --images 2600 --size 96 --tail 5
-    python -m benchmarks.feeders --data-dir phantoms
+    mamsf-keras phantom --out phantoms-96 --images 2600 --size 96 --tail 5
+    python -m benchmarks.feeders --data-dir phantoms-96
 
 Both are measured with a trivial model, so that only feeding is timed, and with the network of the preset demo. The
 results are medians without the first epoch of each, which builds the graph.

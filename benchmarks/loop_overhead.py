@@ -1,7 +1,7 @@
 """Measures the overhead of the training loop over a bare `fit`: callbacks, logs, exact AUROC, checkpoints.
 
-    mamsf-keras phantom --out phantoms --images 2600 --size 96 --tail 5
-    python -m benchmarks.loop_overhead --data-dir phantoms
+    mamsf-keras phantom --out phantoms-96 --images 2600 --size 96 --tail 5
+    python -m benchmarks.loop_overhead --data-dir phantoms-96
 
 The same model trains on the same pipeline in one process, in alternating epochs: as in `mamsf-keras train`, and with a
 bare `fit` that gets the same validation images as arrays in `validation_data`. Epoch times may vary by more than the

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from mamsf_keras.allowance import allowed_count
 from mamsf_keras.images.grey import read_grey, read_with_note
 from mamsf_keras.images.pixel_hash import pixel_hash
 from mamsf_keras.parallel import parallel_map
@@ -24,7 +25,7 @@ class ImageFiles:
         data_dir: the data folder.
         find: function from the image names, a Series, and `data_dir` to the path of each image, a Series with NaN where
             there is none, and notes.
-        allow_missing: whether images may be absent.
+        allow_missing: how many images may be absent, as a number or a share such as "5%".
         explain: function from the absent images and `data_dir` to sentences about why they may be absent.
     """
 
@@ -34,7 +35,7 @@ class ImageFiles:
         self,
         data_dir: str | Path,
         find: Callable[[pd.Series, str | Path], tuple[pd.Series, tuple[str, ...]]],
-        allow_missing: bool = False,
+        allow_missing: int | str = 0,
         explain: Callable[[pd.Series, str | Path], tuple[str, ...]] = lambda images, data_dir: (),
     ) -> None:
         self.data_dir = data_dir
@@ -46,7 +47,7 @@ class ImageFiles:
         """Adds the column `path` and drops the rows without an image.
 
         Raises:
-            ValueError: names the absent images, unless `allow_missing` is set and some images are there.
+            ValueError: names the absent images if there are more than allowed, or all are absent.
         """
         paths, notes = self.find(table["image"], self.data_dir)
         table = table.assign(path=paths)
@@ -57,9 +58,11 @@ class ImageFiles:
         text += f"(first: {', '.join(absent.head(5))})"
         if len(absent) == len(table):
             raise ValueError(" ".join([f"{text}: none was found.", *self.explain(absent, self.data_dir)]))
-        if not self.allow_missing:
-            advice = ["Use `allow_missing` to leave them out.", *self.explain(absent, self.data_dir)]
-            raise ValueError(" ".join([f"{text}.", *advice]))
+        allowed = allowed_count("allow_missing", self.allow_missing, len(table))
+        if len(absent) > allowed:
+            limit = [f"`allow_missing` {self.allow_missing} allows {allowed}."] if self.allow_missing else []
+            advice = [f"Use `allow_missing` {len(absent)} to leave them out.", *self.explain(absent, self.data_dir)]
+            raise ValueError(" ".join([f"{text}.", *limit, *advice]))
         return table.dropna(subset="path"), (*notes, f"{text}: they are left out.")
 
     def check_size(self, image_size: int) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from mamsf_keras.storage import may_be_file
+
 
 def find_by_path(images: pd.Series, data_dir: str | Path) -> tuple[pd.Series, tuple[str, ...]]:
     """Finds the file of each image by its path relative to the data folder.
@@ -50,17 +52,17 @@ def _roots(images, data_dir) -> Iterator[tuple[str, str]]:
         folders = ["", *sorted(entry.name for entry in entries if entry.is_dir())]
     for root in ("", *(shared[: end + 1] for end, character in enumerate(shared) if character == "/")):
         for folder in folders:
-            if os.path.isfile(_path(images.iloc[0], data_dir, root, folder)):
+            if may_be_file(_path(images.iloc[0], data_dir, root, folder)):
                 yield root, folder
 
 
 def _fits(images, data_dir, root, folder) -> bool:
-    return all(os.path.isfile(_path(name, data_dir, root, folder)) for name in images)
+    return all(may_be_file(_path(name, data_dir, root, folder)) for name in images)
 
 
 def _existing(images, data_dir, root, folder) -> pd.Series:
     paths = images.map(lambda name: _path(name, data_dir, root, folder))
-    return paths.where(paths.map(os.path.isfile))
+    return paths.where(paths.map(may_be_file))
 
 
 def _path(name, data_dir, root, folder) -> str:

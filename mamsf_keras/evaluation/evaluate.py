@@ -30,7 +30,7 @@ def evaluate(
     data_dir: str | Path | None = None,
     split: str = "test",
     *,
-    allow_missing: bool = False,
+    allow_missing: int | str | None = None,
     overwrite: bool = False,
     prevalence: Mapping[str, float] | None = None,
 ) -> dict:
@@ -47,7 +47,7 @@ def evaluate(
         run_dir: the folder of a run.
         data_dir: the data folder; None takes the one that the run was trained on.
         split: "train", "validation" or "test".
-        allow_missing: whether to leave out images that are absent.
+        allow_missing: how many absent images may be left out, as a number or a share; None takes that of the run.
         overwrite: whether to replace results on another data folder.
         prevalence: further prevalences, in (0, 1), at which to report the positive predictive value, by finding; the
             key "" is for all others.
@@ -144,13 +144,15 @@ def best_model(run: RunDir) -> KerasPredictor:
     return KerasPredictor(path)
 
 
-def open_run_data(config: TrainConfig, data_dir: str | Path | None = None, allow_missing: bool = False) -> Dataset:
+def open_run_data(
+    config: TrainConfig, data_dir: str | Path | None = None, allow_missing: int | str | None = None
+) -> Dataset:
     """Opens the data of a run and logs the notes about them.
 
     Args:
         config: the configuration of the run.
         data_dir: the data folder; None takes that of the run.
-        allow_missing: whether to leave out images that are absent.
+        allow_missing: how many absent images may be left out, as a number or a share; None takes that of the run.
     """
     config = relocated(config, data_dir, allow_missing)
     if config.labels_csv is not None and not Path(config.labels_csv.path).is_file():

@@ -1,5 +1,6 @@
 import ast
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,15 @@ def test_what_a_function_imports_from_the_library_exists(path):
                     importlib.import_module(f"{node.module}.{alias.name}")
                 except ModuleNotFoundError:
                     assert hasattr(importlib.import_module(node.module), alias.name)
+
+
+@pytest.mark.no_keras
+def test_no_benchmark_writes_its_phantoms_into_the_folder_of_the_demo():
+    root = Path(__file__).parents[2]
+    demo = re.search(r"^DATA_DIR \?= (\S+)$", (root / "Makefile").read_text(), re.MULTILINE)[1]
+    pages = [root / "docs" / "benchmarks.md", *(root / "benchmarks").glob("*.py")]
+    folders = {out for page in pages for out in re.findall(r"phantom --out (\S+)", page.read_text())}
+    assert folders and demo not in folders
 
 
 def test_decay_schedules_are_drawn(tmp_path):

@@ -21,16 +21,20 @@ def test_absent_images_are_counted_and_can_be_left_out(small_nih):
     for path in files[:7]:
         path.unlink()
     names = ", ".join(path.name for path in files[:5])
-    words = rf"7 of 80 images .* \(first: {names}\)\. Use `allow_missing` to leave them out"
+    words = rf"7 of 80 images .* \(first: {names}\)\. Use `allow_missing` 7 to leave them out"
     with pytest.raises(ValueError, match=words):
         resolved(small_nih)
-    dataset = resolved(small_nih, allow_missing=True)
+    for allowed in (True, "8%", 6):
+        with pytest.raises(ValueError, match=r"`allow_missing` \d%? allows [46]\. Use `allow_missing` 7 to leave"):
+            resolved(small_nih, allow_missing=allowed)
+    dataset = resolved(small_nih, allow_missing=7)
+    assert len(resolved(small_nih, allow_missing="10%").table) == 73
     assert dataset.table["image"].tolist() == [path.name for path in files[7:]]
     assert len(dataset.notes) == 1 and dataset.notes[0].endswith(f"(first: {names}): they are left out.")
     for path in files[7:]:
         path.unlink()
     with pytest.raises(ValueError, match="80 of 80 images .* none was found"):
-        resolved(small_nih, allow_missing=True)
+        resolved(small_nih, allow_missing="100%")
 
 
 def in_folder(images, data_dir):

@@ -9,6 +9,7 @@ import pandas as pd
 
 from mamsf_keras.config import DataConfig
 from mamsf_keras.data.cache.layout import is_finished, read_index, read_meta, tables_are_intact
+from mamsf_keras.data.cache.originals import check_originals
 from mamsf_keras.data.cache.shard import open_shard
 from mamsf_keras.data.dataset import Dataset
 from mamsf_keras.data.equal_images import note_equal_images
@@ -21,18 +22,21 @@ def recognizes(config: DataConfig) -> bool:
 
 
 def read(config: DataConfig) -> Dataset:
-    """Reads a cache. It needs no original image.
+    """Reads a cache. It needs no original image, but those that are there must not have been changed.
 
     Raises:
-        ValueError: if the cache is unfinished or damaged, or is combined with a table of labels.
+        ValueError: if the cache is unfinished or damaged, is combined with a table of labels, or is older than a change
+            of an original.
     """
     if config.labels_csv is not None:
         raise ValueError(f"{config.data_dir} is a cache and has its own labels: leave out `labels_csv`.")
-    return read_cache(config.data_dir)
+    dataset = read_cache(config.data_dir)
+    check_originals(config.data_dir)
+    return dataset
 
 
 def read_cache(cache_dir: str | Path) -> Dataset:
-    """Reads the finished cache in a folder; see `read`.
+    """Reads the finished cache in a folder, without a look at the originals; see `read`.
 
     Returns:
         A `Dataset` with every image of the source tables. Its table also has `sha256`, `height` and `width` of the

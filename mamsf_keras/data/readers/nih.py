@@ -31,6 +31,7 @@ from mamsf_keras.data.tables import (
 )
 from mamsf_keras.findings import FINDINGS, NO_FINDING, find_name, with_nearest
 from mamsf_keras.images.grey import SUFFIXES
+from mamsf_keras.storage import may_be_file
 
 TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
@@ -167,10 +168,15 @@ def _image_files(data_dir) -> list[Path]:
         seen.add(real)
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
-        folders += [entry.path for entry in reversed(entries) if entry.is_dir()]
+        # Only links are looked up: a stat of each of 112,120 files takes long. A dangling link is neither kind.
+        folders += [e.path for e in reversed(entries) if e.is_dir(follow_symlinks=False) or _links_to_folder(e)]
         images = [entry for entry in entries if os.path.splitext(entry.name)[1].lower() in SUFFIXES]
-        files += [Path(entry.path) for entry in images if entry.is_file()]  # a dangling link is not a file
+        files += [Path(e.path) for e in images if e.is_file(follow_symlinks=False) or may_be_file(e)]
     return files
+
+
+def _links_to_folder(entry) -> bool:
+    return entry.is_symlink() and os.path.isdir(entry)
 
 
 def _index(files, key, wanted) -> dict[str, str]:

@@ -9,7 +9,7 @@ from mamsf_keras.storage import atomic_write
 from mamsf_keras.training.callbacks.validation_auroc import finding_log
 from mamsf_keras.training.history import History
 
-PREFIX = "events.out.tfevents.epoch-"
+PREFIX = "events.out.tfevents.after-epoch."
 """How the name of an event file starts. TensorBoard reads the files of a folder in the order of their names."""
 
 

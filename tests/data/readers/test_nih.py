@@ -183,6 +183,14 @@ def test_other_suffix_is_matched_and_noted(small_nih):
     assert dataset.notes == ("80 images have another suffix than in the table and were matched without it.",)
 
 
+def test_link_that_the_system_cannot_look_up_is_left_to_the_reader_of_images(small_nih):
+    for name in ("00000003_001.png", "folder"):
+        (small_nih / "images_001" / "images" / name).unlink(missing_ok=True)
+        (small_nih / "images_001" / "images" / name).symlink_to(name)
+    paths, _ = find_images(pd.Series(["00000003_000.png", "00000003_001.png", "none.png"]), small_nih)
+    assert paths.notna().tolist() == [True, True, False] and paths[1].endswith("00000003_001.png")
+
+
 def test_images_are_found_at_any_depth_and_through_links(small_nih, tmp_path):
     deep = small_nih / "images_002" / "a" / "b"
     deep.mkdir(parents=True)
