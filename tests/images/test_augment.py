@@ -79,7 +79,7 @@ RAMP = np.tile(np.arange(256, dtype=np.uint8)[:, None], (8, 64, 1, 1))
 
 
 def keeps_order(rising) -> bool:
-    """Returns True if rising levels nowhere fall, and white is brighter than black. Both ends may be clipped."""
+    """Returns True if rising levels fall nowhere and the last is brighter than the first. They may be clipped."""
     rising = np.asarray(rising, int)
     return bool((np.diff(rising) >= 0).all() and rising[0] < rising[255])
 
