@@ -8,7 +8,7 @@ from statsmodels.stats.multitest import multipletests
 from tqdm import tqdm
 
 from mamsf_keras.evaluation.bootstrap import FEWEST_PATIENTS, RESAMPLES, PatientBootstrap
-from mamsf_keras.evaluation.metrics import per_finding
+from mamsf_keras.evaluation.metrics import GROUPS, per_finding
 from mamsf_keras.evaluation.predictions import Predictions
 from mamsf_keras.evaluation.significance import Difference, recipe_difference
 from mamsf_keras.evaluation.summary import LEAST_USABLE
@@ -38,9 +38,7 @@ def compare_predictions(
     bootstrap = PatientBootstrap(models[0].patients, resamples, seed)
     scores = Scores.of(models, first, bootstrap)
     defined = [i for i in range(len(names)) if not np.isnan(scores.values[:, :, i]).any()]
-    members = {"macro": defined} | {
-        group: [i for i in defined if groups.get(names[i]) == group] for group in ("head", "medium", "tail")
-    }
+    members = {"macro": defined} | {group: [i for i in defined if groups.get(names[i]) == group] for group in GROUPS}
     findings = {
         name: {"group": groups.get(name), "positives": int(np.nansum(labels[:, i])), **scores.difference([i])}
         for i, name in enumerate(names)

@@ -1,14 +1,17 @@
 """Evaluates a file of predictions of any origin. Needs no Keras."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 from mamsf_keras.config import LabelsCsv
 from mamsf_keras.evaluation.calibration import Calibration
-from mamsf_keras.evaluation.join import read_labeled_predictions
+from mamsf_keras.evaluation.join import read_labeled_predictions, tie_notes
 from mamsf_keras.evaluation.results import SCHEMA_VERSION, ResultFiles, nih_groups, versions, write_results
 from mamsf_keras.evaluation.summary import summarize_predictions
 from mamsf_keras.storage import checksum
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate_file(
@@ -46,6 +49,9 @@ def evaluate_file(
     if not (labels is None or isinstance(labels, LabelsCsv)):
         labels = LabelsCsv(str(labels))
     read = read_labeled_predictions(predictions, labels)
+    notes = tie_notes(read)
+    for note in notes:
+        logger.info(note)
     fitted = None if calibration is None else Calibration.load(calibration)
     summary = {
         "schema_version": SCHEMA_VERSION,
@@ -55,6 +61,7 @@ def evaluate_file(
         if labels is None
         else (labels if isinstance(labels, LabelsCsv) else LabelsCsv(str(labels))).path,
         "versions": versions(),
+        "notes": notes,
         "calibrated": fitted is not None,
         **summarize_predictions(read, calibration=fitted, prevalence=prevalence, groups=nih_groups(read.findings)),
     }

@@ -1,22 +1,23 @@
 """Joins a file of predictions with a table of labels: rows by image, columns by the name of the finding."""
 
 import dataclasses
-import difflib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from mamsf_keras.config import DataConfig, LabelsCsv
 from mamsf_keras.data.open import open_dataset
 from mamsf_keras.data.tables import count_and_first, patient_key
 from mamsf_keras.evaluation.predictions import ATTRIBUTES, Predictions, is_known
+from mamsf_keras.findings import find_name, with_nearest
 
 logger = logging.getLogger(__name__)
 
-TIES = 0.01
-"""Share of images that share their score with an image of the other kind, above which the file gets a note."""
+TIES = 0.05
+"""Share of the images that are tied with an image of the other kind, above which the file gets a note."""
 
 
 def read_labeled_predictions(predictions: str | Path, labels: LabelsCsv | str | Path | None = None) -> Predictions:
@@ -67,26 +68,20 @@ def _join(read, dataset, predictions, labels) -> Predictions:
 
 
 def match_findings(wanted: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Returns the known name of each wanted finding. A space equals an underscore, and case does not matter.
+    """Returns the known name of each wanted finding, in any spelling; see `name_key`.
 
     Raises:
         ValueError: names the unknown finding and the nearest known one, or two findings with the same name.
     """
-    names = {_plain(name): name for name in known}
-    matched = []
-    for name in wanted:
-        if _plain(name) not in names:
-            near = difflib.get_close_matches(_plain(name), names, n=1, cutoff=0)
-            raise ValueError(f"The labels have no finding {name}. The nearest name is {names[near[0]]}.")
-        matched.append(names[_plain(name)])
-    twice = sorted({name for name in matched if matched.count(name) > 1})
+    matched = {name: find_name(name, known) for name in wanted}
+    unknown = [with_nearest(name, known) for name, own in matched.items() if own is None]
+    if unknown:
+        raise ValueError(f"The labels have no finding {', '.join(unknown)}. They have: {', '.join(known)}.")
+    names = [own for own in matched.values() if own is not None]
+    twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"The predictions have more than one column for {', '.join(twice)}.")
-    return matched
-
-
-def _plain(name):
-    return name.strip().lower().replace("_", " ")
+    return names
 
 
 def _check_patients(predicted, labeled, predictions, labels):
@@ -100,7 +95,21 @@ def _check_patients(predicted, labeled, predictions, labels):
         )
 
 
-def tied_share(labels, probabilities) -> float:
+def tie_notes(predictions: Predictions) -> list[str]:
+    """Returns a note for each finding of which more than `TIES` of the images are tied: rounding hides their order."""
+    shares = {
+        name: tied_share(predictions.labels[:, i], predictions.probabilities[:, i])
+        for i, name in enumerate(predictions.findings)
+    }
+    return [
+        f"{name}: {share:.0%} of the images share their score with an image of the other kind, so AUROC and average "
+        "precision depend on how the scores were rounded"
+        for name, share in shares.items()
+        if share > TIES
+    ]
+
+
+def tied_share(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Returns the share of images of one finding whose score an image of the other kind has too.
 
     Args:
