@@ -29,7 +29,8 @@ def write_page(out: str | Path, title: str, blocks: Iterable[str]) -> None:
         blocks: HTML fragments below the heading.
     """
     page = (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
         f"<style>{STYLE}</style></head>\n<body>\n<h1>{html.escape(title)}</h1>\n"
         "<p>Written by mamsf-keras. For research and engineering, never for diagnosis.</p>\n"
         + "\n".join(blocks)
@@ -54,16 +55,17 @@ def table(frame: "pd.DataFrame") -> str:
     return f"<div>{frame.to_html(border=0)}</div>"
 
 
-def plot(draw: Callable[[Any], object], height: float = 4.5) -> str:
+def plot(draw: Callable[[Any], object], height: float = 4.5, width: float = 9) -> str:
     """Returns a plot as an embedded image.
 
     Args:
         draw: function that draws on a Matplotlib axis.
         height: height of the figure in inches.
+        width: width of the figure in inches; a page on a phone shows 9 inches at a third of their size.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     draw(figure.subplots())
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)

@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from mamsf_keras import FINDINGS, load_model, open_dataset
 from mamsf_keras.export.parity import compare
-from tests.runs import TOY, succeeded
+from tests.runs import TOY, invoke, succeeded
 from tests.toys import rewrite_table
 
 
@@ -82,6 +82,27 @@ def test_findings_without_positives_are_reported_and_not_an_error(small_nih, tmp
     assert (row["auroc"], row["average_precision"], row["positives"], row["images"]) == (None, None, 0, 24)
     assert metrics["undefined"] == ["Hernia"] and "undefined and left out of the mean" in text
     assert metrics["mean_auroc"] is not None and "mean of 2 " in text
+
+
+@pytest.mark.tensorflow
+def test_evaluated_runs_are_compared(small_nih, tmp_path):
+    runs = [tmp_path / f"run-{seed}" for seed in (0, 1)]
+    for seed, folder in enumerate(runs):
+        succeeded("train", "--data-dir", small_nih, "--run-dir", folder, *TOY, "--epochs", 1, "--seed", seed)
+        succeeded("evaluate", "--run-dir", folder)
+    text = succeeded("compare", runs[0], "--against", runs[1], "--out", tmp_path / "out")
+    result, metrics = strict_json(tmp_path / "out" / "comparison.json"), strict_json(runs[0] / "metrics-test.json")
+    assert [note.partition(":")[0] for note in result["notes"]] == [
+        "Not enough seeds",
+        "The two recipes have the same settings.",
+    ]
+    assert (result["protocol"], result["fingerprint"]) == ("official", metrics["fingerprint"])
+    assert result["means"]["macro"]["auroc"]["A"]["mean"] == pytest.approx(metrics["mean_auroc"])
+    assert result["findings"]["Mass"]["group"] == metrics["findings"]["Mass"]["group"]
+    assert "official protocol, test split, 24 images of 12 patients" in text
+    shutil.copy(runs[0] / "best.keras", runs[1] / "best.keras")
+    result = invoke("compare", runs[0], "--against", runs[1], "--out", tmp_path / "out", "--overwrite")
+    assert result.exit_code == 1 and "are not those of its current best.keras: evaluate it again" in result.stderr
 
 
 def test_missing_images_are_left_out_if_allowed(small_nih, tmp_path):
