@@ -55,7 +55,7 @@ def test_sizes_damaged_images_and_duplicates_in_an_original_folder(small_nih):
 def test_a_cache_gives_the_same_description(small_nih, tmp_path):
     for path in sorted(small_nih.rglob("*.png"))[:5]:
         path.unlink()
-    prepare(open_dataset(DataConfig(small_nih, allow_missing=True)), tmp_path / "cache", 32, workers=1)
+    prepare(open_dataset(DataConfig(small_nih, allow_missing=5)), tmp_path / "cache", 32, workers=1)
     original, cached = (describe(DataConfig(folder)) for folder in (small_nih, tmp_path / "cache"))
     for title, frame in original.tables.items():
         pd.testing.assert_frame_equal(frame, cached.tables[title], check_dtype=False)
