@@ -39,7 +39,7 @@ def main(data_dir, epochs):
     """Print images per second."""
     config = TrainConfig(data_dir, **PRESETS["demo"])
     data = load_training_data(open_dataset(config), config, find_devices("none"))
-    findings, counts = data.dataset.findings, data.class_counts
+    findings, counts = data.findings, data.class_counts
     network = build_model(config, build_backbone(config, None), findings, counts)
     compile_for_phase(network, plan_phases(config)[0], config, data.steps_per_epoch, counts)
     for name, model, passes in (

@@ -64,7 +64,7 @@ def main(data_dir, epochs, steps):
     config = TrainConfig(data_dir, **{**PRESETS["demo"], "epochs": 2 * (epochs + 1), "steps_per_epoch": steps})
     devices = find_devices("none")
     data = load_training_data(open_dataset(config), config, devices)
-    model = build_model(config, build_backbone(config, None), data.dataset.findings, data.class_counts)
+    model = build_model(config, build_backbone(config, None), data.findings, data.class_counts)
     compile_for_phase(model, plan_phases(config)[0], config, steps, data.class_counts)
     ema = build_ema_callback(config, steps)
     images = np.stack([data.validation.read(row) for row in range(len(data.validation))])[..., None]
@@ -72,7 +72,7 @@ def main(data_dir, epochs, steps):
 
     seconds, inside = {OURS: [], BARE: []}, {OURS: [], BARE: []}
     with tempfile.TemporaryDirectory() as folder:
-        copy = InferenceCopy(config, data.dataset.findings)
+        copy = InferenceCopy(config, data.findings)
         watch = build_callbacks(config, RunDir(folder), data, History(), devices, inference_copy=copy)
         [bar] = [callback for callback in watch if isinstance(callback, ProgressBar)]
         watch.remove(bar)

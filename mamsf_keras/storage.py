@@ -134,6 +134,13 @@ def may_be_file(path: str | os.PathLike) -> bool:
         return True
 
 
+def format_bytes(count: int) -> str:
+    """Formats a number of bytes with the unit that leaves at least 1: "80 bytes", "11.2 KiB", "5.2 GiB"."""
+    exponent = min(max(count.bit_length() - 1, 0) // 10, 4)
+    unit = ("bytes", "KiB", "MiB", "GiB", "TiB")[exponent]
+    return f"{count} bytes" if exponent == 0 else f"{count / 1024**exponent:.1f} {unit}"
+
+
 def checksum(path: str | Path) -> str | None:
     """Returns the SHA-256 of a file, or None if there is no such file."""
     try:

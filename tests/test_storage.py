@@ -15,6 +15,7 @@ from mamsf_keras.storage import (
     atomic_write,
     checksum,
     exclusive_lock,
+    format_bytes,
     may_be_file,
     remove_unfinished,
     scratch_folder,
@@ -101,6 +102,12 @@ def test_checksum_is_sha256(tmp_path):
     (tmp_path / "b").write_bytes(bytes(3_000_000))
     assert checksum(tmp_path / "b") == hashlib.sha256(bytes(3_000_000)).hexdigest()
     assert checksum(tmp_path / "none") is None
+
+
+def test_bytes_are_never_rounded_to_zero():
+    sizes = [0, 80, 1023, 1024, 11_520, 2**20, 112_120 * 224**2, 3 * 2**50]
+    expected = ["0 bytes", "80 bytes", "1023 bytes", "1.0 KiB", "11.2 KiB", "1.0 MiB", "5.2 GiB", "3072.0 TiB"]
+    assert [format_bytes(size) for size in sizes] == expected
 
 
 WRITE = """

@@ -12,6 +12,7 @@ from mamsf_keras.data.open import open_dataset, prepared, relocated
 from mamsf_keras.devices import without_tensorflow
 from mamsf_keras.evaluation.metrics import summarize
 from mamsf_keras.evaluation.predictions import predictions_frame, write_predictions
+from mamsf_keras.findings import find_name
 from mamsf_keras.predictors.keras_model import KerasPredictor
 from mamsf_keras.run_dir import RunDir
 from mamsf_keras.storage import write_json
@@ -88,6 +89,8 @@ def open_split(
 ) -> Dataset:
     """Opens one split of the data of a run, with the findings of its model, and logs the notes about it.
 
+    Findings of the data that the model does not have are left out, which is logged too.
+
     Args:
         config: the configuration of the run.
         split: "train", "validation" or "test".
@@ -102,9 +105,12 @@ def open_split(
             "now, and name it with `data_dir`."
         )
     dataset = prepared(open_dataset(config), config).split(split)
-    for note in (*dataset.notes, *dataset.split_notes):
+    used = dataset.with_findings(findings)
+    left_out = ", ".join(name for name in dataset.findings if find_name(name, used.findings) is None)
+    notes = (f"left out, since the model does not have it: {left_out}",) if left_out else ()
+    for note in (*dataset.notes, *dataset.split_notes, *notes):
         logger.info(note)
-    return dataset.with_findings(findings)
+    return used
 
 
 def _check_same_data(metrics_file, folder):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import precision_recall_curve, roc_auc_score
 
 
 def per_finding(labels: np.ndarray, probabilities: np.ndarray, findings: Iterable[str]) -> dict[str, dict]:
@@ -31,11 +31,27 @@ def _one(labels, probabilities):
     defined = 0 < positives < len(labels)
     return {
         "auroc": float(roc_auc_score(labels, probabilities)) if defined else None,
-        "average_precision": float(average_precision_score(labels, probabilities)) if defined else None,
+        "average_precision": average_precision(labels, probabilities) if defined else None,
         "positives": positives,
         "images": len(labels),
         "masked": int((~observed).sum()),
     }
+
+
+def average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Returns the precision at the score of each positive, averaged over the positives.
+
+    This is scikit-learn's average precision, summed exactly. `average_precision_score` adds up rounded differences of
+    the recall, which gives a perfect ranking 0.9999999999999998 with 7 positives and 1.0000000000000002 with 9.
+
+    Args:
+        labels: `(images,)`, 1 or 0, of both kinds.
+        scores: `(images,)`.
+    """
+    precision, recall, _ = precision_recall_curve(labels, scores)
+    positives = labels.sum()
+    found = np.rint(recall * positives)  # the number of positives at or above each threshold
+    return math.fsum(-np.diff(found) * precision[:-1]) / float(positives)
 
 
 def mean_over_findings(metrics: dict[str, dict], name: str) -> float | None:
@@ -67,7 +83,10 @@ def metrics_table(summary: dict) -> str:
         scores = f"{number(row['auroc']):>10}{number(row['average_precision']):>10}"
         lines.append(f"{name:<20}{scores}{row['positives']:>11}{row['images']:>8}{masked}")
     means = f"{number(summary['mean_auroc']):>10}{number(summary['mean_average_precision']):>10}"
-    lines.append(f"{'mean':<20}{means}")
-    if summary["undefined"]:
-        lines.append(f"undefined and left out of the mean (images of one kind only): {', '.join(summary['undefined'])}")
+    defined = len(summary["findings"]) - len(summary["undefined"])
+    lines.append(f"{f'mean of {defined}':<20}{means}")
+    for why, has_labels in (("images of one kind only", True), ("no labels", False)):
+        names = [name for name in summary["undefined"] if bool(summary["findings"][name]["images"]) is has_labels]
+        if names:
+            lines.append(f"undefined and left out of the mean ({why}): {', '.join(names)}")
     return "\n".join(lines)

@@ -2,8 +2,9 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
-from mamsf_keras.evaluation.metrics import metrics_table, per_finding, summarize
+from mamsf_keras.evaluation.metrics import average_precision, metrics_table, per_finding, summarize
 
 
 def pair_count(labels, scores):
@@ -13,7 +14,7 @@ def pair_count(labels, scores):
     return ((pairs > 0) + 0.5 * (pairs == 0)).mean()
 
 
-def average_precision(labels, scores):
+def precision_at_positives(labels, scores):
     """Precision at each positive's rank, averaged; without ties."""
     ranked = labels[np.argsort(-scores)]
     precision = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
@@ -27,8 +28,24 @@ def test_metrics_equal_counting_by_hand():
     metrics = per_finding(labels, scores, ("A", "B"))
     for i, name in enumerate("AB"):
         assert metrics[name]["auroc"] == pytest.approx(pair_count(labels[:, i], scores[:, i]))
-        assert metrics[name]["average_precision"] == pytest.approx(average_precision(labels[:, i], scores[:, i]))
+        assert metrics[name]["average_precision"] == pytest.approx(precision_at_positives(labels[:, i], scores[:, i]))
         assert (metrics[name]["positives"], metrics[name]["images"]) == (labels[:, i].sum(), 300)
+
+
+def test_average_precision_of_a_perfect_ranking_is_exactly_one():
+    """scikit-learn's is 0.9999999999999998 for 7 positives and 1.0000000000000002 for 9."""
+    for positives in range(1, 200):
+        labels = np.arange(300) < positives
+        assert average_precision(labels, -np.arange(300)) == 1.0
+
+
+def test_average_precision_is_that_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    for images in (2, 10, 1000, 20000):
+        labels = np.arange(images) < max(1, images // 20)
+        for scores in (rng.random(images), rng.integers(0, 9, images) / 9, np.zeros(images)):  # without ties, with, all
+            expected = average_precision_score(labels, scores)
+            assert average_precision(labels, scores) == pytest.approx(expected, abs=1e-12)
 
 
 def test_missing_labels_are_left_out():
@@ -52,7 +69,16 @@ def test_undefined_findings_are_named_and_left_out_of_the_mean():
     assert '"auroc": null' in json.dumps(summary, allow_nan=False)
     text = metrics_table(summary)
     assert text.splitlines()[2].split() == ["B", "undefined", "undefined", "0", "3"]
-    assert "left out of the mean (images of one kind only): B, C" in text
+    assert "left out of the mean (images of one kind only): B, C" in text and "no labels" not in text
+
+
+def test_finding_without_labels_is_not_said_to_have_images_of_one_kind():
+    labels = np.array([[1, 0, np.nan], [0, 0, np.nan]])
+    lines = metrics_table(summarize(labels, np.full((2, 3), 0.5), ("A", "B", "C"))).splitlines()
+    assert lines[-2:] == [
+        "undefined and left out of the mean (images of one kind only): B",
+        "undefined and left out of the mean (no labels): C",
+    ]
 
 
 def test_nothing_defined_has_no_mean():

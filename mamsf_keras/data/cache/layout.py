@@ -87,9 +87,10 @@ def tables_are_intact(cache_dir: str | Path, tables: Iterable[str] = TABLES) -> 
 def read_index(cache_dir: str | Path, findings: list[str]) -> pd.DataFrame:
     """Reads `index.csv`. Labels are int8, or float32 with NaN where some are missing."""
     texts = dict.fromkeys(("image", "patient", "sex", "view", "official_list", "shard", "sha256"), str)
-    blank = dict.fromkeys(("age", "follow_up", "row", "shard", "sha256", "height", "width", *findings), "")
+    blank = dict.fromkeys(("follow_up", "row", "shard", "sha256", "height", "width", *findings), "")
     types = {**texts, **dict.fromkeys(findings, "float32")}
     options: dict[str, Any] = {"dtype": types, "keep_default_na": False, "na_values": blank}
+    options["converters"] = {"age": lambda text: float(text or "nan")}  # pandas is off by one bit for ages in days
     table = pd.read_csv(Path(cache_dir) / "index.csv", **options)
     if table[findings].notna().all(axis=None):
         table[findings] = table[findings].astype("int8")

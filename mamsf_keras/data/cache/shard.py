@@ -1,6 +1,5 @@
 """One shard of a cache: making it, checking it, mapping it. Light to import, since every worker process imports it."""
 
-import hashlib
 import io
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from mamsf_keras.data.cache.records import (
     write_records,
 )
 from mamsf_keras.images.grey import read_with_note, resize
+from mamsf_keras.images.pixel_hash import pixel_hash
 from mamsf_keras.storage import atomic_write
 
 PIXEL_COLUMNS = ["sha256", "height", "width"]
@@ -125,10 +125,3 @@ def open_shard(path: str | Path) -> np.ndarray:
     except (FileNotFoundError, ValueError, EOFError):
         raise ValueError(f"{path} is lost or damaged: run `mamsf-keras prepare` again.") from None
     return pixels.view(np.ndarray)  # a plain array is much faster to index than a memory map
-
-
-def pixel_hash(grey: np.ndarray) -> str:
-    """Returns the SHA-256 of the pixels and shape of an image: equal for equal pictures in any file format."""
-    digest = hashlib.sha256(repr(grey.shape).encode())
-    digest.update(np.ascontiguousarray(grey).data)
-    return digest.hexdigest()

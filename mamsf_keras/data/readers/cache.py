@@ -12,6 +12,8 @@ from mamsf_keras.data.cache.layout import is_finished, read_index, read_meta, ta
 from mamsf_keras.data.cache.originals import check_originals
 from mamsf_keras.data.cache.shard import open_shard
 from mamsf_keras.data.dataset import Dataset
+from mamsf_keras.data.equal_images import note_equal_images
+from mamsf_keras.storage import format_bytes
 
 
 def recognizes(config: DataConfig) -> bool:
@@ -46,11 +48,12 @@ def read_cache(cache_dir: str | Path) -> Dataset:
         raise ValueError(f"{cache_dir / 'index.csv'} is lost or damaged: run `mamsf-keras prepare` again.")
     table = read_index(cache_dir, meta["findings"])
     size, images = meta["image_size"], meta["images"]
-    note = f"{images} images of {size} x {size} pixels, {images * size**2 / 2**20:.0f} MiB, from the cache {cache_dir}"
+    note = f"{images} images of {size} x {size} pixels, {format_bytes(images * size**2)}, from the cache {cache_dir}"
     if absent := int(table["row"].isna().sum()):
         note += f"; {absent} of {len(table)} images of the tables, missing or rejected, are not in it and are left out"
     store = CachedImages(cache_dir, size)
-    return Dataset(table, tuple(meta["findings"]), store, notes=(note, *meta["notes"]))
+    notes = (note, *meta["notes"], *note_equal_images(table))
+    return Dataset(table, tuple(meta["findings"]), store, notes=notes)
 
 
 class CachedImages:

@@ -176,7 +176,7 @@ def test_full_disk_leaves_no_damaged_shard(small_nih, tmp_path):
 
 
 def test_too_small_a_disk_is_refused_before_any_work(small_nih, tmp_path):
-    with pytest.raises(OSError, match=r"needs 7450580.6 GiB, and [\d.]+ GiB are free"):  # 80 images, 10^14 bytes each
+    with pytest.raises(OSError, match=r"needs 7276.0 TiB, and [\d.]+ [GT]iB are free"):  # 80 images, 10^14 bytes each
         make(small_nih, tmp_path / "cache", image_size=10_000_000)
     assert list((tmp_path / "cache" / "shards").iterdir()) == []
     assert not (tmp_path / "cache" / "plan.json").exists()

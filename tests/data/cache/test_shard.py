@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mamsf_keras.data.cache.shard import Shard, is_current, make_shard, open_shard, pixel_hash, record_path, refresh
+from mamsf_keras.data.cache.shard import Shard, is_current, make_shard, open_shard, record_path, refresh
 
 pytestmark = pytest.mark.no_keras
 
@@ -132,10 +132,3 @@ def test_lost_or_damaged_shard_is_refused(shard, length):
         shard.path.write_bytes(shard.path.read_bytes()[:length])
     with pytest.raises(ValueError, match="00000.npy is lost or damaged: run `mamsf-keras prepare` again"):
         open_shard(shard.path)
-
-
-def test_hash_is_that_of_pixels_and_shape():
-    pixels = np.arange(24, dtype=np.uint8).reshape(4, 6)
-    assert pixel_hash(pixels) == hashlib.sha256(b"(4, 6)" + bytes(range(24))).hexdigest()
-    assert pixel_hash(pixels.reshape(6, 4)) != pixel_hash(pixels)
-    assert pixel_hash(np.asfortranarray(pixels)) == pixel_hash(np.tile(pixels, 2)[:, :6]) == pixel_hash(pixels)
