@@ -83,16 +83,23 @@ def parallel_map(
 def _interrupts_delayed() -> Iterator[None]:
     """Delays Ctrl-C to the end of the block, and makes processes that are started in it deaf to it from the start.
 
-    A worker that is interrupted while it starts prints a traceback. Windows has no signal masks.
+    A worker that is interrupted while it starts, or whose parent is, prints a traceback. The mask is for the processes,
+    which inherit it (Windows has none); another thread of this process may still receive the signal.
     """
-    if not hasattr(signal, "pthread_sigmask"):
+    if threading.current_thread() is not threading.main_thread():  # it does not receive Ctrl-C
         yield
         return
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    received: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+        if received:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _gather(results, on_result):
