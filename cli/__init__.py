@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import click
 
-COMMANDS = ("phantom", "prepare", "describe", "preview", "train", "evaluate", "export")
+COMMANDS = ("phantom", "prepare", "describe", "preview", "train", "evaluate", "compare", "export")
 
 
 class LazyCommands(Mapping):

@@ -31,6 +31,7 @@ _PUBLIC = {
     "RunDir": "mamsf_keras.run_dir",
     "SelectiveEMACallback": "mamsf_keras.training.callbacks.selective_ema",
     "TrainConfig": "mamsf_keras.config",
+    "compare": "mamsf_keras.evaluation.compare",
     "efficientnetv2": "mamsf_keras.model.backbone",
     "evaluate": "mamsf_keras.evaluation.evaluate",
     "export_model": "mamsf_keras.export.export",

@@ -21,15 +21,16 @@ LAYERS = (
     "data.open",
     "data.cache data.readers",
     "data.splits",
-    "data.image_files",
-    "data.tables",
+    "data.image_files data.image_paths",
+    "data.ages data.equal_images data.label_columns",
+    "data.tables data.label_counts",
     "data.batches",
     "data.dataset",
     "images",
     "run_dir",
     "devices presets",
     "config",
-    "storage parallel findings settings",
+    "storage parallel findings settings allowance",
 )
 """From top to bottom. A module imports from its own layer and from those below it."""
 MODULES = {

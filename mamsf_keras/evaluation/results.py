@@ -79,8 +79,9 @@ def cell(row: dict, metric: str) -> str:
     return f"{row[metric]:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
 
 
-def training_groups(dataset: Dataset) -> dict[str, str]:
+def training_groups(dataset: Dataset, findings: Iterable[str]) -> dict[str, str]:
     """Returns "head", "medium" or "tail" by finding, by its frequency in the train split of a data set."""
+    dataset = dataset.with_findings(findings)
     labels = dataset.table.loc[dataset.table["split"] == "train", list(dataset.findings)]
     counts = {name: (int(labels[name].eq(1).sum()), int(labels[name].notna().sum())) for name in dataset.findings}
     return frequency_groups(counts)

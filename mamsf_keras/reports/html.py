@@ -126,16 +126,17 @@ def figure(image: str, caption: str) -> str:
     return f"<figure>{image}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
-def plot(draw: Callable[[Any], object], height: float = 4.5) -> str:
+def plot(draw: Callable[[Any], object], height: float = 4.5, width: float = 9) -> str:
     """Returns a plot as an embedded image.
 
     Args:
         draw: function that draws on a Matplotlib axis.
         height: height of the figure in inches.
+        width: width of the figure in inches; a page on a phone shows 9 inches at a third of their size.
     """
     from matplotlib.figure import Figure
 
-    page = Figure(figsize=(9, height), layout="constrained")
+    page = Figure(figsize=(width, height), layout="constrained")
     draw(page.subplots())
     buffer = io.BytesIO()
     page.savefig(buffer, format="png", dpi=110)
