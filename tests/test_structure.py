@@ -13,6 +13,7 @@ LAYERS = (
     "cli",
     "export",
     "training",
+    "explain",
     "evaluation",
     "reports",
     "predictors",
