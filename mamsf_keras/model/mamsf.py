@@ -107,7 +107,7 @@ class MAMSFNet(keras.Model):
         return self.classifier(pooled[0] if len(pooled) == 1 else ops.concatenate(pooled, axis=-1))
 
     def feature_maps(self, images: Any, training: bool = False) -> tuple[Any, ...]:
-        """Returns what the classifier pools: the fused maps s and, with the anchor, z_ema, `(batch, h, w, channels)`."""
+        """Returns what the classifier pools: s and, with the anchor, z_ema, each `(batch, h, w, channels)`."""
         rgb = ops.repeat(ops.cast(images, "float32"), 3, axis=-1)
         below = self.features(rgb, training=training)
         if self.anchor:
