@@ -13,6 +13,7 @@ LAYERS = (
     "cli",
     "export",
     "training",
+    "inference",
     "explain",
     "evaluation",
     "reports",

@@ -19,6 +19,8 @@ class KerasPredictor(Predictor):
         model: the model, or the path of its `.keras` file.
     """
 
+    compiles = True
+
     def __init__(self, model: MAMSFNet | str | Path) -> None:
         self.model = model if isinstance(model, MAMSFNet) else load_model(model)
         self.findings = self.model.findings
