@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -55,7 +55,8 @@ def read_image(path: Path, image_size: int, keep_original: bool = False) -> Inpu
     try:
         grey, note = read_dicom(path) if is_bare_dicom(path) else read_with_note(path)
     except (ValueError, OSError, ImportError) as error:
-        text = str(error) if str(path) in str(error) else f"{path} cannot be read as an image: {error}"
+        reason = getattr(error, "strerror", None) or str(error)
+        text = reason if reason.startswith(str(path)) else f"{path} cannot be read as an image: {reason}"
         return InputImage(path, error=" ".join(text.split()))
     height, width = grey.shape
     warning = NEARLY_BLACK if grey.max() <= 1 else ""
@@ -70,7 +71,7 @@ def read_batches(
     *,
     keep_originals: bool = False,
     workers: int | None = None,
-) -> Iterator[list[InputImage]]:
+) -> Generator[list[InputImage], None, None]:
     """Yields all images in order, in lists with `batch_size` readable ones each; the last may have fewer.
 
     While one list is used, the next images are read.

@@ -77,15 +77,25 @@ def read_boxes(data_dir: str | Path) -> pd.DataFrame:
         Frame with `image`, `finding` (one of `BOX_FINDINGS`; the list's "Infiltrate" is Infiltration), and `x`, `y`,
         `width`, `height` in pixels of the 1024 x 1024 image, (x, y) the upper left corner.
     """
-    path = existing_folder(data_dir) / BOXES
-    if not path.is_file():
-        raise FileNotFoundError(f"The table {path} does not exist.")
+    return read_box_table(existing_folder(data_dir) / BOXES)
+
+
+def read_box_table(path: str | Path) -> pd.DataFrame:
+    """Reads a table like `BBox_List_2017.csv`; see `read_boxes`.
+
+    Raises:
+        FileNotFoundError: if there is no such table.
+        ValueError: names the unknown findings, or the first box that is not four numbers.
+    """
     raw = read_csv(path, required=("Image Index", "Finding Label"))
     finding = raw["Finding Label"].replace("Infiltrate", "Infiltration")
     unknown = sorted(set(finding) - set(BOX_FINDINGS))
     if unknown:
         raise ValueError(f"{path} has boxes of unknown findings: {', '.join(unknown)}.")
-    boxes = raw.iloc[:, 2:6].apply(pd.to_numeric)
+    boxes = raw.iloc[:, 2:6].apply(pd.to_numeric, errors="coerce")
+    wrong = ~np.isfinite(boxes).all(axis=1)
+    if boxes.shape[1] != 4 or wrong.any():
+        raise ValueError(f"{path} must have x, y, width and height of each box, in its columns 3 to 6.")
     boxes.columns = ["x", "y", "width", "height"]
     return pd.concat([raw["Image Index"].rename("image"), finding.rename("finding"), boxes], axis=1)
 

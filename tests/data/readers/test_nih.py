@@ -185,6 +185,9 @@ def test_box_list_is_read_with_the_name_of_its_finding(tmp_path):
     (tmp_path / "BBox_List_2017.csv").write_text(text.replace("Infiltrate", NO_FINDING))
     with pytest.raises(ValueError, match="boxes of unknown findings: No Finding"):
         read_boxes(tmp_path)
+    (tmp_path / "BBox_List_2017.csv").write_text(text.replace("1.5", "left"))
+    with pytest.raises(ValueError, match="BBox_List_2017.csv must have x, y, width and height of each box"):
+        read_boxes(tmp_path)
     (tmp_path / "BBox_List_2017.csv").unlink()
     with pytest.raises(FileNotFoundError, match="BBox_List_2017.csv does not exist"):
         read_boxes(tmp_path)
