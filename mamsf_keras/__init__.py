@@ -38,6 +38,7 @@ _PUBLIC = {
     "export_run": "mamsf_keras.export.export",
     "load_model": "mamsf_keras.model.mamsf",
     "open_dataset": "mamsf_keras.data.open",
+    "predict": "mamsf_keras.inference.predict",
     "prepare": "mamsf_keras.data.cache.prepare",
     "register_backbone": "mamsf_keras.model.backbone",
     "stop_tracking": "mamsf_keras.training.callbacks.selective_ema",

@@ -43,7 +43,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        if error.filename is None:  # the error of a full disk does not name the file
+        # The error of a full disk has a number and does not name the file. Others come from the work in the block.
+        if error.filename is None and error.errno is not None and not isinstance(error, ConnectionError):
             raise OSError(f"{path} cannot be written: {error}") from error
         raise
     finally:

@@ -54,6 +54,13 @@ def test_error_of_the_system_names_the_file(tmp_path):
         temporary.write_text("x")
 
 
+@pytest.mark.parametrize("error", [ConnectionError("server gone"), ConnectionResetError(104, "reset"), OSError("odd")])
+def test_error_of_the_work_in_the_block_is_not_blamed_on_the_file(tmp_path, error):
+    with pytest.raises(type(error)) as caught, atomic_write(tmp_path / "a.txt"):
+        raise error
+    assert caught.value is error
+
+
 HOLD = """
 import sys, time
 from mamsf_keras.storage import exclusive_lock

@@ -13,6 +13,8 @@ LAYERS = (
     "cli",
     "export",
     "training",
+    "inference",
+    "explain",
     "evaluation",
     "reports",
     "predictors",

@@ -129,8 +129,8 @@ def _fit_finding(labels, probabilities, patients) -> FindingCalibration:
 def platt_scaling(labels: np.ndarray, probabilities: np.ndarray) -> tuple[float | None, float | None]:
     """Returns slope and intercept of Platt scaling on the logits of one finding.
 
-    Both are None if the labels are of one kind, the scores are all equal, or the slope is not positive: it would reverse
-    the order of the images, which happens for findings that the model has not learned.
+    Both are None if the labels are of one kind, the scores are all equal, or the slope is not positive: it
+    would reverse the order of the images, which happens for findings that the model has not learned.
 
     The targets are (N+ + 1) / (N+ + 2) and 1 / (N- + 2) in place of 1 and 0, which keeps the fit finite when the
     scores separate the labels: J. Platt, Advances in Large Margin Classifiers, 1999, equation 2.

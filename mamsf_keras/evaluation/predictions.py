@@ -19,6 +19,9 @@ ATTRIBUTES = ("age", "sex", "view")
 
 LABEL_SUFFIX = "_label"
 
+DERIVED_SUFFIXES = ("_calibrated", "_positive")
+"""Columns of `predict` that follow from the probabilities. They are not findings."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
@@ -76,7 +79,8 @@ class Predictions:
         if len(repeated):
             raise ValueError(f"{path} has more than one row for the same image: {count_and_first(repeated)}.")
         others = {"image", "patient", *ATTRIBUTES}
-        findings = [name for name in raw.columns if name not in others and not name.endswith(LABEL_SUFFIX)]
+        suffixes = (LABEL_SUFFIX, *DERIVED_SUFFIXES)
+        findings = [name for name in raw.columns if name not in others and not name.endswith(suffixes)]
         if not findings:
             raise ValueError(f"{path} has no column of a finding.")
         if raw.columns.duplicated().any():

@@ -88,6 +88,12 @@ def resize(grey: np.ndarray, size: int | None) -> np.ndarray:
     return np.asarray(Image.fromarray(grey).resize((size, size), Image.Resampling.BILINEAR))
 
 
+def resize_map(cells: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resizes a map `(h, w)` to float32 `(height, width)`, bilinear between the centers of its cells."""
+    image = Image.fromarray(np.ascontiguousarray(cells, np.float32))
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+
+
 def _read(data: bytes) -> np.ndarray:
     with _opened(io.BytesIO(data)) as image:
         if image.format == "JPEG":

@@ -12,7 +12,12 @@ BOXES = "BBox_List_2017.csv"
 
 
 def read_boxes(data_dir: str | Path) -> pd.DataFrame:
-    """Reads `BBox_List_2017.csv`.
+    """Reads `BBox_List_2017.csv` of a data folder; see `read_box_table`."""
+    return read_box_table(existing_folder(data_dir) / BOXES)
+
+
+def read_box_table(path: str | Path) -> pd.DataFrame:
+    """Reads a table of boxes in the format of `BBox_List_2017.csv`.
 
     Returns:
         Frame with `image`, `finding` (one of `BOX_FINDINGS`; the list's "Infiltrate" is Infiltration), and `x`, `y`,
@@ -22,9 +27,6 @@ def read_boxes(data_dir: str | Path) -> pd.DataFrame:
         FileNotFoundError: if the list is missing.
         ValueError: names the findings that have no boxes, or the images whose box is not four numbers.
     """
-    path = existing_folder(data_dir) / BOXES
-    if not path.is_file():
-        raise FileNotFoundError(f"The table {path} does not exist.")
     raw = read_csv(path, required=("Image Index", "Finding Label"))
     finding = raw["Finding Label"].replace("Infiltrate", "Infiltration")
     names = {name: find_name(name, BOX_FINDINGS) for name in finding.unique()}
