@@ -3,10 +3,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 from mamsf_keras import MAMSFNet
+from mamsf_keras.images.grey import read_grey
+from mamsf_keras.inference.predict import predict
 from mamsf_keras.predictors.server import open_server
+from tests.runs import gray_images
 from tests.serving_stub import serving
 from tests.toys import toy_backbone
 
@@ -43,6 +47,17 @@ def test_batch_above_the_message_limit_is_split(served):
     assert outputs.shape == (16, 2)
     np.testing.assert_allclose(outputs, expected(model, IMAGES), atol=1e-6)
     assert list(predictor.outputs(IMAGES[:3])) == ["probabilities"]
+
+
+def test_sixteen_images_of_465_kb_give_sixteen_results(served, tmp_path):
+    model, url = served
+    paths = gray_images(tmp_path / "in", 16, size=682)
+    assert all(465_000 < path.stat().st_size < 480_000 for path in paths)
+    summary = predict([tmp_path / "in"], server=url, batch_size=16, csv_file=tmp_path / "p.csv")
+    assert (summary.predicted, summary.failed) == (16, 0)
+    table = pd.read_csv(tmp_path / "p.csv")
+    pixels = np.stack([read_grey(path, SIZE) for path in table["image"]])[..., None]
+    np.testing.assert_allclose(table[list(FINDINGS)], expected(model, pixels), atol=1e-6)
 
 
 def test_eight_clients_at_once_get_their_own_results(served):
