@@ -116,7 +116,7 @@ def _opened(file):
         if (frames := getattr(image, "n_frames", 1)) > 1:
             raise ValueError(f"it has {frames} frames, and a radiograph has one")
         if any("16" in str(tile.args) for tile in image.tile) and not image.mode.startswith("I"):
-            raise ValueError("16-bit colour is not supported; save it as 8-bit colour or as 16-bit grey")
+            raise ValueError("16-bit color is not supported; save it as 8-bit color or as 16-bit grey")
         yield image
 
 

@@ -51,7 +51,7 @@ def describe(data: DataConfig) -> Description:
     same, findings = equal_images(table), list(dataset.findings)
     tables = {
         f"Images, patients and positives by split, {data.protocol} protocol": split_counts(table, findings),
-        "Prevalence, percent of the labelled images": prevalence(table, findings),
+        "Prevalence, percent of the labeled images": prevalence(table, findings),
         "Images per patient": images_per_patient(table),
         "Age, sex and view, in percent unless stated otherwise": demographics(table),
         "Images with both findings": co_occurrence(table, findings),

@@ -38,7 +38,7 @@ def _positives(axis, description, frame):
 
 
 def _prevalence(axis, description, frame):
-    frame[list(SPLITS)].plot.bar(ax=axis, ylabel="% of the labelled images", width=0.8)
+    frame[list(SPLITS)].plot.bar(ax=axis, ylabel="% of the labeled images", width=0.8)
 
 
 def _images_per_patient(axis, description, frame):

@@ -73,7 +73,7 @@ def test_jpeg_is_read_to_within_its_loss(tmp_path):
 def test_sixteen_bit_color_is_refused(tmp_path):
     path = tmp_path / "x.png"
     path.write_bytes(_sixteen_bit_rgb())
-    with pytest.raises(ValueError, match=r"x.png cannot be read as an image: 16-bit colour is not supported"):
+    with pytest.raises(ValueError, match=r"x.png cannot be read as an image: 16-bit color is not supported"):
         read_grey(path)
 
 
