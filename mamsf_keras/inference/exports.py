@@ -22,7 +22,7 @@ def open_export(path: str | Path) -> Predictor:
         raise FileNotFoundError(f"The model {path} does not exist.")
     if not path.is_dir() and path.suffix not in EXPORTS:
         raise ValueError(f"`model` must be a folder or end in {', '.join(EXPORTS)}. Received: {path}.")
-    if path.is_dir() and (path / "config.json").is_file():
+    if path.is_dir() and (path / "model.weights.h5").is_file():
         return _open_unzipped(path)
     if path.is_dir() and not (path / "saved_model.pb").is_file():
         raise ValueError(f"{path} is not a SavedModel. {_versions(path)}")

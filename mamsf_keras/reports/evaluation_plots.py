@@ -17,7 +17,7 @@ def forest_height(summary: Mapping[str, Any]) -> float:
     return ROW * (len(summary["findings"]) + len(summary["means"])) + 0.75
 
 
-def forest(axis, summary: Mapping[str, Any]) -> None:
+def forest(axis: Any, summary: Mapping[str, Any]) -> None:
     """Draws AUROC with both intervals, one row per finding, then the means."""
     rows = dict(summary["findings"]) | {mean_name(name): row for name, row in summary["means"].items()}
     for y, row in enumerate(rows.values()):
@@ -53,7 +53,7 @@ def _lowest(rows) -> float:
     return np.floor(20 * min(ends, default=0.5)) / 20 - 0.01
 
 
-def roc(axis, curve, row: Mapping[str, Any]) -> None:
+def roc(axis: Any, curve: tuple, row: Mapping[str, Any]) -> None:
     """Draws a ROC curve `(x, y, low, high)` with its band, and the operating point of a row of the metrics."""
     axis.plot([0, 1], [0, 1], color="#bbb", lw=0.8, ls="--")
     _band(axis, *curve)
@@ -62,7 +62,7 @@ def roc(axis, curve, row: Mapping[str, Any]) -> None:
     _unit_square(axis, "false-positive rate", "sensitivity")
 
 
-def precision_recall(axis, curve, row: Mapping[str, Any]) -> None:
+def precision_recall(axis: Any, curve: tuple, row: Mapping[str, Any]) -> None:
     """Draws a precision-recall curve `(x, y, low, high)` with its band, the prevalence and the operating point."""
     axis.axhline(row["prevalence"], color="#bbb", lw=0.8, ls="--")
     _band(axis, *curve)
@@ -88,7 +88,7 @@ def _unit_square(axis, xlabel, ylabel):
     axis.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
 
 
-def calibration(axis, raw, calibrated) -> None:
+def calibration(axis: Any, raw: tuple | None, calibrated: tuple | None) -> None:
     """Draws the share of positives over the mean probability of bins, `(x, y, low, high)`, raw and calibrated or None.
 
     The axes end where the bins do: the probabilities of rare findings are small.
