@@ -113,7 +113,13 @@ def test_ctrl_c_ends_workers_in_the_middle_of_their_tasks(tmp_path, send):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     command = [sys.executable, str(tmp_path / "program.py")]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+        **pipes,
+    )
     assert process.stdout.readline() == "working\n"
     send(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)  # the workers have inherited the pipes
