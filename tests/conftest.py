@@ -26,9 +26,10 @@ def caches(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def propagate_logs():
-    """Undoes a setting of the commands for `caplog`, which listens to the root logger."""
-    logging.getLogger("mamsf_keras").propagate = True
+def undo_settings_of_commands():
+    """Undoes what a command of an earlier test set in this process."""
+    logging.getLogger("mamsf_keras").propagate = True  # for `caplog`, which listens to the root logger
+    os.environ.pop("TQDM_DISABLE", None)  # --quiet
 
 
 def pytest_collection_modifyitems(items):
