@@ -29,7 +29,7 @@ LAYERS = (
     "run_dir",
     "devices presets",
     "config",
-    "storage parallel findings settings",
+    "storage parallel findings settings errors",
 )
 """From top to bottom. A module imports from its own layer and from those below it."""
 MODULES = {
