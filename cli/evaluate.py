@@ -5,38 +5,111 @@ import shlex
 import click
 
 from mamsf_keras.cli.backend import backend_option, load_keras
-from mamsf_keras.cli.config_options import quiet_option
+from mamsf_keras.cli.config_options import allowance_option, quiet_option
 from mamsf_keras.cli.hints import hint_at_unreadable_images, run_data
-from mamsf_keras.config import SPLITS
+from mamsf_keras.config import SPLITS, LabelsCsv
+
+BLANK, UNCERTAIN = (LabelsCsv.__dataclass_fields__[name].metadata["choices"] for name in ("blank", "uncertain"))
 
 
-@click.command(name="evaluate", short_help="Evaluate the best model of a run.")
-@click.option("--run-dir", required=True, type=click.Path(), help="Folder of a run.")
+class Prevalence(click.ParamType):
+    """One prevalence for all findings, or NAME=VALUE,..., as a dictionary. The key "" is for all findings."""
+
+    name = "prevalence"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, dict):
+            return value
+        given = {}
+        for word in value.split(","):
+            name, _, number = word.rpartition("=")
+            try:
+                given[name.strip()] = float(number)
+            except ValueError:
+                self.fail(f"{number!r} is not a number.", param, ctx)
+            if not 0 < given[name.strip()] < 1:
+                self.fail(f"a prevalence must be in (0, 1). Received: {number}.", param, ctx)
+        return given
+
+
+@click.command(name="evaluate", short_help="Evaluate a run, or a file of predictions.")
+@click.option("--run-dir", type=click.Path(), help="Run folder.")
 @click.option("--data-dir", type=click.Path(), help="Data folder.  [default: that of the run]")
-@click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True, help="Split to evaluate.")
-@click.option("--allow-missing", is_flag=True, help="Leave out images whose files are missing.")
-@click.option("--overwrite", is_flag=True, help="Replace results computed on another data folder.")
+@click.option("--split", type=click.Choice(SPLITS), help="Split to evaluate.  [default: test]")
+@allowance_option("--allow-missing", help="Missing images to leave out.  [default: that of the run]")
+@click.option("--predictions", type=click.Path(), help="CSV file of image, patient and probabilities, without a run.")
+@click.option("--labels", type=click.Path(), help="CSV table of labels.  [default: NAME_label columns of predictions]")
+@click.option("--blank", type=click.Choice(BLANK), default="mask", show_default=True, help="How to treat blank labels.")
+@click.option(
+    "--uncertain",
+    type=click.Choice(UNCERTAIN),
+    default="mask",
+    show_default=True,
+    help="How to treat uncertain labels (-1).",
+)
+@click.option("--calibration", type=click.Path(), help="calibration.json to apply to --predictions.")
+@click.option("--out", type=click.Path(), help="Output folder for the results of --predictions.")
+@click.option(
+    "--prevalence",
+    type=Prevalence(),
+    metavar="X|NAME=X,...",
+    help="Prevalence at which to report the positive predictive value too, for all findings or by finding.",
+)
+@click.option("--overwrite", is_flag=True, help="Overwrite results of other data.")
 @backend_option
 @quiet_option
-def command(run_dir, data_dir, split, allow_missing, overwrite):
-    """Evaluate the best model of a run: AUROC and average precision of each finding.
+@click.pass_context
+def command(ctx, run_dir, predictions, **options):
+    """Evaluate a run, or a file of predictions of any origin.
 
-    Example:
+    Writes metrics with 95% confidence intervals that respect patients, a Markdown table and an HTML report.
+
+    Examples:
 
     \b
         mamsf-keras evaluate --run-dir runs/demo
+        mamsf-keras evaluate --predictions predictions.csv --labels labels.csv --out results
     """
+    if (run_dir is None) == (predictions is None):
+        raise click.UsageError("Use either --run-dir or --predictions.", ctx)
+    of_files, of_runs = {"labels", "blank", "uncertain", "calibration", "out"}, {"data_dir", "split", "allow_missing"}
+    for name in of_files if run_dir else of_runs:
+        if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
+            other = "--predictions" if run_dir else "--run-dir"
+            raise click.UsageError(f"--{name.replace('_', '-')} can only be used with {other}.", ctx)
+    if predictions and not options["out"]:
+        raise click.UsageError("--predictions needs --out, the folder for the results.", ctx)
+    _evaluate_run(run_dir, **options) if run_dir else _evaluate_file(predictions, **options)
+
+
+def _evaluate_run(run_dir, data_dir, split, allow_missing, overwrite, prevalence, **_):
     load_keras()
     from mamsf_keras.evaluation.evaluate import evaluate
     from mamsf_keras.evaluation.metrics import metrics_table
     from mamsf_keras.run_dir import RunDir
 
+    split = split or "test"
     with hint_at_unreadable_images(run_data(run_dir, data_dir, allow_missing)):
-        summary = evaluate(run_dir, data_dir, split, allow_missing, overwrite)
+        summary = evaluate(
+            run_dir, data_dir, split, allow_missing=allow_missing, overwrite=overwrite, prevalence=prevalence
+        )
     run = RunDir(run_dir)
     click.echo(
         f"{summary['protocol']} protocol, {split} split: {summary['images']} images of {summary['patients']} patients\n"
         f"{metrics_table(summary)}\n"
-        f"written: {run.predictions(split)}, {run.metrics(split)}\n"
+        f"written: {run.predictions(split)}, {run.metrics(split)}, {run.metrics_table(split)}, {run.report(split)}\n"
         f"next: mamsf-keras export --run-dir {shlex.quote(run_dir)}"
+    )
+
+
+def _evaluate_file(predictions, labels, blank, uncertain, calibration, out, overwrite, prevalence, **_):
+    from mamsf_keras.evaluation.evaluate_file import evaluate_file
+    from mamsf_keras.evaluation.metrics import metrics_table
+
+    table = None if labels is None else LabelsCsv(labels, blank=blank, uncertain=uncertain)
+    summary = evaluate_file(
+        predictions, table, out, calibration=calibration, overwrite=overwrite, prevalence=prevalence
+    )
+    click.echo(
+        f"{summary['images']} images of {summary['patients']} patients\n{metrics_table(summary)}\nwritten: {out}"
     )

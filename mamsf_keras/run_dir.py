@@ -28,6 +28,7 @@ class RunDir:
         history_plot: `history.png`, loss and validation AUROC over the epochs.
         checkpoints: folder of the checkpoints to resume from.
         bad_batch: `bad-batch.csv`, the images of the step at which the loss stopped being finite.
+        calibration: `calibration.json`, calibrated probabilities and thresholds, fitted on the validation split.
         tensorboard: folder of the TensorBoard events.
         mlflow_id: `mlflow-run.txt`, the id of the run on its MLflow server.
     """
@@ -40,6 +41,7 @@ class RunDir:
         self.history_plot = self.path / "history.png"
         self.checkpoints = self.path / "checkpoints"
         self.bad_batch = self.path / "bad-batch.csv"
+        self.calibration = self.path / "calibration.json"
         self.tensorboard = self.path / "tensorboard"
         self.mlflow_id = self.path / "mlflow-run.txt"
 
@@ -116,6 +118,14 @@ class RunDir:
     def metrics(self, split: str) -> Path:
         """Returns the path of the metrics on one split, a JSON file."""
         return self.path / f"metrics-{split}.json"
+
+    def report(self, split: str) -> Path:
+        """Returns the path of the report on one split, an HTML file."""
+        return self.path / f"report-{split}.html"
+
+    def metrics_table(self, split: str) -> Path:
+        """Returns the path of the table of the metrics on one split, a Markdown file."""
+        return self.path / f"metrics-{split}.md"
 
     def checkpoint(self, epochs: int) -> Path:
         """Returns the path of the checkpoint after so many epochs."""

@@ -2,19 +2,24 @@
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 from mamsf_keras.config import TrainConfig
 from mamsf_keras.data.batches.stream import Stream
 from mamsf_keras.data.dataset import Dataset
 from mamsf_keras.data.open import open_dataset, prepared, relocated
+from mamsf_keras.data.splits import overlap
 from mamsf_keras.devices import without_tensorflow
-from mamsf_keras.evaluation.metrics import summarize
-from mamsf_keras.evaluation.predictions import predictions_frame, write_predictions
+from mamsf_keras.evaluation.calibration import Calibration, fit_calibration
+from mamsf_keras.evaluation.predictions import Predictions
+from mamsf_keras.evaluation.results import SCHEMA_VERSION, ResultFiles, training_groups, versions, write_results
+from mamsf_keras.evaluation.summary import summarize_predictions
+from mamsf_keras.findings import find_name
 from mamsf_keras.predictors.keras_model import KerasPredictor
+from mamsf_keras.predictors.predictor import Predictor
 from mamsf_keras.run_dir import RunDir
-from mamsf_keras.storage import write_json
+from mamsf_keras.storage import checksum
 
 logger = logging.getLogger(__name__)
 
@@ -24,10 +29,15 @@ def evaluate(
     run_dir: str | Path,
     data_dir: str | Path | None = None,
     split: str = "test",
-    allow_missing: bool = False,
+    *,
+    allow_missing: int | str | None = None,
     overwrite: bool = False,
+    prevalence: Mapping[str, float] | None = None,
 ) -> dict:
-    """Predicts one split with `best.keras` and writes `predictions-SPLIT.csv` and `metrics-SPLIT.json` into the run.
+    """Predicts one split with `best.keras`, rates the predictions and writes the results into the run.
+
+    The files are `predictions-SPLIT.csv`, `metrics-SPLIT.json`, `metrics-SPLIT.md` and `report-SPLIT.html`. Before
+    the first evaluation of a model, the validation split is predicted and `calibration.json` is fitted on it.
 
     ```python
     evaluate("runs/demo")["mean_auroc"]
@@ -37,13 +47,13 @@ def evaluate(
         run_dir: the folder of a run.
         data_dir: the data folder; None takes the one that the run was trained on.
         split: "train", "validation" or "test".
-        allow_missing: whether to leave out images that are absent.
+        allow_missing: how many absent images may be left out, as a number or a share; None takes that of the run.
         overwrite: whether to replace results on another data folder.
+        prevalence: further prevalences, in (0, 1), at which to report the positive predictive value, by finding; the
+            key "" is for all others.
 
     Returns:
-        What `metrics-SPLIT.json` holds: `mean_auroc`, `mean_average_precision`, `undefined`,
-        `findings.NAME.{auroc, average_precision, positives, images, masked}`, and the data folder, protocol, split,
-        images and patients.
+        What `metrics-SPLIT.json` holds; docs/evaluation.md describes it.
 
     Raises:
         FileNotFoundError: if there is no such run, or it has not finished an epoch.
@@ -55,20 +65,78 @@ def evaluate(
     if not overwrite:
         _check_same_data(run.metrics(split), folder)
     predictor = best_model(run)
-    dataset = open_split(run.config, split, predictor.findings, data_dir, allow_missing)
-    stream = Stream(dataset, predictor.image_size or run.config.image_size, run.config.batch_size)
-    probabilities = predictor.predict_stream(stream)
+    dataset = open_run_data(run.config, data_dir, allow_missing)
+    rows = dataset.split(split)
+    predictions = predict_split(run, predictor, rows)
+    calibration = run_calibration(run, predictor, dataset)
     summary = {
+        "schema_version": SCHEMA_VERSION,
         "data_dir": folder,
         "protocol": dataset.protocol,
         "split": split,
-        "images": len(stream),
-        "patients": int(dataset.table["patient"].nunique()),
-        **summarize(stream.labels, probabilities, predictor.findings),
+        "patient_overlap": sum(overlap(dataset.table["patient"], dataset.table["split"]).values()),
+        "fingerprint": dataset.fingerprint,
+        "model_sha256": checksum(run.model("best")),
+        "versions": versions(),
+        "notes": [*dataset.notes, *dataset.split_notes],
+        "calibrated": calibration is not None,
+        **summarize_predictions(
+            predictions,
+            calibration=calibration,
+            prevalence=prevalence,
+            groups=training_groups(dataset, predictor.findings),
+        ),
     }
-    write_predictions(run.predictions(split), predictions_frame(dataset, probabilities))
-    write_json(run.metrics(split), summary)
+    files = ResultFiles(run.metrics(split), run.metrics_table(split), run.report(split))
+    pixels = rows.open_images(rows.image_size or run.config.image_size)
+    write_results(files, summary, predictions, calibration, pixels)
     return summary
+
+
+def predict_split(run: RunDir, predictor: KerasPredictor, dataset: Dataset) -> Predictions:
+    """Predicts the images of one split, writes `predictions-SPLIT.csv` and returns its content.
+
+    Findings of the data that the model does not have are left out, which is logged.
+    """
+    dataset = with_findings_of(predictor, dataset)
+    [split] = dataset.table["split"].unique()
+    stream = Stream(dataset, predictor.image_size or run.config.image_size, run.config.batch_size)
+    Predictions.of(dataset, predictor.predict_stream(stream)).write(run.predictions(split))
+    return Predictions.read(run.predictions(split))
+
+
+def run_calibration(run: RunDir, predictor: KerasPredictor, dataset: Dataset) -> Calibration | None:
+    """Returns the calibration of the best model of a run, fitted on the validation split of its own data.
+
+    It is read from `calibration.json` if it belongs to this model; otherwise the validation split is predicted.
+
+    Args:
+        run: the run.
+        predictor: its best model.
+        dataset: the data that are evaluated. If they are not those of the run, the data folder of the run is opened.
+
+    Returns:
+        None, with a warning, if the data of the run are not available.
+    """
+    model = checksum(run.model("best"))
+    if run.calibration.exists() and (calibration := Calibration.load(run.calibration)).model_sha256 == model:
+        return calibration
+    own = json.loads(run.environment.read_text(encoding="utf-8"))["data"]
+    try:
+        if dataset.fingerprint != own:
+            dataset = open_run_data(run.config)
+        if dataset.fingerprint != own:
+            raise ValueError("the data of the run have changed")
+    except (ValueError, OSError) as error:
+        logger.warning("no calibrated probabilities and no operating points: %s", error)
+        return None
+    logger.info("fitting the calibration on the validation split")
+    predictions = predict_split(run, predictor, dataset.split("validation"))
+    calibration = fit_calibration(
+        predictions.labels, predictions.probabilities, predictions.findings, predictions.patients, model
+    )
+    calibration.save(run.calibration)
+    return calibration
 
 
 def best_model(run: RunDir) -> KerasPredictor:
@@ -79,21 +147,15 @@ def best_model(run: RunDir) -> KerasPredictor:
     return KerasPredictor(path)
 
 
-def open_split(
-    config: TrainConfig,
-    split: str,
-    findings: Iterable[str],
-    data_dir: str | Path | None = None,
-    allow_missing: bool = False,
+def open_run_data(
+    config: TrainConfig, data_dir: str | Path | None = None, allow_missing: int | str | None = None
 ) -> Dataset:
-    """Opens one split of the data of a run, with the findings of its model, and logs the notes about it.
+    """Opens the data of a run and logs the notes about them.
 
     Args:
         config: the configuration of the run.
-        split: "train", "validation" or "test".
-        findings: names of the findings of the model, in order.
         data_dir: the data folder; None takes that of the run.
-        allow_missing: whether to leave out images that are absent.
+        allow_missing: how many absent images may be left out, as a number or a share; None takes that of the run.
     """
     config = relocated(config, data_dir, allow_missing)
     if config.labels_csv is not None and not Path(config.labels_csv.path).is_file():
@@ -101,10 +163,19 @@ def open_split(
             f"The table {config.labels_csv.path} of the run no longer exists: prepare a cache where the data are "
             "now, and name it with `data_dir`."
         )
-    dataset = prepared(open_dataset(config), config).split(split)
+    dataset = prepared(open_dataset(config), config).resolved
     for note in (*dataset.notes, *dataset.split_notes):
         logger.info(note)
-    return dataset.with_findings(findings)
+    return dataset
+
+
+def with_findings_of(predictor: Predictor, dataset: Dataset) -> Dataset:
+    """Returns a data set with the findings of a model. Those that the model does not have are left out and logged."""
+    used = dataset.with_findings(predictor.findings)
+    left_out = [name for name in dataset.findings if find_name(name, used.findings) is None]
+    if left_out:
+        logger.info("left out, since the model does not have it: %s", ", ".join(left_out))
+    return used
 
 
 def _check_same_data(metrics_file, folder):

@@ -3,8 +3,6 @@
 import contextlib
 import itertools
 import logging
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,13 +11,14 @@ import numpy as np
 
 from mamsf_keras.config import FORMATS
 from mamsf_keras.data.batches.stream import Stream
-from mamsf_keras.evaluation.evaluate import best_model, open_split
+from mamsf_keras.evaluation.evaluate import best_model, open_run_data, with_findings_of
 from mamsf_keras.export.formats import FORMATS as REGISTRY
 from mamsf_keras.export.parity import MAX_DIFFERENCE, Parity, compare
 from mamsf_keras.model.mamsf import MAMSFNet
 from mamsf_keras.predictors.keras_model import KerasPredictor
 from mamsf_keras.predictors.predictor import Predictor
 from mamsf_keras.run_dir import RunDir
+from mamsf_keras.storage import scratch_folder
 
 PARITY_IMAGES = 64
 PARITY_BATCHES = (1, 7, 32)
@@ -31,7 +30,7 @@ def export_run(
     out: str | Path = "saved_models/mamsf",
     formats: Sequence[str] = FORMATS,
     data_dir: str | Path | None = None,
-    allow_missing: bool = False,
+    allow_missing: int | str | None = None,
 ) -> dict[str, tuple[Path, Parity]]:
     """Exports `best.keras` of a run for TensorFlow Serving and for phones.
 
@@ -44,7 +43,7 @@ def export_run(
         out: folder of the model; its name is NAME.
         formats: any of "saved-model" and "tflite".
         data_dir: the data folder for the comparison; None takes that of the run.
-        allow_missing: whether to leave out images that are absent.
+        allow_missing: how many absent images may be left out, as a number or a share; None takes that of the run.
 
     Returns:
         For each format its path and how it compares with Keras.
@@ -59,7 +58,7 @@ def export_run(
         raise NotADirectoryError(f"{out} is a file: name a folder with `out`.")
     run = RunDir.open(run_dir)
     predictor = best_model(run)
-    dataset = open_split(run.config, "validation", predictor.findings, data_dir, allow_missing)
+    dataset = with_findings_of(predictor, open_run_data(run.config, data_dir, allow_missing).split("validation"))
     count = min(PARITY_IMAGES, len(dataset.table))
     stream = Stream(dataset, predictor.image_size or run.config.image_size, count)
     return export_model(predictor.model, stream.images_in_order(0), out, formats)
@@ -117,11 +116,10 @@ def _temporary_folder(out):
     """Makes a folder inside `out`, on the same file system, and removes it afterwards, with `out` if that is empty."""
     made = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".export-", dir=out))
     try:
-        yield folder
+        with scratch_folder(out, ".export-") as folder:
+            yield folder
     finally:
-        shutil.rmtree(folder)
         if made and not any(out.iterdir()):
             out.rmdir()
 

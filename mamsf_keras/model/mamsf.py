@@ -114,6 +114,11 @@ class MAMSFNet(keras.Model):
         self.classifier.build((None, maps[-1] + width))
 
     def call(self, images: Any, training: bool = False) -> Any:
+        pooled = [self.pool(maps) for maps in self.feature_maps(images, training=training)]
+        return self.classifier(pooled[0] if len(pooled) == 1 else ops.concatenate(pooled, axis=-1))
+
+    def feature_maps(self, images: Any, training: bool = False) -> tuple[Any, ...]:
+        """Returns what the classifier pools: s and, with the anchor, z_ema, each `(batch, h, w, channels)`."""
         if len(images.shape) != 4 or images.shape[-1] not in (1, None):
             raise ValueError(
                 "`images` must be gray, of shape (batch, height, width, 1). Received: shape "
@@ -125,10 +130,8 @@ class MAMSFNet(keras.Model):
             online, shadow = self.anchor(below, training=training)
         else:
             online, shadow = self.final_block(below, training=training), None
-        pooled = self.pool(self.fusion(online, training=training) if self.fusion else online)
-        if shadow is not None:
-            pooled = ops.concatenate([pooled, self.pool(shadow)], axis=-1)
-        return self.classifier(pooled)
+        fused = self.fusion(online, training=training) if self.fusion else online
+        return (fused,) if shadow is None else (fused, shadow)
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:

@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from mamsf_keras.data.batches.feed import evaluation_batches
 from mamsf_keras.data.batches.stream import Stream, named_errors
+from mamsf_keras.devices import without_tensorflow
 from mamsf_keras.model.mamsf import MAMSFNet, load_model
 from mamsf_keras.predictors.predictor import Predictor
 
@@ -19,11 +20,15 @@ class KerasPredictor(Predictor):
         model: the model, or the path of its `.keras` file.
     """
 
+    compiles = True
+
+    @without_tensorflow()
     def __init__(self, model: MAMSFNet | str | Path) -> None:
         self.model = model if isinstance(model, MAMSFNet) else load_model(model)
         self.findings = self.model.findings
         self.image_size = self.model.image_size
 
+    @without_tensorflow()
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Predicts one batch; see `Predictor.predict`."""
         return np.asarray(self.model.predict_on_batch(images))

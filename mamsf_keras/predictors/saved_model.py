@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from mamsf_keras.predictors.predictor import Predictor
+from mamsf_keras.predictors.predictor import OUTPUTS, Predictor
 
 
 class SavedModelPredictor(Predictor):
@@ -26,4 +26,9 @@ class SavedModelPredictor(Predictor):
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Predicts one batch; see `Predictor.predict`."""
-        return self.signature(images=tf.constant(images, tf.float32))["probabilities"].numpy()
+        return self.outputs(images)["probabilities"]
+
+    def outputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Predicts one batch; see `Predictor.outputs`."""
+        outputs = self.signature(images=tf.constant(images, tf.float32))
+        return {name: outputs[name].numpy() for name in OUTPUTS if name in outputs}

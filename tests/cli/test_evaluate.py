@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import pandas as pd
@@ -40,3 +41,25 @@ def test_results_on_other_data_are_kept_and_data_must_have_the_findings(small_ni
     assert len(pd.read_csv(tmp_path / "run" / "predictions-test.csv")) == 16
     (tmp_path / "run" / "metrics-test.json").write_text("{")
     check_fails(tmp_path, [*evaluate, tmp_path / "moved"], 1, "metrics-test.json is damaged: remove it")
+
+
+def test_predictions_of_any_origin_are_rated_without_keras(tmp_path):
+    (tmp_path / "p.csv").write_text("image,Mass\n" + "".join(f"{i},{i % 10 / 10}\n" for i in range(40)))
+    (tmp_path / "l.csv").write_text("image,patient,Mass\n" + "".join(f"{i},{i},{i % 10 > 6:d}\n" for i in range(50)))
+    command = ["evaluate", "--predictions", tmp_path / "p.csv", "--labels", tmp_path / "l.csv", "--out", tmp_path / "o"]
+    text = succeeded(*command, "--prevalence", "Mass=0.01")
+    assert "40 images of 40 patients" in text and "left out: 10 (first: 40," in text and "Mass" in text
+    assert json.loads((tmp_path / "o" / "metrics.json").read_text())["findings"]["Mass"]["auroc"] == 1
+    check_fails(tmp_path, command, 1, "metrics.json exists: choose another --out, or use --overwrite.")
+
+
+def test_options_of_runs_and_files_exclude_each_other(tmp_path):
+    check_fails(tmp_path, ["evaluate"], 2, "Use either --run-dir or --predictions.")
+    check_fails(tmp_path, ["evaluate", "--predictions", "p.csv"], 2, "--predictions needs --out")
+    check_fails(
+        tmp_path, ["evaluate", "--run-dir", "r", "--labels", "l.csv"], 2, "--labels can only be used with --pre"
+    )
+    command = ["evaluate", "--predictions", "p.csv", "--out", "o"]
+    check_fails(tmp_path, [*command, "--split", "test"], 2, "--split can only be used with --run-dir.")
+    check_fails(tmp_path, [*command, "--prevalence", "Mass=1.5"], 2, "a prevalence must be in (0, 1). Received: 1.5.")
+    check_fails(tmp_path, command, 1, "The table p.csv does not exist")

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -7,9 +8,13 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mamsf_keras import MAMSFNet, RunDir, evaluate, open_dataset
-from mamsf_keras.evaluation.evaluate import best_model, open_split
+from mamsf_keras.evaluation.calibration import Calibration, platt_scaling
+from mamsf_keras.evaluation.evaluate import best_model, open_run_data, with_findings_of
+from mamsf_keras.storage import checksum
 from tests.runs import toy_config
-from tests.toys import toy_backbone
+from tests.toys import simple_rows, toy_backbone, write_nih
+
+FINDINGS = ("Mass", "Effusion", "Hernia")
 
 
 @pytest.fixture
@@ -18,7 +23,8 @@ def run(small_nih, tmp_path):
     config = toy_config(small_nih)
     with RunDir.create(tmp_path / "run", config) as run:
         keras.utils.set_random_seed(0)
-        MAMSFNet(toy_backbone(32), ("Mass", "Effusion", "Hernia")).save(run.model("best"))
+        MAMSFNet(toy_backbone(32), FINDINGS).save(run.model("best"))
+        run.environment.write_text(json.dumps({"data": open_dataset(small_nih).fingerprint}))
     return run
 
 
@@ -32,6 +38,8 @@ def test_metrics_are_those_of_scikit_learn_on_the_file_of_predictions(run, small
         assert row["auroc"] == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
         assert row["average_precision"] == pytest.approx(average_precision_score(labels, scores), abs=1e-12)
     assert summary["undefined"] == ["Hernia"] and summary["images"] == 24 and summary["patients"] == 12
+    report = run.report("test").read_text()
+    assert "official protocol" in report and "data:image/jpeg" in report and "Here the findings are not" in report
 
 
 def test_probabilities_are_those_of_the_model_on_the_images_by_hand(run, small_nih):
@@ -45,11 +53,46 @@ def test_probabilities_are_those_of_the_model_on_the_images_by_hand(run, small_n
     np.testing.assert_allclose(frame[list(model.findings)], expected, atol=1e-6)
 
 
-def test_split_is_checked_and_findings_are_in_the_order_of_the_model(run):
+def test_calibration_is_fitted_on_validation_predictions_only_and_again_for_another_model(run):
+    evaluate(run.path)
+    frame = pd.read_csv(run.predictions("validation"))
+    fitted = Calibration.load(run.calibration)
+    assert fitted.images == len(frame) and fitted.findings["Mass"].positives == frame["Mass_label"].sum()
+    expected = platt_scaling(frame["Mass_label"].to_numpy(float), frame["Mass"].to_numpy())
+    assert (fitted.findings["Mass"].slope, fitted.findings["Mass"].intercept) == expected
+    before = run.calibration.read_bytes()
+    evaluate(run.path)
+    assert run.calibration.read_bytes() == before
+    keras.utils.set_random_seed(1)
+    MAMSFNet(toy_backbone(32), FINDINGS).save(run.model("best"))
+    evaluate(run.path)
+    assert Calibration.load(run.calibration).model_sha256 == checksum(run.model("best")) != fitted.model_sha256
+
+
+def test_other_data_are_never_calibrated_on(run, tmp_path, caplog):
+    """The run is evaluated on another folder. Its own data are used for the calibration, which is left out without."""
+    other = write_nih(tmp_path / "other", simple_rows(patients=44), test_from=29)
+    summary = evaluate(run.path, other)
+    assert summary["images"] == 32 and summary["calibrated"]
+    own = Calibration.load(run.calibration)
+    assert own.images == len(open_dataset(run.config.data_dir).split("validation").table)
+    run.calibration.unlink()
+    shutil.rmtree(run.config.data_dir)
+    with caplog.at_level("WARNING", "mamsf_keras"):
+        summary = evaluate(run.path, other)
+    assert not summary["calibrated"] and summary["findings"]["Mass"]["calibrated"] is None
+    assert "no calibrated probabilities and no operating points" in caplog.text and not run.calibration.exists()
+
+
+def test_split_is_checked_and_findings_are_in_the_order_of_the_model(run, caplog):
     with pytest.raises(ValueError, match="`split` must be one of train, validation, test. Received: val."):
         evaluate(run.path, split="val")
-    dataset = open_split(run.config, "test", best_model(run).findings)
+    opened, predictor = open_run_data(run.config).split("test"), best_model(run)
+    with caplog.at_level("INFO", "mamsf_keras"):
+        dataset = with_findings_of(predictor, opened)
+    assert "left out, since the model does not have it: Atelectasis, Cardiomegaly, Infiltration" in caplog.text
     assert dataset.findings == ("Mass", "Effusion", "Hernia")
     assert dataset.labels.shape == (24, 3)
+    predictor.findings = ("Mass", "Scurvy")
     with pytest.raises(ValueError, match="no labels of Scurvy"):
-        open_split(run.config, "test", ("Mass", "Scurvy"))
+        with_findings_of(predictor, opened)

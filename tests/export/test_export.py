@@ -52,8 +52,11 @@ def test_next_version_keeps_the_earlier_ones(tmp_path, model):
 
     (tmp_path / "toy" / "7").mkdir(parents=True)
     (tmp_path / "toy" / "7" / "mine").write_text("mine")
+    (tmp_path / "toy" / ".export-0123abcd" / "saved-model").mkdir(parents=True)  # what a killed export leaves
+    (tmp_path / "toy" / ".export-0123abcd.lock").touch()
     paths = [export_model(model, IMAGES, tmp_path / "toy", ["saved-model"])["saved-model"][0].name for _ in range(2)]
     assert paths == ["8", "9"] and (tmp_path / "toy" / "7" / "mine").read_text() == "mine"
+    assert sorted(path.name for path in (tmp_path / "toy").iterdir()) == ["7", "8", "9"]
 
 
 @pytest.mark.parametrize("formats", ["saved-model", ["savedmodel"]])

@@ -1,0 +1,85 @@
+"""How well probabilities agree with outcomes: Brier score, calibration slope and intercept, calibration error."""
+
+import warnings
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
+
+LARGEST_LOGIT = 30.0
+"""Logits are clipped to this size: a probability of 0 or 1 in a file has an infinite one."""
+
+
+def logits(probabilities: np.ndarray) -> np.ndarray:
+    """Returns the logits of probabilities in [0, 1], clipped to `LARGEST_LOGIT`."""
+    return np.clip(logit(np.asarray(probabilities, float)), -LARGEST_LOGIT, LARGEST_LOGIT)
+
+
+def reliability(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float | None]:
+    """Computes how well the probabilities of one finding agree with its labels.
+
+    Args:
+        labels: `(images,)`, 1 or 0.
+        probabilities: `(images,)`, in [0, 1].
+
+    Returns:
+        `brier`, the mean squared error; `calibration_slope`, the coefficient of a logistic regression of the labels
+        on the logits (1 is right, below 1 too extreme); `calibration_intercept`, that of a regression with the slope
+        fixed at 1 (0 is right, below 0 too high): B. Van Calster et al., Journal of Clinical Epidemiology 74:167
+        (2016); `ece` over 15 bins of equal counts, and `ece_equal_width` over 10 bins of equal width. None where the
+        value is undefined.
+    """
+    if len(labels) == 0:
+        return dict.fromkeys(("brier", "calibration_slope", "calibration_intercept", "ece", "ece_equal_width"))
+    labels, probabilities = np.asarray(labels, float), np.asarray(probabilities, float)
+    slope, intercept = slope_and_intercept(labels, logits(probabilities))
+    return {
+        "brier": float(np.mean((labels - probabilities) ** 2)),
+        "calibration_slope": slope,
+        "calibration_intercept": intercept,
+        "ece": calibration_error(labels, probabilities, equal_mass_bins(probabilities)),
+        "ece_equal_width": calibration_error(labels, probabilities, equal_width_bins(probabilities)),
+    }
+
+
+def slope_and_intercept(labels: np.ndarray, scores: np.ndarray) -> tuple[float | None, float | None]:
+    """Returns the calibration slope and the calibration intercept for logits `scores`.
+
+    The slope is None where it is not finite, because the logits separate the labels or are all equal. Both are None
+    if all labels are of one kind.
+    """
+    positive = labels == 1
+    if positive.all() or not positive.any():
+        return None, None
+    intercept = brentq(lambda shift: np.mean(labels - expit(scores + shift)), -100, 100)
+    lower, upper = scores[~positive], scores[positive]
+    separated = lower.max() <= upper.min() or upper.max() <= lower.min()
+    return (None if separated else logistic_fit(scores, labels)[0]), float(intercept)
+
+
+def logistic_fit(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:
+    """Returns slope and intercept of an unpenalized logistic regression of 0/1 labels on scores `(images,)`."""
+    model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8, max_iter=200)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # no convergence
+        model.fit(scores[:, None], labels, sample_weight=weights)
+    return float(model.coef_[0, 0]), float(model.intercept_[0])
+
+
+def equal_mass_bins(probabilities: np.ndarray, bins: int = 15) -> np.ndarray:
+    """Returns the bin of each probability, int `(images,)`: bins of equal counts, equal values in one bin."""
+    values, index, counts = np.unique(probabilities, return_inverse=True, return_counts=True)
+    middle = (counts.cumsum() - counts / 2) / len(probabilities)
+    return (middle * bins).astype(int)[index]
+
+
+def equal_width_bins(probabilities: np.ndarray, bins: int = 10) -> np.ndarray:
+    """Returns the bin of each probability, int `(images,)`: bins of equal width; the last one includes 1."""
+    return np.minimum((probabilities * bins).astype(int), bins - 1)
+
+
+def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: np.ndarray) -> float:
+    """Returns the expected calibration error, the mean over images of |mean label - mean probability| of their bin."""
+    differences = np.bincount(bins, labels - probabilities)
+    return float(np.abs(differences).sum() / len(labels))

@@ -1,0 +1,97 @@
+"""The files of an evaluation: metrics as JSON, a Markdown table for a paper, and the report."""
+
+import dataclasses
+import importlib.metadata
+from collections.abc import Iterable
+from pathlib import Path
+
+from mamsf_keras.data.dataset import Dataset
+from mamsf_keras.evaluation.calibration import Calibration
+from mamsf_keras.evaluation.curves import all_curves
+from mamsf_keras.evaluation.errors import worst_errors
+from mamsf_keras.evaluation.predictions import Predictions
+from mamsf_keras.evaluation.summary import frequency_groups
+from mamsf_keras.findings import IMAGES, POSITIVES
+from mamsf_keras.reports.evaluation import Pixels, write_evaluation_report
+from mamsf_keras.storage import atomic_write, write_json
+
+SCHEMA_VERSION = 2
+"""Version of `metrics-SPLIT.json`; docs/evaluation.md describes its fields."""
+
+PACKAGES = ("mamsf-keras", "keras", "numpy", "scikit-learn", "scipy")
+
+
+@dataclasses.dataclass(frozen=True)
+class ResultFiles:
+    """The paths of the results.
+
+    Attributes:
+        metrics: strict JSON.
+        table: Markdown.
+        report: HTML.
+    """
+
+    metrics: Path
+    table: Path
+    report: Path
+
+
+def write_results(
+    files: ResultFiles,
+    summary: dict,
+    predictions: Predictions,
+    calibration: Calibration | None = None,
+    pixels: Pixels | None = None,
+) -> None:
+    """Writes all results, the metrics last: if they are there, the others are too.
+
+    Args:
+        files: where to.
+        summary: what the metrics hold.
+        predictions: what the summary was computed from.
+        calibration: the calibration that the summary was computed with.
+        pixels: function from a row of the predictions to grey pixels, uint8 `(height, width)`, for the report.
+    """
+    curves, errors = all_curves(predictions, calibration), worst_errors(predictions, summary)
+    write_evaluation_report(files.report, summary, curves, errors, pixels)
+    with atomic_write(files.table) as temporary:
+        temporary.write_text(markdown_table(summary), encoding="utf-8")
+    write_json(files.metrics, summary)
+
+
+def markdown_table(summary: dict) -> str:
+    """Formats AUROC and average precision with their 95 % intervals as a Markdown table, one row per finding."""
+    lines = ["| finding | positives (patients) | AUROC (95% CI) | average precision (95% CI) |", "|---|--:|--:|--:|"]
+    for name, row in summary["findings"].items():
+        counts = f"{row['positives']:,} ({row['positive_patients']:,})"
+        lines.append(f"| {name} | {counts} | {cell(row, 'auroc')} | {cell(row, 'average_precision')} |")
+    for label, row in summary["means"].items():
+        name = f"{label} average over {row['findings']} findings"
+        lines.append(f"| {name} | | {cell(row, 'auroc')} | {cell(row, 'average_precision')} |")
+    return "\n".join(lines) + "\n"
+
+
+def cell(row: dict, metric: str) -> str:
+    """Formats a metric with its interval: "0.841 (0.790 to 0.882)", without the interval or as "–" where undefined."""
+    if row[metric] is None:
+        return "–"
+    interval = row[f"{metric}_interval"]
+    return f"{row[metric]:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
+
+
+def training_groups(dataset: Dataset, findings: Iterable[str]) -> dict[str, str]:
+    """Returns "head", "medium" or "tail" by finding, by its frequency in the train split of a data set."""
+    dataset = dataset.with_findings(findings)
+    labels = dataset.table.loc[dataset.table["split"] == "train", list(dataset.findings)]
+    counts = {name: (int(labels[name].eq(1).sum()), int(labels[name].notna().sum())) for name in dataset.findings}
+    return frequency_groups(counts)
+
+
+def nih_groups(findings: Iterable[str]) -> dict[str, str]:
+    """Returns "head", "medium" or "tail" by finding, by its frequency in the whole NIH table, for those it has."""
+    return frequency_groups({name: (POSITIVES[name], IMAGES) for name in findings if name in POSITIVES})
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of the packages that the results depend on."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES}

@@ -1,0 +1,242 @@
+"""The summary of an evaluation: every metric of a split with its interval, as in `metrics-SPLIT.json`."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from mamsf_keras.evaluation.bootstrap import RESAMPLES, Interval, PatientBootstrap, logit_interval
+from mamsf_keras.evaluation.calibration import Calibration, FindingCalibration
+from mamsf_keras.evaluation.delong import delong_interval, delong_variance
+from mamsf_keras.evaluation.metrics import mean_over_findings, per_finding
+from mamsf_keras.evaluation.operating_points import OPERATING_POINTS, decisions, ppv_at
+from mamsf_keras.evaluation.predictions import Predictions, is_known
+from mamsf_keras.evaluation.reliability import reliability
+
+AGE_BANDS = (0, 18, 40, 60, 80)
+"""Lower limits of the age bands, in years."""
+
+HEAD_SHARE, MEDIUM_SHARE = 0.05, 0.02
+"""Share of positive images from which a finding is in the head, and in the medium group, of the distribution."""
+
+LEAST_USABLE = 0.5
+"""Share of resamples that must define a mean for its interval to be given."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Scorer:
+    """Computes the metrics of predictions, of all images or of a subgroup.
+
+    Args:
+        calibration: calibrated probabilities and thresholds; None leaves out what depends on them.
+        prevalence: prevalences at which PPV is reported too, by finding; "" is for all others.
+        groups: "head", "medium" or "tail" by finding.
+    """
+
+    calibration: Calibration | None
+    prevalence: Mapping[str, float]
+    groups: Mapping[str, str]
+
+    def score(self, predictions: Predictions, bootstrap: PatientBootstrap) -> dict:
+        """Returns `images`, `patients`, `mean_auroc`, `mean_average_precision`, `undefined`, `means` and `findings`."""
+        findings, resampled = {}, {}
+        points = per_finding(predictions.labels, predictions.probabilities, predictions.findings)
+        for i, name in enumerate(predictions.findings):
+            observed = ~np.isnan(predictions.labels[:, i])
+            labels, probabilities = predictions.labels[observed, i], predictions.probabilities[observed, i]
+            findings[name], resampled[name] = self._finding(
+                name, labels, probabilities, points[name], bootstrap.take(observed)
+            )
+        means = self._means(predictions, bootstrap, findings, resampled)
+        return {
+            "images": len(predictions.table),
+            "patients": int(predictions.table["patient"].nunique()),
+            "mean_auroc": means["macro"]["auroc"],
+            "mean_average_precision": means["macro"]["average_precision"],
+            "undefined": [name for name, row in findings.items() if row["auroc"] is None],
+            "means": means,
+            "findings": findings,
+        }
+
+    def _finding(self, name, labels, probabilities, point, bootstrap) -> tuple[dict, dict]:
+        """Returns the metrics of one finding, and the resampled AUROC and average precision."""
+        patients = bootstrap.patients_with(labels == 1)
+        auroc, average_precision = bootstrap.scores(labels, probabilities)
+        interval = logit_interval(point["auroc"], auroc, patients)
+        calibrated = self.calibration.apply(name, probabilities) if self.calibration else None
+        row = {
+            **point,
+            "positive_patients": patients,
+            "prevalence": point["positives"] / point["images"] if point["images"] else None,
+            "validation_prevalence": fitted.prevalence if (fitted := self._fitted(name)) else None,
+            "group": self.groups.get(name),
+            "auroc_interval": _limits(interval),
+            "auroc_interval_images": image_interval(labels, probabilities, point["auroc"]),
+            "average_precision_interval": _limits(
+                logit_interval(point["average_precision"], average_precision, patients)
+            ),
+            "usable_resamples": float(np.mean(~np.isnan(auroc))),
+            **reliability(labels, probabilities),
+            "calibrated": None if calibrated is None else reliability(labels, calibrated),
+            "operating_points": self._operating_points(name, labels, probabilities, bootstrap),
+        }
+        return row, {"auroc": auroc, "average_precision": average_precision}
+
+    def _fitted(self, name) -> FindingCalibration | None:
+        return self.calibration.findings.get(name) if self.calibration else None
+
+    def _operating_points(self, name, labels, probabilities, bootstrap) -> dict | None:
+        fitted = self._fitted(name)
+        if fitted is None:
+            return None
+        points: dict[str, dict | None] = {}
+        for point in OPERATING_POINTS:
+            threshold = fitted.thresholds[point]
+            if threshold is None or len(labels) == 0:
+                points[point] = None
+                continue
+            positive = probabilities >= threshold
+            row = {"threshold": threshold, "unstable": fitted.unstable, **decisions(labels, positive)}
+            row |= rate_intervals(row, labels == 1, positive, bootstrap)
+            if (prevalence := self.prevalence.get(name, self.prevalence.get(""))) is not None:
+                row["ppv_at_prevalence"] = ppv_at(prevalence, row["sensitivity"], row["specificity"])
+            points[point] = row
+        return points
+
+    def _means(self, predictions, bootstrap, findings, resampled) -> dict:
+        """Returns the means over all findings and over each group, and the micro average over all labeled cells."""
+        members = {"macro": list(findings)}
+        for group in ("head", "medium", "tail"):
+            members[group] = [name for name in findings if self.groups.get(name) == group]
+        means = {
+            label: self._mean(names, predictions, bootstrap, findings, resampled)
+            for label, names in members.items()
+            if names
+        }
+        images, columns = np.nonzero(~np.isnan(predictions.labels))
+        labels, scores = predictions.labels[images, columns], predictions.probabilities[images, columns]
+        point = per_finding(labels[:, None], scores[:, None], ["micro"])["micro"]
+        cells = bootstrap.take(images)
+        patients = cells.patients_with(labels == 1)
+        values = dict(zip(("auroc", "average_precision"), cells.scores(labels, scores), strict=True))
+        means["micro"] = {"findings": len(findings)} | _with_intervals(point, values, patients)
+        return means
+
+    def _mean(self, names, predictions, bootstrap, findings, resampled) -> dict:
+        defined = [name for name in names if findings[name]["auroc"] is not None]
+        rows = {name: findings[name] for name in names}
+        point = {metric: mean_over_findings(rows, metric) for metric in ("auroc", "average_precision")}
+        values = {
+            metric: np.mean([resampled[name][metric] for name in defined], axis=0) if defined else np.array([np.nan])
+            for metric in point
+        }
+        columns = [predictions.findings.index(name) for name in defined]
+        patients = bootstrap.patients_with((predictions.labels[:, columns] == 1).any(axis=1))
+        return {"findings": len(defined)} | _with_intervals(point, values, patients)
+
+
+def _with_intervals(point, resampled, patients) -> dict:
+    row = {}
+    for metric in ("auroc", "average_precision"):
+        interval = logit_interval(point[metric], resampled[metric], patients)
+        row[metric] = point[metric]
+        row[f"{metric}_interval"] = _limits(interval) if interval and interval.usable >= LEAST_USABLE else None
+    return {**row, "usable_resamples": float(np.mean(~np.isnan(resampled["auroc"])))}
+
+
+def _limits(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else [interval.low, interval.high]
+
+
+def rate_intervals(row: Mapping, truth: np.ndarray, positive: np.ndarray, bootstrap: PatientBootstrap) -> dict:
+    """Returns the intervals of the sensitivity, specificity and PPV in `row`, for truth and decisions `(images,)`."""
+    hits = (truth & positive, ~truth & ~positive, truth & positive)
+    of = (truth, ~truth, positive)
+    sums = bootstrap.sums(np.stack([*hits, *of], axis=1))
+    with np.errstate(invalid="ignore"):  # 0 / 0 where a resample has no such image
+        resampled = sums[:3] / sums[3:]
+    return {
+        f"{rate}_interval": _limits(logit_interval(row[rate], values, bootstrap.patients_with(images)))
+        for rate, values, images in zip(("sensitivity", "specificity", "ppv"), resampled, of, strict=True)
+    }
+
+
+def image_interval(labels: np.ndarray, probabilities: np.ndarray, auroc: float | None) -> list[float] | None:
+    """Returns DeLong's interval, which assumes independent images; None if there are fewer than two of a kind."""
+    if auroc is None or not 2 <= labels.sum() <= len(labels) - 2:
+        return None
+    limits = delong_interval(auroc, delong_variance(labels, probabilities))
+    return None if limits is None else list(limits)
+
+
+def subgroup_names(table: pd.DataFrame) -> dict[str, pd.Series]:
+    """Returns the subgroup of each image by attribute, for `sex`, `age` (bands) and `view` where they are known.
+
+    Unknown values form the subgroup "unknown".
+    """
+    names = {}
+    for attribute in ("sex", "age", "view"):
+        if attribute not in table or not is_known(table[attribute]).any():
+            continue
+        column = table[attribute]
+        names[attribute] = (age_bands(column) if attribute == "age" else column).where(is_known(column), "unknown")
+    return names
+
+
+def age_bands(ages: pd.Series) -> pd.Series:
+    """Returns the age band of each age in years as text, such as "18-39" or "80+"."""
+    labels = [f"{low}-{high - 1}" for low, high in zip(AGE_BANDS, AGE_BANDS[1:], strict=False)] + [f"{AGE_BANDS[-1]}+"]
+    ages = pd.to_numeric(ages, errors="coerce")
+    return pd.cut(ages, [*AGE_BANDS, np.inf], right=False, labels=labels).astype(object)
+
+
+def summarize_predictions(
+    predictions: Predictions,
+    *,
+    calibration: Calibration | None = None,
+    prevalence: Mapping[str, float] | None = None,
+    groups: Mapping[str, str] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict:
+    """Computes all metrics of predictions, overall and by subgroup.
+
+    Args:
+        predictions: what to rate.
+        calibration: fitted on the validation split.
+        prevalence: further prevalences at which to report PPV, by finding.
+        groups: "head", "medium" or "tail" by finding.
+        resamples: number of resamples of the patients.
+        seed: seed of the resamples.
+
+    Returns:
+        The content of `metrics-SPLIT.json` from `images` on; docs/evaluation.md describes it.
+    """
+    scorer = Scorer(calibration, prevalence or {}, groups or {})
+    bootstrap = PatientBootstrap(predictions.patients, resamples, seed)
+    subgroups: dict[str, dict] = {}
+    for attribute, names in subgroup_names(predictions.table).items():
+        members = {value: (names == value).to_numpy() for value in sorted(names.unique(), key=str)}
+        subgroups[attribute] = {
+            value: scorer.score(predictions.take(rows), bootstrap.take(rows)) for value, rows in members.items()
+        }
+    return {
+        **scorer.score(predictions, bootstrap),
+        "resamples": resamples,
+        "group_limits": [HEAD_SHARE, MEDIUM_SHARE],
+        "subgroups": subgroups,
+    }
+
+
+def frequency_groups(counts: Mapping[str, tuple[int, int]]) -> dict[str, str]:
+    """Returns "head" (findings on at least 5 % of the images), "medium" (2 to 5 %) or "tail" by finding.
+
+    Args:
+        counts: positive and labeled images by finding.
+    """
+    groups = {}
+    for name, (positives, images) in counts.items():
+        share = positives / max(images, 1)
+        groups[name] = "head" if share >= HEAD_SHARE else "medium" if share >= MEDIUM_SHARE else "tail"
+    return groups

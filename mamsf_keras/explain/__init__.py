@@ -1,0 +1,1 @@
+"""Heatmaps: which places of an image speak for a finding."""

@@ -1,0 +1,98 @@
+"""Evidence maps: an exact decomposition of each logit over the cells of the feature maps. It needs no gradient.
+
+With global average pooling and a linear head,
+
+    logit = mean over cells of (W_s . s + W_z . z_ema) + b
+
+so the value of a cell is what it contributes, and the map averages, plus b, to the logit itself. For a network with
+this head it is the class activation map of B. Zhou et al., CVPR 2016 (arXiv 1512.04150), without any approximation.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+from keras import ops
+from scipy import ndimage
+
+from mamsf_keras.images.grey import resize_map
+from mamsf_keras.model.mamsf import MAMSFNet
+
+BOX_LEVEL = 0.5
+"""The box around the peak holds the connected pixels with at least this share of the value at the peak."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """The evidence maps of a batch.
+
+    Attributes:
+        maps: float32 `(batch, h, w, findings)`; positive where a cell speaks for the finding.
+        bias: float32 `(findings,)`.
+    """
+
+    maps: np.ndarray
+    bias: np.ndarray
+
+    @property
+    def logits(self) -> np.ndarray:
+        """The logits `(batch, findings)`: the mean of each map plus the bias."""
+        return self.maps.mean(axis=(1, 2), dtype=np.float64) + self.bias
+
+
+def evidence_maps(model: MAMSFNet, images: np.ndarray) -> Evidence:
+    """Computes the evidence maps of a batch, on every backend.
+
+    ```python
+    evidence = evidence_maps(load_model("best.keras"), images)
+    evidence.maps[0, :, :, 13]  # where the first image speaks for the last finding
+    ```
+
+    Args:
+        model: with sigmoid or linear output.
+        images: uint8 or float `(batch, height, width, 1)` in [0, 255].
+    """
+    maps = model.feature_maps(ops.convert_to_tensor(images), training=False)
+    kernel, start, total = ops.convert_to_tensor(model.classifier.kernel), 0, 0.0
+    for part in maps:
+        stop = start + part.shape[-1]
+        total += ops.matmul(ops.cast(part, "float32"), kernel[start:stop])
+        start = stop
+    return Evidence(keras.ops.convert_to_numpy(total), keras.ops.convert_to_numpy(model.classifier.bias))
+
+
+@dataclasses.dataclass(frozen=True)
+class Peak:
+    """The place with the most evidence for a finding, in pixels of the image.
+
+    Attributes:
+        x: column of the center of the cell with the largest value.
+        y: its row.
+        value: the value of the cell.
+        box: left, top, width and height of the region around it; see `BOX_LEVEL`.
+    """
+
+    x: float
+    y: float
+    value: float
+    box: tuple[int, int, int, int]
+
+
+def find_peak(cells: np.ndarray, height: int, width: int) -> Peak | None:
+    """Returns the peak of an evidence map, or None if no cell has positive evidence.
+
+    Args:
+        cells: one map, `(h, w)`.
+        height: of the image in pixels.
+        width: of the image in pixels.
+    """
+    row, column = np.unravel_index(np.argmax(cells), cells.shape)
+    value = float(cells[row, column])
+    if not value > 0:
+        return None
+    y, x = (row + 0.5) * height / cells.shape[0], (column + 0.5) * width / cells.shape[1]
+    pixels = resize_map(cells, height, width)
+    regions, _ = ndimage.label(pixels >= BOX_LEVEL * pixels[int(y), int(x)])
+    rows, columns = ndimage.find_objects(regions)[regions[int(y), int(x)] - 1]
+    box = (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+    return Peak(float(x), float(y), value, box)

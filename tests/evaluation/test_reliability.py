@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from sklearn.metrics import brier_score_loss
+
+from mamsf_keras.evaluation.reliability import equal_mass_bins, logits, reliability
+
+pytestmark = pytest.mark.no_keras
+
+
+def overconfident(images=400):
+    rng = np.random.default_rng(0)
+    scores = rng.normal(-1, 1, images)
+    labels = (rng.random(images) < 1 / (1 + np.exp(-scores))).astype(float)
+    return labels, 1 / (1 + np.exp(-2 * scores - 0.5))
+
+
+def test_slope_and_intercept_are_those_of_statsmodels_and_brier_is_that_of_scikit_learn():
+    labels, probabilities = overconfident()
+    scores, binomial = np.log(probabilities / (1 - probabilities)), sm.families.Binomial()
+    slope = sm.GLM(labels, sm.add_constant(scores), family=binomial).fit().params[1]
+    intercept = sm.GLM(labels, np.ones(len(labels)), offset=scores, family=binomial).fit().params[0]
+    found = reliability(labels, probabilities)
+    assert found["calibration_slope"] == pytest.approx(slope, abs=1e-6) and slope < 0.7
+    assert found["calibration_intercept"] == pytest.approx(intercept, abs=1e-6)
+    assert found["brier"] == pytest.approx(brier_score_loss(labels, probabilities), abs=1e-12)
+
+
+@pytest.mark.parametrize("scores", [(0.95, 1.0), (0.0, 0.05)])
+def test_the_outer_bins_of_equal_width_include_both_ends(scores):
+    assert reliability(np.array([1, 0]), np.array(scores))["ece_equal_width"] == pytest.approx(0.475)
+
+
+def test_bins_of_equal_mass_by_hand_and_ties_in_one_bin():
+    rng = np.random.default_rng(0)
+    labels, probabilities = (rng.random(150) < 0.4).astype(float), rng.permutation(np.linspace(0.01, 0.99, 150))
+    order = np.argsort(probabilities).reshape(15, 10)
+    gaps = [abs(labels[rows].mean() - probabilities[rows].mean()) for rows in order]
+    assert reliability(labels, probabilities)["ece"] == pytest.approx(np.mean(gaps))
+    tied = equal_mass_bins(np.repeat([0.2, 0.7, 0.8], [100, 3, 47]))
+    assert len(set(tied[:100])) == 1 and len(set(tied[100:103])) == 1
+    assert reliability(np.array([1, 0, 0, 0]), np.full(4, 0.5))["ece"] == pytest.approx(0.25)
+
+
+def test_undefined_values_are_none():
+    assert set(reliability(np.zeros(0), np.zeros(0)).values()) == {None}
+    one_kind = reliability(np.zeros(3), np.array([0.1, 0.2, 0.3]))
+    assert one_kind["calibration_slope"] is None and one_kind["calibration_intercept"] is None
+    assert one_kind["brier"] == pytest.approx((0.01 + 0.04 + 0.09) / 3)
+    separated = reliability(np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9]))
+    assert separated["calibration_slope"] is None and separated["calibration_intercept"] == pytest.approx(0, abs=1e-6)
+    assert reliability(np.array([0, 1]), np.array([0.5, 0.5]))["calibration_slope"] is None
+
+
+def test_logits_of_0_and_1_are_finite():
+    assert logits(np.array([0.0, 0.5, 1.0])).tolist() == [-30, 0, 30]

@@ -1,0 +1,130 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from mamsf_keras.evaluation.bootstrap import PatientBootstrap, logit_interval
+from mamsf_keras.evaluation.calibration import fit_calibration
+from mamsf_keras.evaluation.operating_points import decisions
+from mamsf_keras.evaluation.summary import age_bands, frequency_groups, rate_intervals, summarize_predictions
+from tests.evaluation.test_predictions import predictions
+
+pytestmark = pytest.mark.no_keras
+
+FINDINGS = ("A", "B", "C", "D")
+PREVALENCE = [0.3, 0.1, 0.05, 0.0]
+
+
+@pytest.fixture(scope="module")
+def example():
+    """600 images of 120 patients. C is partly unlabeled, and D has no positive."""
+    rng = np.random.default_rng(0)
+    labels = (rng.random((600, 4)) < PREVALENCE).astype(float)
+    scores = 1 / (1 + np.exp(-(rng.normal(size=(600, 4)) + 1.2 * labels - 2)))
+    labels[rng.random(600) < 0.2, 2] = np.nan
+    age = np.where(np.arange(600) % 10 == 0, np.nan, rng.integers(1, 95, 600))
+    sex = rng.choice(["F", "M"], 600)
+    rows = predictions(scores, labels, FINDINGS, age=age, sex=sex, view="")
+    return rows.__class__(rows.table.assign(patient=np.arange(600) // 5), *[rows.findings, scores, labels])
+
+
+@pytest.fixture(scope="module")
+def summary(example):
+    calibration = fit_calibration(example.labels, example.probabilities, FINDINGS, example.patients)
+    groups = {"A": "head", "B": "medium", "C": "tail", "D": "tail"}
+    return summarize_predictions(example, calibration=calibration, prevalence={"A": 0.01}, groups=groups, resamples=200)
+
+
+def test_metrics_are_those_of_scikit_learn_and_means_those_of_the_defined(example, summary):
+    rows = summary["findings"]
+    for i, name in enumerate("ABC"):
+        known = ~np.isnan(example.labels[:, i])
+        arguments = (example.labels[known, i], example.probabilities[known, i])
+        assert rows[name]["auroc"] == pytest.approx(roc_auc_score(*arguments), abs=1e-12)
+        assert rows[name]["average_precision"] == pytest.approx(average_precision_score(*arguments), abs=1e-12)
+        assert rows[name]["positive_patients"] == len(set(example.patients[example.labels[:, i] == 1]))
+    assert summary["undefined"] == ["D"] and rows["D"]["auroc"] is None and rows["D"]["auroc_interval"] is None
+    means = summary["means"]
+    assert means["macro"]["auroc"] == pytest.approx(np.mean([rows[name]["auroc"] for name in "ABC"]))
+    assert means["tail"]["auroc"] == rows["C"]["auroc"] and means["tail"]["findings"] == 1
+    cells = ~np.isnan(example.labels)
+    assert means["micro"]["auroc"] == pytest.approx(roc_auc_score(example.labels[cells], example.probabilities[cells]))
+
+
+def test_intervals_are_those_of_the_patients(example, summary):
+    bootstrap = PatientBootstrap(example.patients, resamples=200)
+    resampled = [bootstrap.scores(example.labels[:, i], example.probabilities[:, i])[0] for i in range(3)]
+    for columns, row in (([0], summary["findings"]["A"]), ([0, 1, 2], summary["means"]["macro"])):
+        values = np.mean([resampled[i] for i in columns], axis=0)
+        patients = len(set(example.patients[(example.labels[:, columns] == 1).any(axis=1)]))
+        interval = logit_interval(row["auroc"], values, patients)
+        assert row["auroc_interval"] == [interval.low, interval.high]
+        assert row["auroc_interval"][0] < row["auroc"] < row["auroc_interval"][1]
+
+
+def test_intervals_of_rates_are_ratios_over_patients_by_hand():
+    rng = np.random.default_rng(0)
+    truth, positive, patients = rng.random(300) < 0.4, rng.random(300) < 0.5, np.arange(300) // 3
+    bootstrap = PatientBootstrap(patients, resamples=50)
+    weights = bootstrap.counts[bootstrap.patient]
+    row = decisions(truth, positive)
+    found = rate_intervals(row, truth, positive, bootstrap)
+    resampled = [np.average(positive[truth], weights=weights[truth, b]) for b in range(50)]
+    interval = logit_interval(row["sensitivity"], np.array(resampled), len(set(patients[truth])))
+    assert found["sensitivity_interval"] == pytest.approx([interval.low, interval.high], abs=1e-6)
+
+
+def test_operating_points_use_the_thresholds_of_the_calibration(example, summary):
+    row = summary["findings"]["A"]["operating_points"]["sensitivity_90"]
+    positive = example.probabilities[:, 0] >= row["threshold"]
+    assert row["true_positives"] == (positive & (example.labels[:, 0] == 1)).sum()
+    assert row["sensitivity"] >= 0.9 and not row["unstable"]
+    hits, alarms = 0.01 * row["sensitivity"], 0.99 * (1 - row["specificity"])
+    assert row["ppv_at_prevalence"] == pytest.approx(hits / (hits + alarms)) and row["ppv_at_prevalence"] < row["ppv"]
+    assert "ppv_at_prevalence" not in summary["findings"]["B"]["operating_points"]["youden"]
+    assert summary["findings"]["D"]["operating_points"]["youden"] is None
+    assert summary["findings"]["A"]["calibrated"]["ece"] < summary["findings"]["A"]["ece"]
+
+
+def test_subgroups_are_evaluations_of_their_own(example, summary):
+    assert list(summary["subgroups"]) == ["sex", "age"]  # the view is unknown
+    women = (example.table["sex"] == "F").to_numpy()
+    alone = summary["subgroups"]["sex"]["F"]
+    assert alone["images"] == women.sum()
+    expected = roc_auc_score(example.labels[women, 0], example.probabilities[women, 0])
+    assert alone["findings"]["A"]["auroc"] == pytest.approx(expected, abs=1e-12)
+    assert sum(group["images"] for group in summary["subgroups"]["age"].values()) == 600
+    assert summary["subgroups"]["age"]["unknown"]["images"] == 60
+
+
+def test_summary_is_strict_json_and_depends_on_no_order_of_rows(example, summary):
+    json.dumps(summary, allow_nan=False)
+    calibration = fit_calibration(example.labels, example.probabilities, FINDINGS, example.patients)
+    reversed_rows = example.take(np.arange(600)[::-1])
+    again = summarize_predictions(reversed_rows, calibration=calibration, resamples=200)
+    assert again["findings"]["A"]["auroc_interval"] == summary["findings"]["A"]["auroc_interval"]
+
+
+def test_few_positive_patients_have_no_interval():
+    labels, scores = np.zeros((100, 1)), np.random.default_rng(0).random((100, 1))
+    labels[:9] = 1
+    summary = summarize_predictions(predictions(scores, labels), resamples=50)
+    assert summary["findings"]["A"]["auroc_interval"] is None and summary["means"]["macro"]["auroc_interval"] is None
+    assert summary["findings"]["A"]["auroc_interval_images"] is not None
+    assert summary["findings"]["A"]["operating_points"] is None and summary["findings"]["A"]["calibrated"] is None
+
+
+def test_average_precision_of_equal_scores_is_the_prevalence():
+    labels = np.zeros((10, 1))
+    labels[3] = 1
+    row = summarize_predictions(predictions(np.full((10, 1), 0.5), labels), resamples=10)["findings"]["A"]
+    assert row["average_precision"] == pytest.approx(0.1) and row["auroc"] == 0.5
+
+
+def test_age_bands_and_groups():
+    ages = pd.Series([0, 17.9, 18, 39, 40, 79, 80, 101])
+    assert age_bands(ages).tolist() == ["0-17", "0-17", "18-39", "18-39", "40-59", "60-79", "80+", "80+"]
+    groups = frequency_groups({"A": (5, 100), "B": (499, 10_000), "C": (2, 100), "D": (19, 1000), "E": (0, 0)})
+    assert list(groups.values()) == ["head", "medium", "medium", "tail", "tail"]

@@ -1,0 +1,62 @@
+import keras
+import numpy as np
+import pytest
+
+from mamsf_keras import MAMSFNet, efficientnetv2
+from mamsf_keras.explain.heatmap import evidence_maps, find_peak
+from tests.toys import toy_backbone
+
+FINDINGS = ("Mass", "Effusion", "Hernia")
+
+
+def images(size=32, count=3):
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 1), dtype=np.uint8)
+
+
+def randomized(model):
+    """All weights, the shadow's included, away from their initial values: the two paths must differ."""
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        value = keras.ops.convert_to_numpy(weight)
+        if value.dtype.kind == "f":
+            weight.assign(value + 0.1 * np.abs(rng.normal(size=value.shape)).astype(value.dtype))
+    return model
+
+
+@pytest.mark.parametrize("parts", [(True, True), (True, False), (False, True), (False, False)])
+def test_mean_of_the_map_plus_bias_is_the_logit(parts):
+    anchor, fusion = parts
+    model = MAMSFNet(toy_backbone(32), FINDINGS, anchor, fusion, classifier_activation=None)
+    evidence = evidence_maps(randomized(model), images())
+    expected = keras.ops.convert_to_numpy(model(images(), training=False))
+    assert evidence.maps.shape == (3, 8, 8, 3)
+    np.testing.assert_allclose(evidence.logits, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_map_is_exact_for_an_efficientnet_with_sigmoid_output():
+    model = MAMSFNet(efficientnetv2("efficientnetv2-b0", weights=None, image_size=64), FINDINGS)
+    evidence = evidence_maps(model, images(64, 2))
+    expected = keras.ops.convert_to_numpy(model(images(64, 2), training=False))
+    np.testing.assert_allclose(1 / (1 + np.exp(-evidence.logits)), expected, atol=1e-6)
+
+
+def test_a_brighter_corner_has_its_peak_there():
+    cells = np.full((4, 4), -1.0)
+    cells[0, 3], cells[1, 3] = 2.0, 1.5
+    peak = find_peak(cells, height=80, width=40)
+    assert (peak.x, peak.y, peak.value) == (35.0, 10.0, 2.0)  # the center of the cell, not its corner
+    left, top, width, height = peak.box
+    assert left >= 28 and left + width == 40 and top == 0 and 30 <= height <= 45
+
+
+def test_box_is_the_region_of_the_peak_alone():
+    cells = np.zeros((8, 8))
+    cells[1, 1], cells[6, 6] = 3.0, 2.9
+    left, top, width, height = find_peak(cells, 64, 64).box
+    assert left + width < 32 and top + height < 32
+
+
+def test_no_positive_evidence_has_no_peak():
+    assert find_peak(np.full((4, 4), -0.1), 32, 32) is None
+    assert find_peak(np.zeros((4, 4)), 32, 32) is None
+    assert find_peak(np.full((4, 4), np.nan), 32, 32) is None
