@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 import click
 
+from mamsf_keras.errors import reason
+
 COMMANDS = ("phantom", "prepare", "describe", "preview", "train", "evaluate", "compare", "predict", "export")
 
 
@@ -46,7 +48,7 @@ class ErrorGroup(click.Group):
                 raise
             text = " ".join(line.strip() for line in str(error).splitlines())
             if not isinstance(error, (ValueError, OSError, ImportError)):  # unexpected: out of memory, or a bug
-                text = f"{type(error).__name__}: {text[:500]} (`mamsf-keras --traceback ...` shows where)"
+                text = f"{type(error).__name__}: {reason(error, 500)} (`mamsf-keras --traceback ...` shows where)"
             command = self.get_command(ctx, ctx.invoked_subcommand)
             raise click.ClickException(fields_to_flags(text, command)) from error
 

@@ -20,10 +20,8 @@ GREETING = re.compile(
 
 
 def use_backend(name: str | None):
-    """Selects the Keras backend. None means KERAS_BACKEND or, without it, the default of Keras, TensorFlow."""
-    name = name or os.environ.get("KERAS_BACKEND")
-    if name is None:
-        return
+    """Selects the Keras backend. None means KERAS_BACKEND or, without it, TensorFlow, whatever keras.json says."""
+    name = name or os.environ.get("KERAS_BACKEND") or "tensorflow"
     if name not in BACKENDS:
         raise click.UsageError(f"The backend must be one of {', '.join(BACKENDS)}. Received: {name}.")
     if importlib.util.find_spec(name) is None:
@@ -45,14 +43,19 @@ backend_option = click.option(
 
 
 def load_keras():
-    """Imports Keras and its backend without their startup messages. Prints a line first, since this takes seconds."""
+    """Imports Keras with its own defaults, whatever keras.json says, and without the startup messages of its backend.
+
+    Prints a line first, since this takes seconds. The backend is selected already.
+    """
     if "keras" in sys.modules:
         return
     if "TQDM_DISABLE" not in os.environ:  # --quiet
-        click.echo(f"loading Keras on {os.environ.get('KERAS_BACKEND', 'its default backend')}", err=True)
+        click.echo(f"loading Keras on {os.environ['KERAS_BACKEND']}", err=True)
     with filtered_stderr():
         import keras
 
+        keras.config.set_floatx("float32")
+        keras.config.set_image_data_format("channels_last")
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 

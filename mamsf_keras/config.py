@@ -132,7 +132,10 @@ class TrainConfig(DataConfig):
     )
     backbone: str = setting("efficientnetv2-s", help="Backbone.", choices=BACKBONES, group="Model")
     weights: str = setting(
-        "imagenet", help="Initial weights of the backbone.", metavar="imagenet|none|FILE", group="Model"
+        "imagenet",
+        help="Initial weights of the backbone, or of the whole model if FILE is a .keras file of a run.",
+        metavar="imagenet|none|FILE",
+        group="Model",
     )
     image_size: int = setting(224, help="Height and width in pixels.", least=32, group="Model")
     fusion: bool = setting(True, help="Use the multi-scale fusion.", group="Model")

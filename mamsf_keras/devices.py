@@ -132,6 +132,22 @@ def temporarily(get: Callable[[], Any], set_to: Callable[[Any], object], value: 
 
 
 @contextlib.contextmanager
+def keras_defaults() -> Iterator[None]:
+    """Gives Keras its own defaults for the block, whatever `~/.keras/keras.json` says: float32 and channels last.
+
+    A dtype policy with float32 weights, such as `mixed_bfloat16`, is kept.
+    """
+    policy = keras.config.dtype_policy()
+    policy = policy if policy.variable_dtype == "float32" else "float32"
+    with (
+        temporarily(keras.config.floatx, keras.config.set_floatx, "float32"),
+        temporarily(keras.config.image_data_format, keras.config.set_image_data_format, "channels_last"),
+        temporarily(keras.config.dtype_policy, keras.config.set_dtype_policy, policy),
+    ):
+        yield
+
+
+@contextlib.contextmanager
 def without_tensorflow() -> Iterator[None]:
     """Keeps Keras on JAX and PyTorch from importing TensorFlow for the block.
 

@@ -40,6 +40,23 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="touches no Keras, so it runs once, beside TensorFlow"))
 
 
+@pytest.fixture
+def foreign_defaults():
+    """The settings that a keras.json with `floatx: float16` and `image_data_format: channels_first` makes."""
+    import keras
+
+    from mamsf_keras.devices import temporarily
+
+    with (
+        temporarily(keras.config.floatx, keras.config.set_floatx, "float16"),
+        temporarily(keras.config.image_data_format, keras.config.set_image_data_format, "channels_first"),
+        temporarily(keras.config.dtype_policy, keras.config.set_dtype_policy, "float16"),
+    ):
+        yield
+        assert keras.config.floatx() == keras.config.dtype_policy().name == "float16"
+        assert keras.config.image_data_format() == "channels_first"
+
+
 @pytest.fixture(scope="session")
 def nih_dir():
     """The real NIH images."""

@@ -32,7 +32,7 @@ LAYERS = (
     "run_dir",
     "devices presets",
     "config",
-    "storage parallel findings settings allowance",
+    "storage parallel findings settings allowance errors",
 )
 """From top to bottom. A module imports from its own layer and from those below it."""
 MODULES = {

@@ -10,6 +10,8 @@ from pathlib import Path
 import keras
 
 from mamsf_keras.config import BACKBONES, CUTS
+from mamsf_keras.devices import keras_defaults
+from mamsf_keras.errors import reason
 
 VARIANTS = {
     "efficientnetv2-b0": keras.applications.EfficientNetV2B0,
@@ -28,6 +30,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+@keras_defaults()
 def efficientnetv2(
     name: str = "efficientnetv2-s", cut: str = "final_block", weights: str | None = None, image_size: int | None = None
 ) -> Blocks:
@@ -84,6 +87,7 @@ def register_backbone(name: str, factory: Factory) -> None:
         BACKBONES.append(name)
 
 
+@keras_defaults()
 def build_backbone(
     name: str, cut: str = "final_block", weights: str | None = None, image_size: int | None = None
 ) -> Blocks:
@@ -108,18 +112,19 @@ def preprocessing(name: str) -> keras.layers.Layer:
     """Returns the preprocessing of a variant for inputs in [0, 255], as one float32 layer.
 
     B0 to B3 take (x / 255 - mean) / std of ImageNet; S, M and L take x / 128 - 1 (keras
-    `applications/efficientnet_v2.py`). Keras' own `Normalization` layer there breaks the ONNX export.
+    `applications/efficientnet_v2.py`). Keras' own `Normalization` layer there breaks the ONNX export. The scale is
+    `(1, 1, 3)`, since `Rescaling` reads one of shape `(3,)` by the `image_data_format` that is set when it is called.
     """
     if name[-2] == "b":
-        scale: float | list[float] = [1 / (255 * std) for std in IMAGENET_STD]
-        offset: float | list[float] = [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
+        scale: float | list = [[[1 / (255 * std) for std in IMAGENET_STD]]]
+        offset: float | list = [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
     else:
         scale, offset = 1 / 128, -1.0
     return keras.layers.Rescaling(scale, offset, dtype="float32", name="preprocessing")
 
 
 def _load(name, weights, image_size):
-    image = keras.Input((image_size, image_size, 3), name="rgb")
+    image = keras.Input((image_size, image_size, 3), dtype="float32", name="rgb")
     options = {"include_top": False, "include_preprocessing": False, "input_tensor": preprocessing(name)(image)}
     if weights != "imagenet":
         full = VARIANTS[name](weights=None, **options)
@@ -129,10 +134,9 @@ def _load(name, weights, image_size):
     except Exception as error:  # keras.utils.get_file raises a bare Exception
         if "URL fetch failure" not in str(error):
             raise
-        reason = " ".join(str(error).split())
         raise ConnectionError(
             f"The ImageNet weights of {name} could not be downloaded. Name a file that you have with "
-            f"`weights` (such as {name}_notop.h5), or start from random weights with `weights` none. ({reason})"
+            f"`weights` (such as {name}_notop.h5), or start from random weights with `weights` none. ({reason(error)})"
         ) from error
 
 
@@ -146,6 +150,5 @@ def _read_weights(full, name, weights):
             warnings.filterwarnings("ignore", message="Skipping nested container")
             full.load_weights(weights)
     except (ValueError, OSError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"The weights file {weights} does not fit {name} without its top: {reason}") from error
+        raise ValueError(f"The weights file {weights} does not fit {name} without its top: {reason(error)}") from error
     return full

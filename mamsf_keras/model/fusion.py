@@ -21,6 +21,9 @@ class MultiScaleFusion(layers.Layer):
         output_filters: channels of the joined output.
         kernel_sizes: kernel size of each branch in pixels.
 
+    Raises:
+        ValueError: if `kernel_sizes` is not a tuple or list of sizes of at least 1.
+
     Input `(batch, height, width, channels)`, output `(batch, height, width, output_filters)`.
     """
 
@@ -28,6 +31,11 @@ class MultiScaleFusion(layers.Layer):
         self, filters: int = 128, output_filters: int = 512, kernel_sizes: Sequence[int] = (1, 3, 5), **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
+        if not isinstance(kernel_sizes, (tuple, list)) or not kernel_sizes or min(kernel_sizes) < 1:
+            raise ValueError(
+                "`kernel_sizes` must be a tuple of one or more sizes of at least 1 pixel, such as (1, 3, 5). "
+                f"Received: kernel_sizes={kernel_sizes}."
+            )
         self.filters = filters
         self.output_filters = output_filters
         self.kernel_sizes = tuple(kernel_sizes)
@@ -44,7 +52,7 @@ class MultiScaleFusion(layers.Layer):
         policy = self.dtype_policy
         return keras.Sequential(
             [
-                layers.Conv2D(filters, size, padding="same", use_bias=False, dtype=policy),
+                layers.Conv2D(filters, size, 1, "same", "channels_last", use_bias=False, dtype=policy),
                 layers.BatchNormalization(momentum=0.9, epsilon=1e-3, dtype=policy),
                 layers.Activation("swish", dtype=policy),
             ],

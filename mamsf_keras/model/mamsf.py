@@ -10,8 +10,11 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from mamsf_keras.devices import keras_defaults
+from mamsf_keras.errors import reason
 from mamsf_keras.findings import FINDINGS
-from mamsf_keras.model.backbone import build_backbone
+from mamsf_keras.model.backbone import Blocks, build_backbone
+from mamsf_keras.model.block import check_block
 from mamsf_keras.model.fusion import MultiScaleFusion
 from mamsf_keras.model.momentum_anchor import MomentumAnchor
 
@@ -63,9 +66,10 @@ class MAMSFNet(keras.Model):
         classifier_activation: str | None = "sigmoid",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        with keras_defaults():
+            super().__init__(**kwargs)
         self.autocast = False  # pixels stay float32 until they are preprocessed
-        self.backbone = build_backbone(backbone) if isinstance(backbone, str) else tuple(backbone)
+        self.backbone = build_backbone(backbone) if isinstance(backbone, str) else _checked_blocks(backbone)
         self.findings = tuple(findings)
         self.use_anchor = use_anchor
         self.use_fusion = use_fusion
@@ -73,10 +77,16 @@ class MAMSFNet(keras.Model):
         self.features, self.final_block = self.backbone
         self.features.autocast = False
         self.anchor = MomentumAnchor(self.final_block, name="anchor") if use_anchor else None
-        self.fusion = MultiScaleFusion(name="fusion") if use_fusion else None
-        self.pool = layers.GlobalAveragePooling2D(dtype="float32", name="pool")
+        self.fusion = MultiScaleFusion(dtype=self.dtype_policy, name="fusion") if use_fusion else None
+        self.pool = layers.GlobalAveragePooling2D("channels_last", dtype="float32", name="pool")
         self.classifier = layers.Dense(len(self.findings), classifier_activation, dtype="float32", name="classifier")
         self.build((*self.features.input_shape[:3], 1))
+
+    @property
+    def layers(self) -> list[keras.layers.Layer]:
+        """The layers in order, for `summary`. The final block is in the anchor if there is one."""
+        layers = (self.features, self.anchor or self.final_block, self.fusion, self.pool, self.classifier)
+        return [layer for layer in layers if layer]
 
     @property
     def image_size(self) -> int | None:
@@ -84,7 +94,7 @@ class MAMSFNet(keras.Model):
         return self.features.input_shape[1]
 
     def build(self, input_shape: tuple) -> None:
-        """Builds the fusion and the classifier. The two blocks are already built.
+        """Builds the layers of the head. The two blocks are already built.
 
         Raises:
             ValueError: if the two blocks do not fit each other, or the first does not take three channels.
@@ -100,6 +110,7 @@ class MAMSFNet(keras.Model):
         if self.fusion:
             self.fusion.build(maps)
             maps = self.fusion.compute_output_shape(maps)
+        self.pool.build(maps)
         self.classifier.build((None, maps[-1] + width))
 
     def call(self, images: Any, training: bool = False) -> Any:
@@ -108,6 +119,11 @@ class MAMSFNet(keras.Model):
 
     def feature_maps(self, images: Any, training: bool = False) -> tuple[Any, ...]:
         """Returns what the classifier pools: s and, with the anchor, z_ema, each `(batch, h, w, channels)`."""
+        if len(images.shape) != 4 or images.shape[-1] not in (1, None):
+            raise ValueError(
+                "`images` must be gray, of shape (batch, height, width, 1). Received: shape "
+                f"{tuple(images.shape)}. Of RGB, take the mean of the channels."
+            )
         rgb = ops.repeat(ops.cast(images, "float32"), 3, axis=-1)
         below = self.features(rgb, training=training)
         if self.anchor:
@@ -129,6 +145,7 @@ class MAMSFNet(keras.Model):
     def get_config(self) -> dict:
         return {
             "name": self.name,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             "backbone": [keras.saving.serialize_keras_object(block) for block in self.backbone],
             "findings": self.findings,
             "use_anchor": self.use_anchor,
@@ -142,6 +159,21 @@ class MAMSFNet(keras.Model):
         return cls(**{**config, "backbone": tuple(blocks)})
 
 
+def _checked_blocks(backbone) -> Blocks:
+    if not isinstance(backbone, (tuple, list)) or len(backbone) != 2:
+        given = getattr(backbone, "name", backbone)
+        raise ValueError(
+            "`backbone` must be the name of a registered backbone or a pair `(features, final_block)` of Keras models. "
+            f"Received: {given}. Cut a model in two, as `efficientnetv2` does: `keras.Model(model.input, middle)` and "
+            "`keras.Model(middle, model.output)`."
+        )
+    features, final_block = backbone
+    check_block("features", features)
+    check_block("final_block", final_block)
+    return features, final_block
+
+
+@keras_defaults()
 def load_model(path: str | Path) -> MAMSFNet:
     """Loads a `.keras` file of a MAMSFNet on the backend in use.
 
@@ -156,8 +188,8 @@ def load_model(path: str | Path) -> MAMSFNet:
     try:
         model = keras.saving.load_model(path, compile=False)
     except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"{path} cannot be loaded as a .keras model: {reason}") from error
+        raise ValueError(f"{path} cannot be loaded as a .keras model: {reason(error)}") from error
     if not isinstance(model, MAMSFNet):
-        raise ValueError(f"{path} holds a {type(model).__name__}, not a MAMSFNet.")
+        kind = type(model).__name__
+        raise ValueError(f"{path} holds a {kind}, not a MAMSFNet. Use `keras.saving.load_model` for other models.")
     return model

@@ -23,6 +23,8 @@ def describe_environment(dataset: Dataset) -> dict:
         "platform": platform.platform(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "backend": keras.backend.backend(),
+        "floatx": keras.config.floatx(),
+        "image_data_format": keras.config.image_data_format(),
         "devices": list_devices(),
         "data": dataset.fingerprint,
     }

@@ -32,6 +32,9 @@ class Cellwise(keras.losses.Loss):
 
     balanced = False
 
+    def __init__(self, name: str, reduction: str | None = "sum_over_batch_size") -> None:
+        super().__init__(name, reduction, dtype="float32")
+
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the loss of each cell, float32 `(batch, findings)`, of labels 0 or 1 and logits."""
         return self.cells(ops.cast(y_true, "float32"), ops.cast(y_pred, "float32"))
@@ -70,7 +73,7 @@ class WeightedBCE(CellwiseBCE):
     def cells(self, y: Any, z: Any) -> Any:
         """Returns the loss of each cell."""
         positive, negative = log_sigmoid(z)
-        return -ops.array(self.weights) * y * positive - (1 - y) * negative
+        return -ops.array(self.weights, "float32") * y * positive - (1 - y) * negative
 
     def get_config(self) -> dict:
         return {**super().get_config(), "weights": self.weights}
@@ -96,7 +99,7 @@ class LogitAdjustedBCE(CellwiseBCE):
 
     def cells(self, y: Any, z: Any) -> Any:
         """Returns the loss of each cell."""
-        return super().cells(y, z + self.tau * ops.array(self.log_odds))
+        return super().cells(y, z + self.tau * ops.array(self.log_odds, "float32"))
 
     def get_config(self) -> dict:
         return {**super().get_config(), "log_odds": self.log_odds, "tau": self.tau}
@@ -164,7 +167,7 @@ class Asymmetric(Cellwise):
         cells = -y * hard * positive - (1 - y) * easy * ops.log(1.0 - shifted)
         if self.prevalence is None:
             return cells
-        rate = ops.array(self.prevalence)
+        rate = ops.array(self.prevalence, "float32")
         return cells * (y * ops.exp(1 - rate) + (1 - y) * ops.exp(rate))
 
     def get_config(self) -> dict:
@@ -209,7 +212,7 @@ class LDAM(CellwiseBCE):
 
     def cells(self, y: Any, z: Any) -> Any:
         """Returns the loss of each cell."""
-        margins, weights = ops.array(self.margins), ops.array(self.weights)
+        margins, weights = ops.array(self.margins, "float32"), ops.array(self.weights, "float32")
         cells = super().cells(y, z - y * margins[0] + (1 - y) * margins[1])
         return cells * (y * weights[0] + (1 - y) * weights[1])
 

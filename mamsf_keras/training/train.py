@@ -13,8 +13,17 @@ from mamsf_keras.data.batches.feed import training_batches
 from mamsf_keras.data.batches.stream import named_errors
 from mamsf_keras.data.dataset import Dataset
 from mamsf_keras.data.open import open_dataset
-from mamsf_keras.devices import Devices, find_devices, make_deterministic, on_gpu, without_tensorflow
+from mamsf_keras.devices import (
+    Devices,
+    find_devices,
+    keras_defaults,
+    make_deterministic,
+    on_gpu,
+    without_tensorflow,
+)
+from mamsf_keras.model.backbone import Blocks
 from mamsf_keras.model.cost import cost_text
+from mamsf_keras.model.mamsf import MAMSFNet
 from mamsf_keras.run_dir import RunDir
 from mamsf_keras.storage import write_json
 from mamsf_keras.training.build import anchor_text, build_backbone, build_ema_callback, build_model
@@ -26,6 +35,7 @@ from mamsf_keras.training.data import TrainingData, load_training_data
 from mamsf_keras.training.environment import describe_environment
 from mamsf_keras.training.history import SCORE, History
 from mamsf_keras.training.inference_copy import InferenceCopy
+from mamsf_keras.training.initial_weights import copy_head, is_model_file, read_model
 from mamsf_keras.training.phases import compile_for_phase, plan_phases
 from mamsf_keras.training.resume import check_end, check_environment, resumed_config
 from mamsf_keras.training.trained_findings import TrainedFindings
@@ -34,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 
 @without_tensorflow()
+@keras_defaults()
 def train(
     config: TrainConfig, run_dir: str | Path, resume: bool = False, callbacks: Iterable[keras.callbacks.Callback] = ()
 ) -> dict:
@@ -71,10 +82,12 @@ def train(
     with _claim_run(config, run_dir, resume, devices) as run, devices.scope:
         checkpoint = _read_checkpoint(run, config)
         dataset = _open_dataset(config)  # before the slow preparation of the cache, so that bad input fails fast
-        backbone = build_backbone(config, None if checkpoint.arrays else _initial_weights(config))
+        backbone, source = _build_blocks(config, checkpoint)
         data = load_training_data(dataset, config, devices)
         _record_environment(run, data, config, checkpoint, devices)
         model = build_model(config, backbone, data.findings, data.class_counts)
+        if source:
+            copy_head(source, model)
         inference_copy = InferenceCopy(config, data.findings)
         history, done = checkpoint.history, len(checkpoint.history)
         ours = build_callbacks(config, run, data, history, devices, inference_copy=inference_copy)
@@ -160,8 +173,14 @@ def _open_dataset(config: TrainConfig) -> Dataset:
     return dataset
 
 
-def _initial_weights(config: TrainConfig) -> str | None:
-    return None if config.weights == "none" else config.weights
+def _build_blocks(config: TrainConfig, checkpoint: Checkpoint) -> tuple[Blocks, MAMSFNet | None]:
+    """Builds the backbone with its initial weights. Returns it and the model that `weights` names, if it does."""
+    if checkpoint.arrays:
+        return build_backbone(config, None), None
+    if is_model_file(config.weights):
+        blocks = build_backbone(config, None)
+        return blocks, read_model(config.weights, blocks)
+    return build_backbone(config, None if config.weights == "none" else config.weights), None
 
 
 def _record_environment(run: RunDir, data: TrainingData, config: TrainConfig, checkpoint: Checkpoint, devices: Devices):
@@ -195,7 +214,7 @@ def _run_phases(model, config: TrainConfig, data: TrainingData, checkpoint: Chec
             complete_last_epoch(callbacks, model, done)
         start = max(phase.first, done)
         if start < phase.end and not patience_ran_out(config, history):
-            # No EMA while the backbone is frozen: shadow and online weights are equal.
+            # No EMA while the backbone is frozen: the online weights do not change.
             tracked = [ema] if ema and not phase.frozen else []
             _fit(model, data, start, phase.end, [*tracked, *callbacks])
     return time.perf_counter() - started

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -32,6 +33,19 @@ def test_option_overrides_the_environment(tmp_path):
     """The backend is in the error that a missing run gives; an unknown one of the environment is not looked at."""
     result = evaluate(tmp_path, "theano", "--backend", "jax")
     assert result.returncode == 1 and "is not a run folder" in result.stderr
+
+
+@pytest.mark.tensorflow
+def test_settings_file_of_keras_changes_nothing(small_nih, tmp_path, monkeypatch):
+    """Beside a foreign keras.json, a command uses TensorFlow, says so, and has the same result as without the file."""
+    settings = {"backend": "torch", "floatx": "float16", "image_data_format": "channels_first", "epsilon": 1e-7}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    succeeded("train", "--data-dir", small_nih, "--run-dir", tmp_path / "run", *TOY, "--epochs", 1)
+    expected = succeeded("evaluate", "--run-dir", tmp_path / "run")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    result = evaluate(tmp_path / "run", "")
+    assert (result.returncode, result.stdout) == (0, expected)
+    assert "loading Keras on tensorflow" in result.stderr
 
 
 @pytest.mark.no_keras

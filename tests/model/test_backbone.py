@@ -42,6 +42,20 @@ def test_preprocessing_equals_that_of_keras(name):
     np.testing.assert_allclose(preprocessing(name)(images), expected, atol=2e-6)
 
 
+@pytest.mark.tensorflow
+def test_settings_of_keras_change_nothing(b0, request):
+    def configs(blocks):
+        return [[layer.get_config() for layer in block.layers[1:]] for block in blocks]  # without the input layer
+
+    pixels = IMAGES.repeat(3, axis=-1).astype("float32")
+    expected = keras.ops.convert_to_numpy(b0[0].layers[1](pixels))
+    request.getfixturevalue("foreign_defaults")
+    features, final_block = efficientnetv2("efficientnetv2-b0", image_size=32)
+    assert configs((features, final_block)) == configs(b0)
+    assert [model.inputs[0].dtype for model in (features, final_block)] == ["float32"] * 2
+    np.testing.assert_array_equal(features.layers[1](pixels), expected)
+
+
 @pytest.mark.tensorflow  # names and counts alone: built once
 def test_cut_keeps_the_network_whole(b0):
     features, final_block = b0

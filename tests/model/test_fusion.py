@@ -29,6 +29,12 @@ def test_config_round_trip():
     assert MultiScaleFusion.from_config(fusion.get_config()).get_config() == fusion.get_config()
 
 
+@pytest.mark.parametrize("sizes", [3, (), (1, 0), "135"])
+def test_kernel_sizes_that_are_none_are_refused(sizes):
+    with pytest.raises(ValueError, match="`kernel_sizes` must be a tuple of .* Received: kernel_sizes="):
+        MultiScaleFusion(kernel_sizes=sizes)
+
+
 def test_saved_layer_gives_the_same_outputs(tmp_path):
     maps = np.random.default_rng(0).normal(size=(2, 5, 5, 6)).astype("float32")
     model = keras.Sequential([keras.Input(maps.shape[1:]), MultiScaleFusion(4, 10, kernel_sizes=(1, 7))])

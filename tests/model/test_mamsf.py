@@ -115,6 +115,69 @@ def test_probabilities_near_one_stay_apart_in_float16():
     assert len(set(outputs[0].tolist())) == 3 and outputs.max() < 1
 
 
+def test_settings_of_keras_change_nothing(tmp_path, request):
+    """The file is written under Keras' defaults, and read under others."""
+    model = MAMSFNet(toy_backbone(), ("A", "B"))
+    expected = model.predict(IMAGES, verbose=0)
+    model.save(tmp_path / "x.keras")
+    request.getfixturevalue("foreign_defaults")
+    again = load_model(tmp_path / "x.keras")
+    np.testing.assert_allclose(again.predict(IMAGES, verbose=0), expected, rtol=1e-6)
+    for one in (again, MAMSFNet(again.backbone)):
+        assert {weight.dtype for weight in one.weights} == {"float32"}
+        layers = [*one.fusion.join.layers, *one.fusion.reduce.layers, one.pool, one.classifier]
+        assert {layer.compute_dtype for layer in layers} == {"float32"}
+        assert {layer.data_format for layer in layers if hasattr(layer, "data_format")} == {"channels_last"}
+
+
+def test_file_keeps_the_precision_of_the_fusion(tmp_path):
+    with dtype_policy("mixed_bfloat16"):
+        MAMSFNet(toy_backbone(), ("A",)).save(tmp_path / "x.keras")
+    assert load_model(tmp_path / "x.keras").fusion.join.layers[0].compute_dtype == "bfloat16"
+
+
+class Unregistered(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs
+
+
+def test_missing_class_is_named(tmp_path):
+    features, block = toy_backbone()
+    MAMSFNet((features, keras.Sequential([*block.layers, Unregistered()]))).save(tmp_path / "x.keras")
+    with pytest.raises(ValueError, match="x.keras cannot be loaded .* Could not locate class 'Unregistered'"):
+        load_model(tmp_path / "x.keras")
+
+
+@pytest.mark.parametrize("shape", [(4, 32, 32, 3), (4, 32, 32)])
+def test_images_that_are_not_gray_are_refused(shape):
+    with pytest.raises(ValueError, match=r"`images` must be gray, .* Received: shape \(\w+, 32, 32(, 3)?\). Of RGB"):
+        MAMSFNet(toy_backbone()).predict(np.zeros(shape, "uint8"), verbose=0)
+
+
+def test_backbone_that_is_not_a_pair_of_built_models_is_refused():
+    features, block = toy_backbone()
+    for wrong, message in (
+        (features, "pair `\\(features, final_block\\)` of Keras models. Received: features. Cut a model in two"),
+        ((features, block, block), "pair `\\(features, final_block\\)`"),
+        (None, "Received: None"),
+        ((features, keras.Sequential([keras.layers.Conv2D(3, 1)], name="bare")), "`final_block` must be .* bare"),
+        ((keras.layers.Conv2D(3, 1, name="conv"), block), "`features` must be .* Received: conv, a Conv2D"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            MAMSFNet(wrong)
+
+
+@pytest.mark.parametrize("anchor", [True, False])
+def test_summary_counts_every_block_once_and_knows_its_shape(anchor):
+    model = MAMSFNet(toy_backbone(), use_anchor=anchor)
+    names = ["features", "anchor" if anchor else "block", "fusion", "pool", "classifier"]
+    assert [layer.name for layer in model.layers] == names
+    assert sum(layer.count_params() for layer in model.layers) == model.count_params()
+    lines = []
+    model.summary(print_fn=lambda text, **_: lines.append(text))
+    assert "?" not in "".join(lines) and ("((None, 8" if anchor else "(None, 8, 8, 12)") in "".join(lines)
+
+
 def test_files_that_are_not_models_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="does not exist"):
         load_model(tmp_path / "none.keras")
@@ -122,5 +185,5 @@ def test_files_that_are_not_models_are_refused(tmp_path):
     with pytest.raises(ValueError, match="text.keras cannot be loaded as a .keras model"):
         load_model(tmp_path / "text.keras")
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "other.keras")
-    with pytest.raises(ValueError, match="holds a Sequential, not a MAMSFNet"):
+    with pytest.raises(ValueError, match="holds a Sequential, not a MAMSFNet. Use `keras.saving.load_model`"):
         load_model(tmp_path / "other.keras")

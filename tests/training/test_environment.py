@@ -25,7 +25,8 @@ def test_versions_backend_and_data(shared_nih):
     assert found["platform"] == platform.platform()
     assert found["packages"]["keras"] == keras.__version__
     assert found["packages"]["numpy"] == importlib.metadata.version("numpy")
-    assert found["backend"] == BACKEND and len(found["devices"]) >= 1
+    assert (found["backend"], found["floatx"], found["image_data_format"]) == (BACKEND, "float32", "channels_last")
+    assert len(found["devices"]) >= 1
     assert found["data"]["images"] == 80
 
 

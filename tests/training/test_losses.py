@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from mamsf_keras import config
+from mamsf_keras.devices import temporarily
 from mamsf_keras.training.losses import LOSSES, Asymmetric, CellwiseBCE, Focal, WeightedBCE, make_loss
 
 RNG = np.random.default_rng(0)
@@ -125,3 +126,16 @@ def test_best_constant_logit(name):
 
 def reference_mean(loss, labels, z):
     return float(loss(labels, np.full(labels.shape, z, "float32")))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_are_float32_whatever_keras_is_set_to(foreign_defaults, name):
+    """In float16, log p of these logits is 0 or infinite, and a margin of 0.1 is 0.09998."""
+    positives, negatives = np.array([3.0, 100.0]), np.array([70000.0, 9.0])
+    loss = make_loss(name, positives, negatives)
+    labels, logits = np.array([[1, 0], [0, 1]], "float32"), np.array([[-30.1, 9.3], [70000.0, 0.1]], "float32")
+    got = loss(labels, logits)
+    assert keras.backend.standardize_dtype(got.dtype) == "float32"
+    with temporarily(keras.config.floatx, keras.config.set_floatx, "float32"):
+        expected = make_loss(name, positives, negatives)(labels, logits)
+    assert float(got) == float(expected) and np.isfinite(float(got))

@@ -59,6 +59,14 @@ def test_same_configuration_gives_the_same_run(uninterrupted, tmp_path):
     assert (tmp_path / "three" / "history.csv").read_text() != (tmp_path / "one" / "history.csv").read_text()
 
 
+def test_settings_of_keras_change_nothing(shared_nih, tmp_path, request):
+    config = toy_config(shared_nih, epochs=1)
+    train(config, tmp_path / "plain")
+    request.getfixturevalue("foreign_defaults")
+    train(config, tmp_path / "foreign")
+    check_same_files(tmp_path / "plain", tmp_path / "foreign")
+
+
 def test_callbacks_are_called_after_those_of_the_run(shared_nih, tmp_path):
     """With the complete logs, and after the files of the epoch are written."""
     run, seen = RunDir(tmp_path / "run"), []

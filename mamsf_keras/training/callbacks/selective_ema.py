@@ -1,7 +1,5 @@
 """SelectiveEMACallback: updates only the shadow weights of the momentum anchor."""
 
-import threading
-
 import keras
 from keras import ops
 
@@ -61,7 +59,6 @@ class SelectiveEMACallback(keras.callbacks.Callback):
         self.warmup = warmup
         self.cosine_updates = cosine_updates
         self.schedule = DecaySchedule(decay, warmup, cosine_updates)
-        self.lock = threading.Lock()
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Checks that the model has an anchor."""
@@ -71,24 +68,25 @@ class SelectiveEMACallback(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Writes the schedule into each anchor and starts tracking."""
         window = inner_optimizer(self.model).gradient_accumulation_steps or 1
-        self.first, self.steps = steps_taken(self.model) % window, 0
+        self.first = steps_taken(self.model) % window
+        self.batches: list[int] = []
         for anchor in anchors_of(self.model):
             anchor.start_tracking(self.schedule, window, self.first)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Counts the steps. On JAX and PyTorch Keras calls it from other threads, in any order."""
-        with self.lock:
-            self.steps = max(self.steps, batch + 1)
+        """Keeps the number of the step. On JAX and PyTorch Keras calls it from other threads, in any order."""
+        self.batches.append(batch)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Raises `ValueError` if an anchor was not called once per step."""
+        steps = max(self.batches, default=-1) + 1  # with several steps per execution, Keras reports only the last
         for anchor in anchors_of(self.model):
             calls = int(ops.convert_to_numpy(anchor.step_count)) - self.first
-            if self.steps and not 0 < calls <= self.steps:
+            if steps and not 0 < calls <= steps:
                 stop_tracking(self.model)
                 raise ValueError(
                     f"The model must call its MomentumAnchor once per step with `training=True`. Received: {calls} "
-                    f"calls of {anchor.name} in {self.steps} steps. "
+                    f"calls of {anchor.name} in {steps} steps. "
                     + ("Concatenate the inputs of a step." if calls else "Pass `training` on in `call`.")
                 )
 

@@ -89,9 +89,12 @@ class StopOnNonFinite(keras.callbacks.Callback):
         rows = np.concatenate([self.stream.rows(first + i) for i in range(self.steps_per_execution)])
         if self.file:
             write_csv(self.file, pd.DataFrame({"image": self.stream.images[rows]}))
-        rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
         where = f" The images of that step: {self.file}." if self.file else ""
-        raise ValueError(
-            f"{what} at epoch {self.epoch + 1}, step {batch + 1}; the learning rate is {rate:.3g} now: use a lower "
-            f"`learning_rate`.{where}"
-        )
+        raise ValueError(f"{what} at epoch {self.epoch + 1}, step {batch + 1}; {self.advice()}.{where}")
+
+    def advice(self) -> str:
+        """Returns what to change. Loss scaling skips steps whose gradients overflow, so the learning rate is not it."""
+        if isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer):
+            return "a value exceeded float16 in the forward pass: use `precision` mixed_bfloat16 or float32"
+        rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        return f"the learning rate is {rate:.3g} now: use a lower `learning_rate`"

@@ -88,6 +88,15 @@ def test_process_that_does_not_write_raises_the_same_error_without_a_file():
         callback.on_epoch_end(0)
 
 
+def test_overflow_of_float16_is_not_blamed_on_the_learning_rate():
+    callback = started()
+    callback.model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.125)), CellwiseBCE())
+    callback.on_train_batch_end(1, {"loss": np.nan})
+    with pytest.raises(ValueError, match="exceeded float16 .* use `precision` mixed_bfloat16 or float32.$") as error:
+        callback.on_epoch_end(0)
+    assert "learning" not in str(error.value)
+
+
 @pytest.mark.tensorflow
 def test_new_epoch_forgets_the_last_one():
     callback = started()
