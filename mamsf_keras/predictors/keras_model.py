@@ -1,9 +1,11 @@
 """Predictions of a Keras model."""
 
+import functools
 from pathlib import Path
 
 import keras
 import numpy as np
+from scipy.special import expit
 from tqdm import tqdm
 
 from mamsf_keras.data.batches.feed import evaluation_batches
@@ -16,7 +18,7 @@ class KerasPredictor(Predictor):
     """Predicts with a `MAMSFNet`. A model that returns logits gives logits in place of probabilities.
 
     Args:
-        model: the model, or the path of its `.keras` file.
+        model: the model, or the path of its `.keras` file or of a folder with its content.
     """
 
     def __init__(self, model: MAMSFNet | str | Path) -> None:
@@ -27,6 +29,18 @@ class KerasPredictor(Predictor):
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Predicts one batch; see `Predictor.predict`."""
         return np.asarray(self.model.predict_on_batch(images))
+
+    def outputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns `logits` and `probabilities` for one batch; see `Predictor.outputs`."""
+        logits = np.asarray(self._linear.predict_on_batch(images))
+        return {"logits": logits, "probabilities": expit(logits)}
+
+    @functools.cached_property
+    def _linear(self) -> MAMSFNet:
+        """The model without its sigmoid: the logit of a probability near 1 would lack digits."""
+        linear = MAMSFNet.from_config({**self.model.get_config(), "classifier_activation": None})
+        linear.set_weights(self.model.get_weights())
+        return linear
 
     def predict_stream(self, stream: Stream, progress: bool = True) -> np.ndarray:
         """Predicts every image, prefetched by the input pipeline of the backend; see `Predictor.predict_stream`."""

@@ -33,6 +33,16 @@ class Predictor(abc.ABC):
             Probabilities, float `(batch, findings)`.
         """
 
+    def outputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns every output for one batch by name, first dimension the batch.
+
+        The names are `probabilities` and, where the model has them, `logits`, `calibrated` and `positive`.
+
+        Args:
+            images: uint8 `(batch, height, width, 1)`.
+        """
+        return {"probabilities": self.predict(images)}
+
     def predict_stream(self, stream: Stream, progress: bool = True) -> np.ndarray:
         """Predicts every image of a stream exactly once.
 

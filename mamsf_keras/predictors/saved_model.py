@@ -1,5 +1,6 @@
 """Predictions of a SavedModel."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,4 +27,20 @@ class SavedModelPredictor(Predictor):
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Predicts one batch; see `Predictor.predict`."""
-        return self.signature(images=tf.constant(images, tf.float32))["probabilities"].numpy()
+        return self.outputs(images)["probabilities"]
+
+    def outputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns every output for one batch; see `Predictor.outputs`."""
+        return _numeric(self.signature(images=tf.constant(images, tf.float32)))
+
+    def outputs_of_files(self, contents: Sequence[bytes]) -> dict[str, np.ndarray]:
+        """Returns every output for the bytes of PNG or JPEG files, decoded and resized by the graph.
+
+        Raises:
+            tf.errors.InvalidArgumentError: if one of them cannot be decoded.
+        """
+        return _numeric(self.loaded.signatures["serve_bytes"](image_bytes=tf.constant(contents, tf.string)))
+
+
+def _numeric(outputs):
+    return {name: value.numpy() for name, value in outputs.items() if name != "findings"}
