@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from mamsf_keras.config import DEFAULT_FORMATS
-from mamsf_keras.data.batches.stream import Stream
 from mamsf_keras.devices import without_tensorflow
 from mamsf_keras.evaluation.calibration import Calibration
 from mamsf_keras.evaluation.evaluate import best_model, open_run_data
@@ -16,11 +15,14 @@ from mamsf_keras.export.model_card import describe_run
 from mamsf_keras.export.parity import FEWEST_IMAGES, SMALLEST_SPREAD, Reference, compare
 from mamsf_keras.export.publish import publish, staging, write_documents
 from mamsf_keras.export.results import Exported
-from mamsf_keras.export.source import Source, require_operating_point, run_calibration, write_images
+from mamsf_keras.export.source import Source, require_operating_point, run_calibration, spread_over, write_images
 from mamsf_keras.export.worker import REFERENCE, Task
 from mamsf_keras.model.mamsf import MAMSFNet
 from mamsf_keras.run_dir import RunDir
 from mamsf_keras.settings import require
+
+REPRESENTATIVE_IMAGES = 200
+"""Training images that int8 measures the ranges of activations on."""
 
 logger = logging.getLogger(__name__)
 
@@ -63,14 +65,21 @@ def export_run(
     run = RunDir.open(run_dir)
     predictor = best_model(run)
     with staging(out) as folder:
-        dataset = open_run_data(run.config, predictor.findings, data_dir, allow_missing).split("validation")
-        stream = Stream(dataset, predictor.image_size or run.config.image_size, 32)
-        images = folder.work / "images.npy"
-        write_images(images, stream)
+        dataset = open_run_data(run.config, predictor.findings, data_dir, allow_missing)
+        validation, size = dataset.split("validation"), predictor.image_size or run.config.image_size
+        training = spread_over(dataset.split("train"), REPRESENTATIVE_IMAGES)
         calibration = run_calibration(run)
-        card = describe_run(run, calibration, operating_point)
-        source = Source(run.model("best"), predictor.findings, dataset.labels, calibration, operating_point, card)
-        return _export(source, images, folder, names)
+        source = Source(
+            run.model("best"),
+            write_images(folder.work / "images.npy", validation, size),
+            write_images(folder.work / "representative.npy", training, size),
+            predictor.findings,
+            validation.labels,
+            calibration,
+            operating_point,
+            describe_run(run, calibration, operating_point),
+        )
+        return _export(source, folder, names)
 
 
 def export_model(
@@ -102,13 +111,14 @@ def export_model(
     require(types == {"float32"}, "model", "compute in float32; `best.keras` of a run does", ", ".join(types))
     labels = np.full((len(images), len(model.findings)), np.nan) if labels is None else labels
     with staging(out) as folder:
-        np.save(folder.work / "images.npy", images)
-        model.save(folder.work / "model.keras")
-        source = Source(folder.work / "model.keras", model.findings, labels, calibration, operating_point)
-        return _export(source, folder.work / "images.npy", folder, names)
+        model_file, images_file = folder.work / "model.keras", folder.work / "images.npy"
+        model.save(model_file)
+        np.save(images_file, images)
+        source = Source(model_file, images_file, images_file, model.findings, labels, calibration, operating_point)
+        return _export(source, folder, names)
 
 
-def _export(source, images, folder, names) -> dict[str, Exported]:
+def _export(source, folder, names) -> dict[str, Exported]:
     """Writes, compares and publishes."""
     if len(source.labels) < FEWEST_IMAGES:
         few = "the exports are compared on %d images only: at least %d are recommended"
@@ -121,7 +131,8 @@ def _export(source, images, folder, names) -> dict[str, Exported]:
             name,
             str(Path(source.model).resolve()),
             str(folder.path_of(name)),
-            str(images),
+            str(source.images),
+            str(source.representative),
             calibration and str(calibration),
             source.operating_point,
         )

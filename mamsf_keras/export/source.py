@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 
 from mamsf_keras.data.batches.stream import Stream, named_errors
+from mamsf_keras.data.dataset import Dataset
 from mamsf_keras.evaluation.calibration import Calibration
 from mamsf_keras.evaluation.operating_points import OPERATING_POINTS
 from mamsf_keras.run_dir import RunDir
 from mamsf_keras.settings import require
 from mamsf_keras.storage import checksum
+
+BATCH = 32
+"""Images that are read at a time."""
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +27,8 @@ class Source:
 
     Attributes:
         model: `.keras` file.
+        images: `.npy` file, uint8 `(images, height, width, 1)`, to compare on.
+        representative: `.npy` file of images that int8 measures the ranges of activations on.
         findings: names of its outputs.
         labels: of the images, `(images, findings)`: 1, 0, or NaN where missing.
         calibration: of the model, or None.
@@ -31,6 +37,8 @@ class Source:
     """
 
     model: Path
+    images: Path
+    representative: Path
     findings: tuple[str, ...]
     labels: np.ndarray
     calibration: Calibration | None = None
@@ -64,12 +72,19 @@ def run_calibration(run: RunDir) -> Calibration | None:
     return None
 
 
-def write_images(path: Path, stream: Stream) -> None:
-    """Writes every image of a stream as one array, uint8 `(images, height, width, 1)`."""
-    size = stream.image_size
+def write_images(path: Path, dataset: Dataset, size: int) -> Path:
+    """Writes every image of a data set as one array, uint8 `(images, size, size, 1)`, and returns its path."""
+    stream = Stream(dataset, size, BATCH)
     array = np.lib.format.open_memmap(path, "w+", np.uint8, (len(stream), size, size, 1))
     with named_errors(stream):
         for start in range(0, len(stream), stream.batch_size):
             count = min(stream.batch_size, len(stream) - start)
             array[start : start + count] = stream.images_in_order(start // stream.batch_size)[:count]
     array.flush()
+    return path
+
+
+def spread_over(dataset: Dataset, count: int) -> Dataset:
+    """Returns so many images of a data set, spread evenly over its rows, or all if there are fewer."""
+    rows = np.unique(np.linspace(0, len(dataset.table) - 1, count).astype(int))
+    return dataclasses.replace(dataset, table=dataset.table.iloc[rows].reset_index(drop=True))

@@ -35,7 +35,8 @@ class Task:
         name: a key of `export.formats.FORMATS`, or `REFERENCE`.
         model: `.keras` file.
         path: file or folder to write.
-        images: `.npy` file, uint8 `(images, height, width, 1)`.
+        images: `.npy` file, uint8 `(images, height, width, 1)`, to compare on.
+        representative: `.npy` file of images that int8 measures the ranges of activations on.
         calibration: `calibration.json`, or None.
         operating_point: of the output `positive`.
     """
@@ -44,6 +45,7 @@ class Task:
     model: str
     path: str
     images: str
+    representative: str
     calibration: str | None = None
     operating_point: str = "youden"
 
@@ -112,7 +114,7 @@ def _written(task, images):
     calibration = Calibration.load(task.calibration) if task.calibration else None
     module = ServingModule(model, calibration, task.operating_point, images.shape[1])
     write, predictor = FORMATS[task.name].load()
-    write(module, task.path, images=images, **FORMATS[task.name].options)
+    write(module, task.path, images=np.load(task.representative, mmap_mode="r"), **FORMATS[task.name].options)
     loaded = predictor(task.path)
     if tuple(loaded.findings) != tuple(model.findings):
         raise ValueError(f"the file has the findings {loaded.findings} instead of {model.findings}.")

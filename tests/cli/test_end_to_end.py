@@ -58,7 +58,11 @@ def test_phantoms_to_evaluation_and_export(tmp_path):
         assert f"{row['auroc']:.4f}" in text
     assert metrics["mean_auroc"] == pytest.approx(math.fsum(scores.values()) / 14)
     text = succeeded("export", "--run-dir", folder, "--out", tmp_path / "served" / "toy", "--format", "saved-model")
-    assert (tmp_path / "served" / "toy" / "1" / "saved_model.pb").is_file() and "logits differ by at most" in text
+    files = sorted(path.name for path in (tmp_path / "served" / "toy").iterdir())
+    assert files == [".lock", "1", "toy-1.MODEL_CARD.md", "toy-1.model_card.json", "toy-1.parity.json"]
+    assert "logits differ by at most" in text and (tmp_path / "served" / "toy" / "1" / "saved_model.pb").is_file()
+    card = strict_json(tmp_path / "served" / "toy" / "toy-1.model_card.json")
+    assert card["evaluation"]["mean_auroc"] == metrics["mean_auroc"] and "phantoms" in card["data"]["source"]
 
 
 def test_split_without_positives_of_a_finding_is_not_an_error(small_nih, tmp_path):

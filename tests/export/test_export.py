@@ -50,6 +50,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_run_is_exported_with_card_and_comparison(run, tmp_path, caplog):
     caplog.set_level("INFO")
@@ -88,7 +89,7 @@ def test_export_beyond_its_limit_leaves_nothing(tmp_path, tasks, name):
 def test_changed_auroc_is_refused_and_decisions_are_counted(tmp_path, tasks):
     tasks[0]["tflite-int8"] = np.random.default_rng(1).normal(size=LOGITS.shape) * 0.3
     labels = (LOGITS + np.random.default_rng(2).normal(size=LOGITS.shape) > 1).astype(float)
-    with pytest.raises(ValueError, match="tflite-int8: the AUROC of Mass changes by .*, more than 0.01"):
+    with pytest.raises(ValueError, match="tflite-int8: the AUROC of .* changes by .*, more than 0.01"):
         export_model(toy_model(), IMAGES, tmp_path / "toy", ["tflite"], quantize=["int8"], labels=labels)
     exported = export_model(
         toy_model(), IMAGES, tmp_path / "toy", ["tflite"], quantize=["int8"], calibration=CALIBRATION

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from mamsf_keras import RunDir
-from mamsf_keras.data.batches.stream import Stream
-from mamsf_keras.export.source import Source, require_operating_point, run_calibration, write_images
+from mamsf_keras.export.source import Source, require_operating_point, run_calibration, spread_over, write_images
 from mamsf_keras.storage import checksum
 from tests.exports import CALIBRATION, IMAGES, NAMES
 from tests.toys import array_dataset
@@ -12,9 +11,15 @@ pytestmark = pytest.mark.no_keras
 
 
 def test_every_image_is_written_once_in_row_order(tmp_path):
-    stream = Stream(array_dataset(IMAGES[:11, ..., 0], np.zeros((11, 1)), ("A",)), 32, 4)
-    write_images(tmp_path / "images.npy", stream)
-    np.testing.assert_array_equal(np.load(tmp_path / "images.npy"), IMAGES[:11])
+    dataset = array_dataset(np.repeat(IMAGES[:, ..., 0], 2, axis=0)[:101], np.zeros((101, 1)), ("A",))
+    path = write_images(tmp_path / "images.npy", dataset, 32)
+    np.testing.assert_array_equal(np.load(path), np.repeat(IMAGES, 2, axis=0)[:101])
+
+
+def test_images_are_spread_evenly():
+    dataset = array_dataset(IMAGES[..., 0], np.zeros((70, 1)), ("A",))
+    assert spread_over(dataset, 4).table["image"].tolist() == ["0", "23", "46", "69"]
+    assert len(spread_over(dataset, 1000).table) == 70
 
 
 def test_calibration_of_another_model_is_not_used(tmp_path, caplog):
@@ -28,10 +33,10 @@ def test_calibration_of_another_model_is_not_used(tmp_path, caplog):
 
 
 def test_coefficients_are_in_the_order_of_the_findings(tmp_path):
-    source = Source(tmp_path, NAMES, np.zeros((1, 3)), CALIBRATION)
+    source = Source(tmp_path, tmp_path, tmp_path, NAMES, np.zeros((1, 3)), CALIBRATION)
     assert source.platt["slope"][:2] == [2.0, 0.5] and np.isnan(source.platt["slope"][2])
     assert source.platt["threshold"] == [0.45, 0.5, np.inf]
-    assert Source(tmp_path, NAMES, np.zeros((1, 3))).platt is None
+    assert Source(tmp_path, tmp_path, tmp_path, NAMES, np.zeros((1, 3))).platt is None
 
 
 def test_operating_points_are_checked():

@@ -4,6 +4,8 @@ import pytest
 from mamsf_keras.export.worker import REFERENCE, Task, size_of
 from tests.exports import CALIBRATION, IMAGES, toy_model
 
+pytestmark = pytest.mark.tensorflow
+
 
 @pytest.fixture
 def task(tmp_path):
@@ -11,11 +13,13 @@ def task(tmp_path):
     toy_model().save(tmp_path / "model.keras")
     np.save(tmp_path / "images.npy", IMAGES)
     CALIBRATION.save(tmp_path / "calibration.json")
-    paths = [str(tmp_path / name) for name in ("model.keras", "written", "images.npy", "calibration.json")]
+    paths = [
+        str(tmp_path / name) for name in ("model.keras", "written", "images.npy", "images.npy", "calibration.json")
+    ]
     return lambda name: Task(name, *paths)
 
 
-def test_conversion_runs_on_tensorflow_in_another_process_whatever_keras_is_on_here(tmp_path, task):
+def test_conversion_runs_in_another_process(tmp_path, task):
     outputs, measured = task("saved-model").run()
     assert set(outputs) == {"logits", "probabilities", "calibrated", "positive"}
     np.testing.assert_allclose(outputs["probabilities"], toy_model().predict(IMAGES, verbose=0), atol=1e-4)
@@ -30,7 +34,6 @@ def test_errors_of_the_process_are_passed_on(tmp_path, task):
         task(REFERENCE).run()
 
 
-@pytest.mark.no_keras
 def test_size_of_a_folder_is_that_of_its_files(tmp_path):
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "x").write_bytes(bytes(10))

@@ -58,8 +58,8 @@ FORMATS = {
     ),
     "tflite": _tflite("none", FLOAT32),
     "tflite-float16": _tflite("float16", Limits(logits=0.1, auroc=0.001)),
-    "tflite-dynamic": _tflite("dynamic", Limits(logits=1.5, auroc=0.01)),
-    "tflite-int8": _tflite("int8", Limits(logits=3.0, auroc=0.01)),
+    "tflite-dynamic": _tflite("dynamic", Limits(logits=2.0, auroc=0.01)),
+    "tflite-int8": _tflite("int8", Limits(logits=4.0, auroc=0.01)),
     "onnx": Format(("onnx", "write_onnx"), ("onnx", "ONNXPredictor"), "{model}-{version}.onnx", FLOAT32),
     "keras": Format(("keras", "write_keras"), ("keras_model", "KerasPredictor"), "{model}-{version}-keras", FLOAT32),
 }

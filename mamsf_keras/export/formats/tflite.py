@@ -14,9 +14,6 @@ from mamsf_keras.export.serving_module import ServingModule
 from mamsf_keras.settings import require
 from mamsf_keras.storage import write_json
 
-REPRESENTATIVE_IMAGES = 100
-"""Images that the ranges of an int8 graph are measured on, spread evenly over those given."""
-
 
 def write_tflite(
     module: ServingModule, path: str | Path, images: np.ndarray | None = None, quantize: str = "none"
@@ -61,5 +58,5 @@ def _quantize(converter, quantize, images):
 
 
 def _representative(images) -> Iterator[list[np.ndarray]]:
-    for row in np.unique(np.linspace(0, len(images) - 1, REPRESENTATIVE_IMAGES).astype(int)):
-        yield [images[row : row + 1].astype(np.float32)]
+    for image in images:
+        yield [image[np.newaxis].astype(np.float32)]
