@@ -167,7 +167,7 @@ def _check(exported):
     parity = next(iter(exported.values())).parity
     if parity.blurred:
         logger.warning(
-            "the model hardly tells these images apart (standard deviation of the logit below %g) for %s: agreement "
+            "the model hardly tells these images apart (interquartile range of the logit below %g) for %s: agreement "
             "with Keras says little there",
             SMALLEST_SPREAD,
             ", ".join(parity.blurred),

@@ -10,7 +10,7 @@ from scipy.special import expit
 from mamsf_keras.evaluation.metrics import per_finding
 
 SMALLEST_SPREAD = 0.01
-"""Standard deviation of a finding's logit over the images below which a model hardly tells them apart."""
+"""Interquartile range of a finding's logit over the images below which a model hardly tells them apart."""
 CONSISTENT = 2e-3
 """Largest difference between an output of an export and the same computed from its logits, room for float16."""
 FEWEST_IMAGES = 64
@@ -54,7 +54,7 @@ class FindingParity:
         auroc: by Keras; None where the images are not of both kinds.
         auroc_change: AUROC of the export minus that of Keras, or None.
         allowed_change: the limit, or the weight of one pair of a positive and a negative image if that is more.
-        spread: standard deviation of the logit over the images, by Keras.
+        spread: interquartile range of the logit over the images, by Keras. A few outliers do not raise it.
         distinct_values: number of different logits of the export, and of Keras.
         decisions_changed: decisions at the operating point that differ; None without a threshold.
     """
@@ -135,9 +135,8 @@ class Parity:
         text = f"logits differ by at most {self.largest:.2g}, on average {self.mean:.2g}, on {self.images} images"
         if self.largest_auroc_change is not None:
             text += f"; AUROC by at most {self.largest_auroc_change:.2g}"
-        if self.decisions_changed is not None:
-            text += f"; {self.decisions_changed} decisions change"
-        return text
+        decisions = "" if self.decisions_changed is None else f"; {self.decisions_changed} decisions change"
+        return text + decisions
 
 
 def compare(reference: Reference, outputs: Mapping[str, np.ndarray], limits: Limits) -> Parity:
@@ -151,17 +150,16 @@ def compare(reference: Reference, outputs: Mapping[str, np.ndarray], limits: Lim
     """
     logits = np.asarray(outputs["logits"], float)
     difference = np.abs(reference.logits - logits)
-    names = reference.findings
+    names, rows = reference.findings, {}
     ours = per_finding(reference.labels, reference.logits, names)
     theirs = per_finding(reference.labels, logits, names) if np.isfinite(logits).all() else dict.fromkeys(names)
-    rows = {}
     for i, name in enumerate(names):
         change = _change(ours[name], theirs[name])
         rows[name] = FindingParity(
             auroc=ours[name]["auroc"],
             auroc_change=change,
             allowed_change=limits.auroc if change is None else max(limits.auroc, _one_pair(ours[name])),
-            spread=float(reference.logits[:, i].std()),
+            spread=float(np.subtract(*np.percentile(reference.logits[:, i], [75, 25]))),
             distinct_values=(len(np.unique(logits[:, i])), len(np.unique(reference.logits[:, i]))),
             decisions_changed=_decisions_changed(reference, outputs, i),
         )
@@ -181,7 +179,7 @@ def expected(logits: np.ndarray, calibration: Mapping[str, Sequence[float]] | No
     return outputs
 
 
-def _agrees(given, wanted) -> bool:
+def _agrees(given, wanted):
     return np.shape(given) == wanted.shape and np.allclose(given, wanted, rtol=0, atol=CONSISTENT, equal_nan=True)
 
 
