@@ -67,12 +67,15 @@ def export_run(
     with staging(out) as folder:
         dataset = open_run_data(run.config, predictor.findings, data_dir, allow_missing)
         validation, size = dataset.split("validation"), predictor.image_size or run.config.image_size
-        training = spread_over(dataset.split("train"), REPRESENTATIVE_IMAGES)
+        images = representative = write_images(folder.work / "images.npy", validation, size)
+        if "tflite-int8" in names:
+            training = spread_over(dataset.split("train"), REPRESENTATIVE_IMAGES)
+            representative = write_images(folder.work / "representative.npy", training, size)
         calibration = run_calibration(run)
         source = Source(
             run.model("best"),
-            write_images(folder.work / "images.npy", validation, size),
-            write_images(folder.work / "representative.npy", training, size),
+            images,
+            representative,
             predictor.findings,
             validation.labels,
             calibration,
