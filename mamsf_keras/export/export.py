@@ -12,9 +12,9 @@ from mamsf_keras.evaluation.calibration import Calibration
 from mamsf_keras.evaluation.evaluate import best_model, open_run_data
 from mamsf_keras.export.formats import FORMATS, selected
 from mamsf_keras.export.model_card import describe_run
-from mamsf_keras.export.parity import FEWEST_IMAGES, SMALLEST_SPREAD, Reference, compare
+from mamsf_keras.export.parity import FEWEST_IMAGES, Reference, compare
 from mamsf_keras.export.publish import publish, staging, write_documents
-from mamsf_keras.export.results import Exported
+from mamsf_keras.export.results import SMALLEST_SPREAD, Exported
 from mamsf_keras.export.source import Source, require_operating_point, run_calibration, spread_over, write_images
 from mamsf_keras.export.worker import REFERENCE, Task
 from mamsf_keras.model.mamsf import MAMSFNet

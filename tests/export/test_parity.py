@@ -6,7 +6,8 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
-from mamsf_keras.export.parity import Limits, Reference, compare, expected
+from mamsf_keras.export.parity import Reference, compare, expected
+from mamsf_keras.export.results import Limits
 
 pytestmark = pytest.mark.no_keras
 
@@ -50,6 +51,16 @@ def test_one_logit_beyond_the_limit_is_a_violation(value):
     logits = LOGITS.copy()
     logits[3, 1] += value
     assert "a logit differs by" in parity(logits).violations()[0]
+
+
+def test_logits_are_compared_where_the_probability_is_not_zero_or_one():
+    reference = LOGITS.copy()
+    reference[0] = [170.0, -60.0, 29.0]
+    logits = reference.copy()
+    logits[0] += [3e-4, 3e-4, 5e-5]
+    assert parity(logits, reference).largest == pytest.approx(5e-5) and parity(logits, reference).violations() == []
+    logits[0] = [20.0, -60.0, 29.0]
+    assert parity(logits, reference).largest == 10.0
 
 
 def test_changed_auroc_is_a_violation_that_names_the_finding():

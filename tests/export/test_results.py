@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mamsf_keras.export.parity import Limits, Reference, compare
-from mamsf_keras.export.results import Exported, parity_table
+from mamsf_keras.export.parity import Reference, compare
+from mamsf_keras.export.results import Exported, Limits, parity_table
 
 pytestmark = pytest.mark.no_keras
 

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping
 
 from mamsf_keras import config
-from mamsf_keras.export.parity import Limits
+from mamsf_keras.export.results import Limits
 
 
 @dataclasses.dataclass(frozen=True)
