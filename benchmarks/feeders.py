@@ -1,7 +1,7 @@
 """Measures images per second of `tf.data` and of `PyDataset` in `fit` on TensorFlow, alternating epochs of each.
 
-    mamsf-keras phantom --out phantoms --images 2600 --size 96 --tail 5
-    python -m benchmarks.feeders --data-dir phantoms
+    mamsf-keras phantom --out phantoms-96 --images 2600 --size 96 --tail 5
+    python -m benchmarks.feeders --data-dir phantoms-96
 
 Both are measured with a trivial model, so that only feeding is timed, and with the network of the preset demo. The
 results are medians without the first epoch of each, which builds the graph.
@@ -39,7 +39,7 @@ def main(data_dir, epochs):
     """Print images per second."""
     config = TrainConfig(data_dir, **PRESETS["demo"])
     data = load_training_data(open_dataset(config), config, find_devices("none"))
-    findings, counts = data.dataset.findings, data.class_counts
+    findings, counts = data.findings, data.class_counts
     network = build_model(config, build_backbone(config, None), findings, counts)
     compile_for_phase(network, plan_phases(config)[0], config, data.steps_per_epoch, counts)
     for name, model, passes in (

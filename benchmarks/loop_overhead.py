@@ -1,7 +1,7 @@
 """Measures the overhead of the training loop over a bare `fit`: callbacks, logs, exact AUROC, checkpoints.
 
-    mamsf-keras phantom --out phantoms --images 2600 --size 96 --tail 5
-    python -m benchmarks.loop_overhead --data-dir phantoms
+    mamsf-keras phantom --out phantoms-96 --images 2600 --size 96 --tail 5
+    python -m benchmarks.loop_overhead --data-dir phantoms-96
 
 The same model trains on the same pipeline in one process, in alternating epochs: as in `mamsf-keras train`, and with a
 bare `fit` that gets the same validation images as arrays in `validation_data`. Epoch times may vary by more than the
@@ -64,7 +64,7 @@ def main(data_dir, epochs, steps):
     config = TrainConfig(data_dir, **{**PRESETS["demo"], "epochs": 2 * (epochs + 1), "steps_per_epoch": steps})
     devices = find_devices("none")
     data = load_training_data(open_dataset(config), config, devices)
-    model = build_model(config, build_backbone(config, None), data.dataset.findings, data.class_counts)
+    model = build_model(config, build_backbone(config, None), data.findings, data.class_counts)
     compile_for_phase(model, plan_phases(config)[0], config, steps, data.class_counts)
     ema = build_ema_callback(config, steps)
     images = np.stack([data.validation.read(row) for row in range(len(data.validation))])[..., None]
@@ -72,7 +72,7 @@ def main(data_dir, epochs, steps):
 
     seconds, inside = {OURS: [], BARE: []}, {OURS: [], BARE: []}
     with tempfile.TemporaryDirectory() as folder:
-        copy = InferenceCopy(config, data.dataset.findings)
+        copy = InferenceCopy(config, data.findings)
         watch = build_callbacks(config, RunDir(folder), data, History(), devices, inference_copy=copy)
         [bar] = [callback for callback in watch if isinstance(callback, ProgressBar)]
         watch.remove(bar)

@@ -1,7 +1,7 @@
 """Trains the same network with each loss and prints its scores on the test split, by frequency of the findings.
 
-    mamsf-keras phantom --out phantoms --images 2600 --size 96 --tail 5
-    KERAS_BACKEND=jax python -m benchmarks.losses --data-dir phantoms --out runs/losses
+    mamsf-keras phantom --out phantoms-losses --images 2600 --size 96 --tail 5
+    KERAS_BACKEND=jax python -m benchmarks.losses --data-dir phantoms-losses --out runs/losses
 
 There is one run per loss and seed, with the options of the preset demo. Finished runs are not repeated.
 """

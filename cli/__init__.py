@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import click
 
-COMMANDS = ("phantom", "prepare", "describe", "preview", "train", "evaluate", "export")
+COMMANDS = ("phantom", "prepare", "describe", "preview", "train", "evaluate", "compare", "predict", "export")
 
 
 class LazyCommands(Mapping):
@@ -82,6 +82,7 @@ def main(traceback):
         mamsf-keras phantom --out phantoms --tail 3
         mamsf-keras train --data-dir phantoms --preset demo --run-dir runs/demo
         mamsf-keras evaluate --run-dir runs/demo
+        mamsf-keras predict phantoms --run-dir runs/demo --csv predictions.csv
         mamsf-keras export --run-dir runs/demo
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides TensorFlow's startup messages

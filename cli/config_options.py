@@ -13,6 +13,7 @@ import typing
 
 import click
 
+from mamsf_keras.allowance import DEFAULT, parse_allowance
 from mamsf_keras.config import LabelsCsv, TrainConfig
 from mamsf_keras.presets import PRESETS
 from mamsf_keras.run_dir import RunDir
@@ -105,7 +106,7 @@ def config_options(config_class, leave_out=()):
 def _options(config_class, leave_out, group):
     hints = typing.get_type_hints(config_class)
     for field in dataclasses.fields(config_class):
-        [kind, *_] = sorted(kinds(hints[field.name]), key=lambda kind: kind is not float)
+        [kind, *_] = sorted(kinds(hints[field.name]), key=lambda kind: (kind is not float, kind is not str))
         if field.name in leave_out:
             continue
         if dataclasses.is_dataclass(kind):
@@ -128,6 +129,7 @@ def _option(field, kind, all_kinds, group):
             group=rules.get("group", group),
             help=f"{text}  [default: {'on' if shown else 'off'}]",
         )
+    bare = {"is_flag": False, "flag_value": rules["bare"]} if "bare" in rules else {}
     default = "" if shown in (None, ()) else f"  [default: {shown}]"
     name = "labels_csv" if flag == "labels-csv" else field.name
     return click.option(
@@ -136,6 +138,7 @@ def _option(field, kind, all_kinds, group):
         cls=GroupedOption,
         type=_click_type(kind, all_kinds, rules),
         default=None,
+        **bare,
         metavar=rules.get("metavar", {int: "N", float: "X"}.get(kind)),
         group=rules.get("group", group),
         help=text + default,
@@ -153,6 +156,18 @@ def _click_type(kind, all_kinds, rules):
         least, most = rules.get("least", rules.get("above")), rules.get("most", rules.get("below"))
         return click.FloatRange(least, most, min_open="above" in rules, max_open="below" in rules)
     return str
+
+
+def allowance_option(name, help, **options):
+    """An option for how many images may be left out, a number or a share, for commands without a configuration."""
+
+    def parse(context, parameter, value):
+        with usage_errors(context):
+            return None if value is None else parse_allowance(parameter.name, value)
+
+    text = f"{help} A number or a share; without a value {DEFAULT}."
+    options |= {"is_flag": False, "flag_value": DEFAULT, "metavar": "[N|P%]", "callback": parse}
+    return click.option(name, help=text, **options)
 
 
 def build_config(config_class, options: dict):

@@ -16,7 +16,8 @@ from mamsf_keras.config import DataConfig
 def command(out, overwrite, **options):
     """Describe a data set: counts, splits, patients, co-occurrence, image sizes, duplicates.
 
-    Missing and damaged images are counted.
+    Missing and damaged images are counted, and findings that cannot be learned or scored are named. Every image of an
+    original folder is decoded, which takes as long as `prepare`; a cache is described at once.
 
     Examples:
 

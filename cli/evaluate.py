@@ -5,7 +5,7 @@ import shlex
 import click
 
 from mamsf_keras.cli.backend import backend_option, load_keras
-from mamsf_keras.cli.config_options import quiet_option
+from mamsf_keras.cli.config_options import allowance_option, quiet_option
 from mamsf_keras.cli.hints import hint_at_unreadable_images, run_data
 from mamsf_keras.config import SPLITS, LabelsCsv
 
@@ -36,7 +36,7 @@ class Prevalence(click.ParamType):
 @click.option("--run-dir", type=click.Path(), help="Run folder.")
 @click.option("--data-dir", type=click.Path(), help="Data folder.  [default: that of the run]")
 @click.option("--split", type=click.Choice(SPLITS), help="Split to evaluate.  [default: test]")
-@click.option("--allow-missing", is_flag=True, help="Leave out images whose files are missing.")
+@allowance_option("--allow-missing", help="Missing images to leave out.  [default: that of the run]")
 @click.option("--predictions", type=click.Path(), help="CSV file of image, patient and probabilities, without a run.")
 @click.option("--labels", type=click.Path(), help="CSV table of labels.  [default: NAME_label columns of predictions]")
 @click.option("--blank", type=click.Choice(BLANK), default="mask", show_default=True, help="How to treat blank labels.")

@@ -3,7 +3,7 @@
 import click
 
 from mamsf_keras.cli.backend import load_keras
-from mamsf_keras.cli.config_options import quiet_option
+from mamsf_keras.cli.config_options import allowance_option, quiet_option
 from mamsf_keras.cli.hints import hint_at_unreadable_images, run_data
 from mamsf_keras.config import DEFAULT_FORMATS, FORMATS, QUANTIZATIONS
 
@@ -34,7 +34,7 @@ from mamsf_keras.config import DEFAULT_FORMATS, FORMATS, QUANTIZATIONS
     "--out", default="saved_models/mamsf", show_default=True, type=click.Path(), help="Folder for the models."
 )
 @click.option("--data-dir", type=click.Path(), help="Data folder for the comparison.  [default: that of the run]")
-@click.option("--allow-missing", is_flag=True, help="Leave out images whose files are missing.")
+@allowance_option("--allow-missing", help="Missing images to leave out.  [default: that of the run]")
 @quiet_option
 def command(run_dir, out, formats, data_dir, allow_missing, quantize, operating_point):
     """Export the best model of a run.

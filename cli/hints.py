@@ -34,7 +34,7 @@ def run_data(run_dir, data_dir, allow_missing) -> DataConfig:
 def prepare_command(data: DataConfig, cache_dir, image_size) -> str:
     """Returns the command line that prepares a cache."""
     words = ["mamsf-keras", "prepare", "--data-dir", data.data_dir]
-    words += ["--allow-missing"] if data.allow_missing else []
+    words += ["--allow-missing", str(data.allow_missing)] if data.allow_missing else []
     if data.labels_csv:
         defaults = dataclasses.asdict(LabelsCsv(data.labels_csv.path))
         changed = {

@@ -5,7 +5,7 @@ import shlex
 
 import click
 
-from mamsf_keras.cli.config_options import build_config, config_options, quiet_option
+from mamsf_keras.cli.config_options import allowance_option, build_config, config_options, quiet_option
 from mamsf_keras.cli.hints import hint_at_unreadable_images
 from mamsf_keras.config import DataConfig
 
@@ -17,14 +17,7 @@ from mamsf_keras.config import DataConfig
     "--image-size", type=click.IntRange(32), default=224, show_default=True, help="Height and width in pixels."
 )
 @click.option("--workers", type=click.IntRange(1), help="Number of processes.  [default: one per CPU core]")
-@click.option(
-    "--allow-rejected",
-    metavar="N",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="Maximum number of unreadable images to leave out.",
-)
+@allowance_option("--allow-rejected", help="Unreadable images to leave out.", default=0, show_default=True)
 @quiet_option
 def command(cache_dir, image_size, workers, allow_rejected, **options):
     """Decode every image once into a memory-mapped cache for training.

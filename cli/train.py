@@ -56,9 +56,12 @@ def command(run_dir, resume, config, preset, **options):
         raise
     run = RunDir(run_dir)
     files = ", ".join(path.name for path in (run.model("best"), run.model("last"), run.history, run.history_plot))
+    left_out = f"not in the model: {summary['left_out']}\n" if summary["left_out"] else ""
     click.echo(
         f"best validation AUROC {summary['validation_auroc']:.4f} at epoch {summary['best_epoch']} of "
         f"{summary['epochs']}; {summary['seconds']:.0f} s, {summary['images_per_second']:.1f} images/s\n"
+        f"best.keras follows the {summary['validation_auroc_is']}\n"
+        f"{left_out}"
         f"run folder: {run_dir} ({files})\n"
         f"curves: tensorboard --logdir {shlex.quote(run_dir)}\n"
         f"next: mamsf-keras evaluate --run-dir {shlex.quote(run_dir)}"

@@ -9,6 +9,7 @@ import math
 import re
 from pathlib import Path
 
+from mamsf_keras.allowance import DEFAULT, parse_allowance
 from mamsf_keras.settings import check_fields, known_fields, read_values, require, setting
 from mamsf_keras.storage import write_json
 
@@ -63,7 +64,12 @@ class DataConfig:
         help="Folder of NIH ChestX-ray14, of the images in `labels_csv`, or of a cache.", metavar="DIR"
     )
     labels_csv: LabelsCsv | None = setting(None)
-    allow_missing: bool = setting(False, help="Leave out images whose files are missing.")
+    allow_missing: int | str = setting(
+        0,
+        help=f"Leave out images whose files are missing, up to this number or share; without a value up to {DEFAULT}.",
+        metavar="[N|P%]",
+        bare=DEFAULT,
+    )
     protocol: str | None = setting(
         "official",
         help="How images are split into train, validation and test; PATH is a CSV file with `image,split`.",
@@ -72,6 +78,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         self._set("data_dir", str(Path(self.data_dir).resolve()))
+        self._set("allow_missing", parse_allowance("allow_missing", self.allow_missing))
         if isinstance(self.labels_csv, (str, Path)):
             self._set("labels_csv", LabelsCsv(str(self.labels_csv)))
         elif isinstance(self.labels_csv, dict):

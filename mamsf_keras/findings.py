@@ -1,8 +1,12 @@
-"""The 14 findings of NIH ChestX-ray14 in output order, with their frequencies. Pure Python.
+"""The 14 findings of NIH ChestX-ray14 in output order, with their frequencies, and spellings of names. Pure Python.
 
 Source of every number: `Data_Entry_2017.csv` of the NIH release (Wang et al., ChestX-ray8, CVPR 2017,
 arXiv 1705.02315), 112,120 images.
 """
+
+import difflib
+import re
+from collections.abc import Iterable
 
 IMAGES = 112_120
 """Images in the whole NIH table."""
@@ -49,3 +53,33 @@ MEDIUM = tuple(name for name, n in POSITIVES.items() if 0.02 <= n / IMAGES < 0.0
 """Findings on 2 % to 5 % of the images."""
 TAIL = tuple(name for name, n in POSITIVES.items() if n / IMAGES < 0.02)
 """Findings on fewer than 2 % of the images: Pneumonia, Fibrosis, Hernia."""
+
+
+def name_key(name: str) -> str:
+    """Returns one key for all spellings of a name: case, spaces, underscores and hyphens do not matter.
+
+    "No Finding", "No finding" (VinDr-CXR) and "Normal" have one key as well.
+    """
+    key = re.sub(r"[\s_-]+", "", name).casefold()
+    return "nofinding" if key in ("nofindings", "normal") else key
+
+
+def is_no_finding(name: str) -> bool:
+    """Returns True for the spellings of "No Finding"."""
+    return name_key(name) == name_key(NO_FINDING)
+
+
+def find_name(name: str, known: Iterable[str]) -> str | None:
+    """Returns the known name that is equal or is another spelling of a name; None if there is none or several."""
+    known = list(known)
+    if name in known:
+        return name
+    same = {other for other in known if name_key(other) == name_key(name)}
+    return same.pop() if len(same) == 1 else None
+
+
+def with_nearest(name: str, known: Iterable[str]) -> str:
+    """Returns a name that is not known, with the nearest known one: "Effusoin (did you mean Effusion?)"."""
+    keys = {name_key(other): other for other in known}
+    nearest = difflib.get_close_matches(name_key(name), keys, n=1)
+    return f"{name} (did you mean {keys[nearest[0]]}?)" if nearest else name

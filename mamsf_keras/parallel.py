@@ -3,17 +3,37 @@
 Not joblib: the workers of its loky backend (joblib 1.6) were still there a minute after their parent had been killed.
 """
 
+import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
-from typing import TypeVar
+from multiprocessing import parent_process
+from multiprocessing.context import SpawnContext, SpawnProcess
+from typing import Any, TypeVar
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+
+class Workers(SpawnContext):
+    """Spawns processes and remembers them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.processes: list[SpawnProcess] = []
+
+    def Process(self, *args: Any, **kwargs: Any) -> SpawnProcess:  # type: ignore[override]
+        self.processes.append(SpawnProcess(*args, **kwargs))
+        return self.processes[-1]
+
+    def kill(self) -> None:
+        """Kills the processes, which would finish their tasks otherwise."""
+        for process in self.processes:
+            if process.is_alive():
+                process.kill()
 
 
 def parallel_map(
@@ -23,6 +43,8 @@ def parallel_map(
     on_result: Callable[[Result], object] | None = None,
 ) -> list[Result]:
     """Calls a module-level function on each task, in spawned processes. A single worker works in this process.
+
+    After an interrupt (Ctrl-C) or another exception, the processes are killed in the middle of their tasks.
 
     Args:
         function: takes one task.
@@ -39,16 +61,45 @@ def parallel_map(
     workers = min(workers or os.cpu_count() or 1, len(tasks))
     if workers <= 1:
         return _gather(map(function, tasks), on_result)
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker) as pool:
+    context = Workers()
+    with ProcessPoolExecutor(workers, context, _start_worker) as pool:
         try:
-            return _gather(pool.map(function, tasks), on_result)
+            with _interrupts_delayed():
+                results = pool.map(function, tasks)
+            return _gather(results, on_result)
         except BrokenProcessPool as error:
             raise ChildProcessError(
                 "A worker process died: out of memory, killed, or a script without `if __name__ == '__main__':`. "
                 "With `workers=1` everything runs in this process."
             ) from error
+        except BaseException:
+            context.kill()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _interrupts_delayed() -> Iterator[None]:
+    """Delays Ctrl-C to the end of the block, and makes processes that are started in it deaf to it from the start.
+
+    A worker that is interrupted while it starts, or whose parent is, prints a traceback. The mask is for the processes,
+    which inherit it (Windows has none); another thread of this process may still receive the signal.
+    """
+    if threading.current_thread() is not threading.main_thread():  # it does not receive Ctrl-C
+        yield
+        return
+    received: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
+    try:
+        yield
+    finally:
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+        if received:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _gather(results, on_result):

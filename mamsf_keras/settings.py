@@ -21,7 +21,7 @@ def setting(default: Any = dataclasses.MISSING, help: str = "", **metadata: Any)
         help: description in one sentence.
         metadata: `choices`; the bounds `least`, `most` (inclusive), `above`, `below` (exclusive); `group`, its heading
             in the help of a command; `flag` and `metavar`, where they do not follow from its name and type; `unset`,
-            the meaning of None.
+            the meaning of None; `bare`, the value of an option that is given without one.
     """
     return dataclasses.field(default=default, metadata={"help": help, **metadata})
 
@@ -39,7 +39,7 @@ def check_fields(config: Any) -> None:
             require(type(None) in typing.get_args(hints[field.name]), field.name, "not be empty", value)
         elif "choices" in rules:
             require(value in rules["choices"], field.name, f"be one of {', '.join(rules['choices'])}", value)
-        elif int in kinds(hints[field.name]):
+        elif kinds(hints[field.name]) == {int}:
             least = rules.get("least", 0)
             whole = isinstance(value, int) and not isinstance(value, bool)
             require(whole and value >= least, field.name, f"be a whole number of at least {least}", value)

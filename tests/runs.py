@@ -5,10 +5,14 @@ from pathlib import Path
 import keras
 import numpy as np
 from click.testing import CliRunner
+from PIL import Image
 
-from mamsf_keras import TrainConfig, load_model
+from mamsf_keras import MAMSFNet, RunDir, TrainConfig, load_model
 from mamsf_keras.cli import main
+from mamsf_keras.evaluation.calibration import fit_calibration
+from mamsf_keras.storage import checksum
 from tests.conftest import BACKEND
+from tests.toys import toy_backbone
 
 TOY = ("--backbone", "toy", "--weights", "none", "--image-size", 32, "--batch-size", 8)
 """Options of a run that takes a second or two."""
@@ -65,3 +69,27 @@ class StopAfter(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if epoch == self.epoch:
             raise self.error
+
+
+def untrained_run(folder, findings=("Mass", "Edema"), calibrated=True):
+    """Writes the folder of a run with an untrained toy at 32 px and returns its `RunDir`."""
+    run = RunDir(folder)
+    run.path.mkdir(parents=True)
+    toy_config(folder).save(run.config_file)
+    MAMSFNet(toy_backbone(), findings).save(run.model("best"))
+    if calibrated:
+        rng = np.random.default_rng(0)
+        labels, probabilities = rng.integers(0, 2, (60, len(findings))), 0.3 + 0.4 * rng.random((60, len(findings)))
+        model = checksum(run.model("best"))
+        fit_calibration(labels.astype(float), probabilities, findings, np.arange(60), model).save(run.calibration)
+    return run
+
+
+def gray_images(folder, count=5, size=40):
+    """Writes random PNG files, `0.png` and so on, and returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{number}.png" for number in range(count)]
+    for number, path in enumerate(paths):
+        pixels = np.random.default_rng(number).integers(0, 256, (size, size), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    return paths

@@ -5,7 +5,19 @@ import csv
 
 import pytest
 
-from mamsf_keras.findings import BOX_FINDINGS, FINDINGS, HEAD, IMAGES, MEDIUM, NO_FINDING, POSITIVES, TAIL
+from mamsf_keras.findings import (
+    BOX_FINDINGS,
+    FINDINGS,
+    HEAD,
+    IMAGES,
+    MEDIUM,
+    NO_FINDING,
+    POSITIVES,
+    TAIL,
+    find_name,
+    is_no_finding,
+    with_nearest,
+)
 
 pytestmark = pytest.mark.no_keras
 
@@ -15,6 +27,28 @@ def test_groups_part_the_findings():
     assert TAIL == ("Pneumonia", "Fibrosis", "Hernia")
     assert min(POSITIVES[name] for name in HEAD) > 0.05 * IMAGES > max(POSITIVES[name] for name in MEDIUM)
     assert min(POSITIVES[name] for name in MEDIUM) > 0.02 * IMAGES > max(POSITIVES[name] for name in TAIL)
+
+
+def test_spellings_of_no_finding():
+    for name in ("No Finding", "No finding", "no_finding", "NO-FINDINGS", "Normal", "normal"):
+        assert is_no_finding(name), name
+        assert find_name(name, (*FINDINGS, NO_FINDING)) == NO_FINDING
+    for name in ("Abnormal", "Finding", "", "Nodule"):
+        assert not is_no_finding(name), name
+
+
+def test_name_is_found_in_another_spelling_but_never_guessed():
+    assert find_name("pleural thickening", FINDINGS) == "Pleural_Thickening"
+    assert find_name("EFFUSION", FINDINGS) == "Effusion"
+    assert find_name("Pleural Effusion", FINDINGS) is None
+    assert find_name("a b", ["A_B", "a-b"]) is None  # two candidates
+    assert find_name("a-b", ["A_B", "a-b"]) == "a-b"
+
+
+def test_misspelt_name_comes_with_the_nearest():
+    assert with_nearest("Effusoin", FINDINGS) == "Effusoin (did you mean Effusion?)"
+    assert with_nearest("pleural thikening", FINDINGS) == "pleural thikening (did you mean Pleural_Thickening?)"
+    assert with_nearest("Scoliosis", FINDINGS) == "Scoliosis"
 
 
 def read_rows(path):

@@ -104,3 +104,24 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     # The workers have inherited the pipe, which ends when the last of them does.
     assert process.communicate(timeout=60) == ("", None)
+
+
+@pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["to the parent", "to the process group"])
+def test_ctrl_c_ends_workers_in_the_middle_of_their_tasks(tmp_path, send):
+    """The tasks take ten minutes. Ctrl-C in a terminal reaches the process group."""
+    (tmp_path / "program.py").write_text(ORPHANS)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, str(tmp_path / "program.py")]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+        **pipes,
+    )
+    assert process.stdout.readline() == "working\n"
+    send(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)  # the workers have inherited the pipes
+    assert process.returncode == -signal.SIGINT
+    assert errors.count("Traceback") == 1 and errors.endswith("KeyboardInterrupt\n")

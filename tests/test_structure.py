@@ -13,6 +13,7 @@ LAYERS = (
     "cli",
     "export",
     "training",
+    "inference",
     "explain",
     "evaluation",
     "reports",
@@ -22,15 +23,16 @@ LAYERS = (
     "data.open",
     "data.cache data.readers",
     "data.splits",
-    "data.image_files",
-    "data.tables",
+    "data.image_files data.image_paths",
+    "data.ages data.equal_images data.label_columns",
+    "data.tables data.label_counts",
     "data.batches",
     "data.dataset",
     "images",
     "run_dir",
     "devices presets",
     "config",
-    "storage parallel findings settings",
+    "storage parallel findings settings allowance",
 )
 """From top to bottom. A module imports from its own layer and from those below it."""
 MODULES = {
@@ -86,3 +88,17 @@ def test_all_packages_are_installed():
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     folders = [path.parent.relative_to(ROOT) for path in (ROOT / "mamsf_keras").rglob("__init__.py")]
     assert packages == sorted(["mamsf_keras.cli", *(".".join(folder.parts) for folder in folders)])
+
+
+def test_all_data_files_are_installed():
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    tracked = {
+        path for path in (ROOT / "mamsf_keras").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    listed = {
+        path
+        for package, names in patterns.items()
+        for name in names
+        for path in ROOT.joinpath(*package.split(".")).glob(name)
+    }
+    assert tracked == listed and ROOT / "mamsf_keras" / "reports" / "published.json" in listed

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mamsf_keras.config import SPLITS
+from mamsf_keras.findings import find_name, with_nearest
 
 PLACE_COLUMNS = ("path", "row", "shard", "sha256", "height", "width")
 """Columns that describe where the pixels of an image are, or properties of its file."""
@@ -37,7 +38,10 @@ class ImageStore(Protocol):
         """Returns a function from a row number of a resolved table to pixels, uint8 `(image_size, image_size)`."""
 
     def inspect(self, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
-        """Returns `height`, `width` and `sha256` for each row, NaN where unknown, and notes. It never raises."""
+        """Returns `height`, `width` and `sha256` (of the pixels) for each row, NaN where unknown, and notes.
+
+        Absent and damaged images raise no error.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Dataset:
 
     Attributes:
         table: one row per image of the tables, with the columns `image` (name in the table), `patient`, `follow_up`,
-            `age` (years, as written, or missing), `sex`, `view`, `official_list` ("train_val" or "test", empty where
+            `age` (years, float, or NaN), `sex`, `view`, `official_list` ("train_val" or "test", empty where
             there is none), one column per finding (1, 0, or NaN where the label is missing) and, if the data set has
             been split, `split` ("train", "validation", "test", or empty where the protocol leaves the image out).
         findings: names of the finding columns, in output order.
@@ -132,15 +136,19 @@ class Dataset:
         return dataclasses.replace(dataset, table=table)
 
     def with_findings(self, findings: Iterable[str]) -> "Dataset":
-        """Returns the data set with the given findings, in this order.
+        """Returns the data set with the given findings, in this order and spelling.
 
         Raises:
             ValueError: if there are no labels for some of the findings; names them.
         """
-        lacking = [name for name in findings if name not in self.findings]
+        spelled = {name: find_name(name, self.findings) for name in findings}
+        lacking = [with_nearest(name, self.findings) for name, own in spelled.items() if own is None]
         if lacking:
             raise ValueError(f"The data have no labels of {', '.join(lacking)}, which the model was trained on.")
-        return dataclasses.replace(self, findings=tuple(findings))
+        # All labels become float32, as the fingerprint has them: it must not depend on which findings are in use.
+        table = self.table.astype(dict.fromkeys(self.findings, "float32"))
+        table = table.rename(columns={own: name for name, own in spelled.items()})
+        return dataclasses.replace(self, table=table, findings=tuple(spelled))
 
     def open_images(self, image_size: int) -> Callable[[int], np.ndarray]:
         """Returns a function from a row number to the pixels of the image, uint8 `(image_size, image_size)`.

@@ -1,6 +1,5 @@
 """ImageFiles: a data set's original image files, found by their reader when they are first needed."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,8 +7,15 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from mamsf_keras.images.grey import read_grey, read_size
-from mamsf_keras.storage import checksum
+from mamsf_keras.allowance import allowed_count
+from mamsf_keras.images.grey import read_grey, read_with_note
+from mamsf_keras.images.pixel_hash import pixel_hash
+from mamsf_keras.parallel import parallel_map
+
+FACTS = ["height", "width", "sha256"]
+"""Properties of an image that `inspect` returns."""
+CHUNK = 128
+"""Number of images that a process inspects at a time."""
 
 
 class ImageFiles:
@@ -19,7 +25,8 @@ class ImageFiles:
         data_dir: the data folder.
         find: function from the image names, a Series, and `data_dir` to the path of each image, a Series with NaN where
             there is none, and notes.
-        allow_missing: whether images may be absent.
+        allow_missing: how many images may be absent, as a number or a share such as "5%".
+        explain: function from the absent images and `data_dir` to sentences about why they may be absent.
     """
 
     image_size: int | None = None
@@ -28,17 +35,19 @@ class ImageFiles:
         self,
         data_dir: str | Path,
         find: Callable[[pd.Series, str | Path], tuple[pd.Series, tuple[str, ...]]],
-        allow_missing: bool = False,
+        allow_missing: int | str = 0,
+        explain: Callable[[pd.Series, str | Path], tuple[str, ...]] = lambda images, data_dir: (),
     ) -> None:
         self.data_dir = data_dir
         self.find = find
         self.allow_missing = allow_missing
+        self.explain = explain
 
     def resolve_paths(self, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
         """Adds the column `path` and drops the rows without an image.
 
         Raises:
-            ValueError: names the absent images, unless `allow_missing` is set and some images are there.
+            ValueError: names the absent images if there are more than allowed, or all are absent.
         """
         paths, notes = self.find(table["image"], self.data_dir)
         table = table.assign(path=paths)
@@ -48,9 +57,12 @@ class ImageFiles:
         text = f"{len(absent)} of {len(table)} images of the table are not in {self.data_dir} "
         text += f"(first: {', '.join(absent.head(5))})"
         if len(absent) == len(table):
-            raise ValueError(f"{text}: none was found. The paths of the table must start at `data_dir`.")
-        if not self.allow_missing:
-            raise ValueError(f"{text}. Use `allow_missing` to leave them out.")
+            raise ValueError(" ".join([f"{text}: none was found.", *self.explain(absent, self.data_dir)]))
+        allowed = allowed_count("allow_missing", self.allow_missing, len(table))
+        if len(absent) > allowed:
+            limit = [f"`allow_missing` {self.allow_missing} allows {allowed}."] if self.allow_missing else []
+            advice = [f"Use `allow_missing` {len(absent)} to leave them out.", *self.explain(absent, self.data_dir)]
+            raise ValueError(" ".join([f"{text}.", *limit, *advice]))
         return table.dropna(subset="path"), (*notes, f"{text}: they are left out.")
 
     def check_size(self, image_size: int) -> None:
@@ -62,27 +74,31 @@ class ImageFiles:
         return lambda row: read_grey(paths[row], image_size)
 
     def inspect(self, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
-        """Reads the size of each image from its header, and the checksum of each file with the length of another."""
+        """Decodes each image once, in processes, for its size and the hash of its pixels."""
         paths, notes = self.find(table["image"], self.data_dir)
         found = paths.dropna()
-        sizes, damaged = _read_sizes(found)
-        readable = found[sizes["height"].notna()]
-        lengths = readable.map(os.path.getsize)
-        alike = readable[lengths.duplicated(keep=False)]
-        sums = [checksum(path) for path in tqdm(alike, desc="comparing", unit=" files", delay=1)]
-        facts = sizes.assign(sha256=pd.Series(sums, index=alike.index, dtype=object)).reindex(table.index)
-        counts = f"images found: {len(found)} of {len(table)}; not readable, by their header: {len(damaged)}"
-        return facts, (*notes, counts, *damaged[:5])
+        facts = pd.DataFrame(_inspect_all(found.tolist()), index=found.index, columns=[*FACTS, "error"], dtype=object)
+        damaged = facts["error"].dropna()
+        notes += (f"images found: {len(found)} of {len(table)}; not readable: {len(damaged)}", *damaged.head(5))
+        if len(found) < len(table):
+            notes += self.explain(table["image"][paths.isna()], self.data_dir)
+        return facts[FACTS].astype({"height": float, "width": float}).reindex(table.index), notes
 
 
-def _read_sizes(paths: pd.Series) -> tuple[pd.DataFrame, list[str]]:
-    """Returns `height` and `width` of each image, NaN where its header cannot be read, and these errors."""
-    sizes: list[tuple[float, float]] = []
-    errors = []
-    for path in tqdm(paths, desc="inspecting", unit=" images", delay=1):
+def _inspect_all(paths: list[str]) -> list[tuple]:
+    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    with tqdm(total=len(paths), desc="inspecting", unit=" images", delay=1) as bar:
+        results = parallel_map(_inspect_chunk, chunks, on_result=lambda rows: bar.update(len(rows)))
+    return [row for rows in results for row in rows]
+
+
+def _inspect_chunk(paths: list[str]) -> list[tuple]:
+    """Returns height, width, hash and error of each image, None where they do not apply."""
+    rows: list[tuple] = []
+    for path in paths:
         try:
-            sizes.append(read_size(path))
+            grey, _ = read_with_note(path)
+            rows.append((*grey.shape, pixel_hash(grey), None))
         except ValueError as error:
-            sizes.append((np.nan, np.nan))
-            errors.append(str(error))
-    return pd.DataFrame(sizes, index=paths.index, columns=["height", "width"], dtype=float), errors
+            rows.append((None, None, None, str(error)))
+    return rows

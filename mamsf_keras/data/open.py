@@ -58,15 +58,16 @@ def prepared(dataset: Dataset, config: TrainConfig) -> Dataset:
     return prepare(dataset, cache_dir, config.image_size, allow_rejected=None)
 
 
-def relocated(config: Config, data_dir: str | Path | None, allow_missing: bool = False) -> Config:
+def relocated(config: Config, data_dir: str | Path | None, allow_missing: int | str | None = None) -> Config:
     """Returns the configuration for the same data in another folder, original or cache.
 
     Args:
         config: the configuration to start from.
         data_dir: the other folder; None keeps the folder.
-        allow_missing: whether to allow missing images, even if `config` does not.
+        allow_missing: how many images may be missing, as a number or a share; None takes that of `config`.
     """
-    config = dataclasses.replace(config, allow_missing=allow_missing or config.allow_missing)
+    if allow_missing is not None:
+        config = dataclasses.replace(config, allow_missing=allow_missing)
     if data_dir is None or str(Path(data_dir).resolve()) == config.data_dir:
         return config
     other = dataclasses.replace(config, data_dir=str(data_dir))

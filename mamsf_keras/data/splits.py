@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike
 
 from mamsf_keras.config import PROTOCOLS, SPLITS
 from mamsf_keras.data.dataset import Dataset
+from mamsf_keras.data.equal_images import note_equal_images_across_splits
 from mamsf_keras.data.tables import count_and_first, patient_key, read_csv
-from mamsf_keras.findings import FINDINGS, NO_FINDING
+from mamsf_keras.findings import FINDINGS, NO_FINDING, is_no_finding
 
 FRACTIONS = {"validation": 0.1, "test": 0.2, "train": 0.7}
 """The splits of `random_patient_split`, as fractions of the patients."""
@@ -23,9 +24,10 @@ def official_split(table: pd.DataFrame, findings: Sequence[str] = FINDINGS) -> n
     """Splits by the official NIH lists; the validation split is taken from `train_val_list.txt`, by patient.
 
     Each patient of train_val belongs to the stratum of the finding that is the patient's rarest, by its number of
-    positive images in the whole table, or to "No Finding". In each stratum the first `round(n / 10)` of the n
-    patients, in the order of the SHA-256 of the patient id as text, are validation. The result depends neither on
-    a seed nor on the machine.
+    positive images in the whole table, or to "No Finding". Of all n patients, round(n / 10) are validation, shared
+    among the strata by largest remainder: each stratum of m patients gets m // 10, and those with the largest m % 10
+    one more each, of equal remainders the rarer finding first. In each stratum the first patients, in the order of the
+    SHA-256 of the patient id as text, are validation. The result depends neither on a seed nor on the machine.
 
     Args:
         table: one row per image, with the columns `patient`, `official_list` ("train_val" or "test") and one
@@ -37,20 +39,28 @@ def official_split(table: pd.DataFrame, findings: Sequence[str] = FINDINGS) -> n
     """
     splits = np.where(table["official_list"] == "test", "test", "train").astype(object)
     keys = table["patient"].map(patient_key)
-    for patients in _strata(table, keys, findings).values():
-        chosen = sorted(patients, key=_hash)[: round(len(patients) / 10)]
-        splits[(keys.isin(chosen) & (splits == "train")).to_numpy()] = "validation"
+    strata = _strata(table, keys, findings)
+    seats = _tenths([len(patients) for patients in strata])
+    chosen = {patient for ids, n in zip(strata, seats, strict=True) for patient in sorted(ids, key=_hash)[:n]}
+    splits[(keys.isin(chosen) & (splits == "train")).to_numpy()] = "validation"
     return splits
 
 
-def _strata(table, keys, findings) -> dict[str, list[str]]:
-    """Returns the train_val patients of each stratum: a patient's rarest finding by whole-table count."""
+def _tenths(sizes: list[int]) -> list[int]:
+    """Shares a tenth of the sum of some sizes among them by largest remainder, of equal ones the first."""
+    by_remainder = sorted(range(len(sizes)), key=lambda i: -(sizes[i] % 10))
+    extra = by_remainder[: round(sum(sizes) / 10) - sum(size // 10 for size in sizes)]
+    return [size // 10 + (i in extra) for i, size in enumerate(sizes)]
+
+
+def _strata(table, keys, findings) -> list[list[str]]:
+    """Returns the train_val patients of each stratum, a patient's rarest finding by whole-table count, rarest first."""
     rarest_first = table[list(findings)].sum().sort_values(kind="stable").index
     rows = (table["official_list"] == "train_val").to_numpy()
     positive = table.loc[rows, rarest_first].groupby(keys[rows]).max()
     has_any = positive.max(axis=1) > 0
     stratum = positive.idxmax(axis=1).where(has_any, NO_FINDING)
-    return {name: list(group.index) for name, group in stratum.groupby(stratum)}
+    return [list(stratum.index[stratum == name]) for name in (*rarest_first, NO_FINDING)]
 
 
 def random_patient_split(table: pd.DataFrame, findings: Sequence[str] = FINDINGS) -> np.ndarray:
@@ -87,7 +97,7 @@ def disease_only_split(table: pd.DataFrame, findings: Sequence[str] = FINDINGS) 
 
     For comparison with papers that do so. Such scores do not describe a population.
     """
-    diseases = [name for name in findings if name != NO_FINDING]
+    diseases = [name for name in findings if not is_no_finding(name)]
     kept = table[diseases].eq(1).any(axis=1).to_numpy()
     splits = np.full(len(table), "", dtype=object)
     splits[kept] = random_patient_split(table[kept], findings)
@@ -134,7 +144,7 @@ def assign_splits(dataset: Dataset, protocol: str) -> Dataset:
     if left_out := int((splits == "").sum()):
         notes += (f"images left out by the {protocol} protocol: {left_out}",)
     if "sha256" in table:
-        notes += _note_shared_pixels(table)
+        notes += note_equal_images_across_splits(table)
     return dataclasses.replace(dataset, table=table, protocol=protocol, split_notes=notes)
 
 
@@ -192,22 +202,16 @@ def overlap(patients: Iterable[Any], splits: ArrayLike) -> dict[tuple[str, str],
     return {(a, b): len(members[a] & members[b]) for a, b in pairs}
 
 
-def equal_images(table: pd.DataFrame) -> pd.DataFrame:
-    """Returns the rows whose image is equal to that of another row, by the column `sha256`."""
-    known = table.dropna(subset="sha256")
-    return known[known["sha256"].duplicated(keep=False)]
-
-
-def _note_shared_pixels(table) -> tuple[str, ...]:
-    groups = equal_images(table[table["split"] != ""]).groupby("sha256")
-    pairs = [" = ".join(rows["image"]) for _, rows in groups if rows["split"].nunique() > 1]
-    return (f"images with equal pixels in more than one split: {count_and_first(pairs)}",) if pairs else ()
-
-
 def split_counts(table: pd.DataFrame, findings: Sequence[str] = FINDINGS) -> pd.DataFrame:
-    """Counts images, patients and positives of each finding: one column per split, and one for all."""
-    columns = {name: _counts(table[table["split"] == name], findings) for name in SPLITS}
-    return pd.DataFrame({**columns, "all": _counts(table[table["split"] != ""], findings)})
+    """Counts images, patients and positives of each finding: one column per split, and one for all.
+
+    Unless "No Finding" is a finding of the table, its row has the images whose labels are all negative. Findings
+    without a label anywhere do not count for it.
+    """
+    used = table[table["split"] != ""]
+    labeled = [name for name in findings if used[name].notna().any()]
+    columns = {name: _counts(used[used["split"] == name], findings, labeled) for name in SPLITS}
+    return pd.DataFrame({**columns, "all": _counts(used, findings, labeled)})
 
 
 def overlap_line(table: pd.DataFrame) -> str:
@@ -221,12 +225,12 @@ def split_summary(table: pd.DataFrame, findings: Sequence[str] = FINDINGS) -> st
     return f"{split_counts(table, findings).to_string()}\n{overlap_line(table)}"
 
 
-def _counts(rows, findings) -> dict:
+def _counts(rows, findings, labeled) -> dict:
     """Counts the positives of each finding, with the number of labeled images where labels are missing."""
     labels = rows[list(findings)]
     counts = {"images": len(rows), "patients": rows["patient"].map(patient_key).nunique()}
-    if NO_FINDING not in findings:
-        counts[NO_FINDING] = int(labels.eq(0).all(axis=1).sum())
+    if not any(is_no_finding(name) for name in findings):
+        counts[NO_FINDING] = int(labels[labeled].eq(0).all(axis=1).sum()) if labeled else 0
     for name in findings:
         positive, observed = int(labels[name].eq(1).sum()), int(labels[name].notna().sum())
         counts[name] = str(positive) if observed == len(rows) else f"{positive} of {observed}"

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from mamsf_keras.config import TrainConfig
@@ -15,7 +15,9 @@ from mamsf_keras.evaluation.calibration import Calibration, fit_calibration
 from mamsf_keras.evaluation.predictions import Predictions
 from mamsf_keras.evaluation.results import SCHEMA_VERSION, ResultFiles, training_groups, versions, write_results
 from mamsf_keras.evaluation.summary import summarize_predictions
+from mamsf_keras.findings import find_name
 from mamsf_keras.predictors.keras_model import KerasPredictor
+from mamsf_keras.predictors.predictor import Predictor
 from mamsf_keras.run_dir import RunDir
 from mamsf_keras.storage import checksum
 
@@ -28,7 +30,7 @@ def evaluate(
     data_dir: str | Path | None = None,
     split: str = "test",
     *,
-    allow_missing: bool = False,
+    allow_missing: int | str | None = None,
     overwrite: bool = False,
     prevalence: Mapping[str, float] | None = None,
 ) -> dict:
@@ -45,7 +47,7 @@ def evaluate(
         run_dir: the folder of a run.
         data_dir: the data folder; None takes the one that the run was trained on.
         split: "train", "validation" or "test".
-        allow_missing: whether to leave out images that are absent.
+        allow_missing: how many absent images may be left out, as a number or a share; None takes that of the run.
         overwrite: whether to replace results on another data folder.
         prevalence: further prevalences, in (0, 1), at which to report the positive predictive value, by finding; the
             key "" is for all others.
@@ -63,7 +65,7 @@ def evaluate(
     if not overwrite:
         _check_same_data(run.metrics(split), folder)
     predictor = best_model(run)
-    dataset = open_run_data(run.config, predictor.findings, data_dir, allow_missing)
+    dataset = open_run_data(run.config, data_dir, allow_missing)
     rows = dataset.split(split)
     predictions = predict_split(run, predictor, rows)
     calibration = run_calibration(run, predictor, dataset)
@@ -79,15 +81,24 @@ def evaluate(
         "notes": [*dataset.notes, *dataset.split_notes],
         "calibrated": calibration is not None,
         **summarize_predictions(
-            predictions, calibration=calibration, prevalence=prevalence, groups=training_groups(dataset)
+            predictions,
+            calibration=calibration,
+            prevalence=prevalence,
+            groups=training_groups(dataset, predictor.findings),
         ),
     }
-    write_results(ResultFiles(run.metrics(split), run.metrics_table(split), run.report(split)), summary, predictions)
+    files = ResultFiles(run.metrics(split), run.metrics_table(split), run.report(split))
+    pixels = rows.open_images(rows.image_size or run.config.image_size)
+    write_results(files, summary, predictions, calibration, pixels)
     return summary
 
 
 def predict_split(run: RunDir, predictor: KerasPredictor, dataset: Dataset) -> Predictions:
-    """Predicts the images of one split, writes `predictions-SPLIT.csv` and returns its content."""
+    """Predicts the images of one split, writes `predictions-SPLIT.csv` and returns its content.
+
+    Findings of the data that the model does not have are left out, which is logged.
+    """
+    dataset = with_findings_of(predictor, dataset)
     [split] = dataset.table["split"].unique()
     stream = Stream(dataset, predictor.image_size or run.config.image_size, run.config.batch_size)
     Predictions.of(dataset, predictor.predict_stream(stream)).write(run.predictions(split))
@@ -111,12 +122,14 @@ def run_calibration(run: RunDir, predictor: KerasPredictor, dataset: Dataset) ->
     if run.calibration.exists() and (calibration := Calibration.load(run.calibration)).model_sha256 == model:
         return calibration
     own = json.loads(run.environment.read_text(encoding="utf-8"))["data"]
-    if dataset.fingerprint != own:
-        try:
-            dataset = open_run_data(run.config, predictor.findings)
-        except (ValueError, OSError) as error:
-            logger.warning("no calibrated probabilities and no operating points: %s", error)
-            return None
+    try:
+        if dataset.fingerprint != own:
+            dataset = open_run_data(run.config)
+        if dataset.fingerprint != own:
+            raise ValueError("the data of the run have changed")
+    except (ValueError, OSError) as error:
+        logger.warning("no calibrated probabilities and no operating points: %s", error)
+        return None
     logger.info("fitting the calibration on the validation split")
     predictions = predict_split(run, predictor, dataset.split("validation"))
     calibration = fit_calibration(
@@ -135,15 +148,14 @@ def best_model(run: RunDir) -> KerasPredictor:
 
 
 def open_run_data(
-    config: TrainConfig, findings: Iterable[str], data_dir: str | Path | None = None, allow_missing: bool = False
+    config: TrainConfig, data_dir: str | Path | None = None, allow_missing: int | str | None = None
 ) -> Dataset:
-    """Opens the data of a run, with the findings of its model, and logs the notes about them.
+    """Opens the data of a run and logs the notes about them.
 
     Args:
         config: the configuration of the run.
-        findings: names of the findings of the model, in order.
         data_dir: the data folder; None takes that of the run.
-        allow_missing: whether to leave out images that are absent.
+        allow_missing: how many absent images may be left out, as a number or a share; None takes that of the run.
     """
     config = relocated(config, data_dir, allow_missing)
     if config.labels_csv is not None and not Path(config.labels_csv.path).is_file():
@@ -154,7 +166,16 @@ def open_run_data(
     dataset = prepared(open_dataset(config), config).resolved
     for note in (*dataset.notes, *dataset.split_notes):
         logger.info(note)
-    return dataset.with_findings(findings)
+    return dataset
+
+
+def with_findings_of(predictor: Predictor, dataset: Dataset) -> Dataset:
+    """Returns a data set with the findings of a model. Those that the model does not have are left out and logged."""
+    used = dataset.with_findings(predictor.findings)
+    left_out = [name for name in dataset.findings if find_name(name, used.findings) is None]
+    if left_out:
+        logger.info("left out, since the model does not have it: %s", ", ".join(left_out))
+    return used
 
 
 def _check_same_data(metrics_file, folder):

@@ -66,5 +66,5 @@ def evaluate_file(
         **summarize_predictions(read, calibration=fitted, prevalence=prevalence, groups=nih_groups(read.findings)),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    write_results(files, summary, read)
+    write_results(files, summary, read, fitted)
     return summary

@@ -1,7 +1,6 @@
 """Joins a file of predictions with a table of labels: rows by image, columns by the name of the finding."""
 
 import dataclasses
-import difflib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from mamsf_keras.config import DataConfig, LabelsCsv
 from mamsf_keras.data.open import open_dataset
 from mamsf_keras.data.tables import count_and_first, patient_key
 from mamsf_keras.evaluation.predictions import ATTRIBUTES, Predictions, is_known
+from mamsf_keras.findings import find_name, with_nearest
 
 logger = logging.getLogger(__name__)
 
@@ -68,26 +68,20 @@ def _join(read, dataset, predictions, labels) -> Predictions:
 
 
 def match_findings(wanted: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Returns the known name of each wanted finding. A space equals an underscore, and case does not matter.
+    """Returns the known name of each wanted finding, in any spelling; see `name_key`.
 
     Raises:
         ValueError: names the unknown finding and the nearest known one, or two findings with the same name.
     """
-    names = {_plain(name): name for name in known}
-    matched = []
-    for name in wanted:
-        if _plain(name) not in names:
-            near = difflib.get_close_matches(_plain(name), names, n=1, cutoff=0)
-            raise ValueError(f"The labels have no finding {name}. The nearest name is {names[near[0]]}.")
-        matched.append(names[_plain(name)])
-    twice = sorted({name for name in matched if matched.count(name) > 1})
+    matched = {name: find_name(name, known) for name in wanted}
+    unknown = [with_nearest(name, known) for name, own in matched.items() if own is None]
+    if unknown:
+        raise ValueError(f"The labels have no finding {', '.join(unknown)}. They have: {', '.join(known)}.")
+    names = [own for own in matched.values() if own is not None]
+    twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"The predictions have more than one column for {', '.join(twice)}.")
-    return matched
-
-
-def _plain(name):
-    return name.strip().lower().replace("_", " ")
+    return names
 
 
 def _check_patients(predicted, labeled, predictions, labels):

@@ -4,7 +4,10 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import precision_recall_curve, roc_auc_score
+
+GROUPS = ("head", "medium", "tail")
+"""Groups of findings by their frequency, from common to rare."""
 
 
 def per_finding(labels: np.ndarray, probabilities: np.ndarray, findings: Iterable[str]) -> dict[str, dict]:
@@ -31,11 +34,27 @@ def _one(labels, probabilities):
     defined = 0 < positives < len(labels)
     return {
         "auroc": float(roc_auc_score(labels, probabilities)) if defined else None,
-        "average_precision": float(average_precision_score(labels, probabilities)) if defined else None,
+        "average_precision": average_precision(labels, probabilities) if defined else None,
         "positives": positives,
         "images": len(labels),
         "masked": int((~observed).sum()),
     }
+
+
+def average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Returns the precision at the score of each positive, averaged over the positives.
+
+    This is scikit-learn's average precision, summed exactly. `average_precision_score` adds up rounded differences of
+    the recall, which gives a perfect ranking 0.9999999999999998 with 7 positives and 1.0000000000000002 with 9.
+
+    Args:
+        labels: `(images,)`, 1 or 0, of both kinds.
+        scores: `(images,)`.
+    """
+    precision, recall, _ = precision_recall_curve(labels, scores)
+    positives = labels.sum()
+    found = np.rint(recall * positives)  # the number of positives at or above each threshold
+    return math.fsum(-np.diff(found) * precision[:-1]) / float(positives)
 
 
 def mean_over_findings(metrics: dict[str, dict], name: str) -> float | None:
@@ -44,47 +63,32 @@ def mean_over_findings(metrics: dict[str, dict], name: str) -> float | None:
     return math.fsum(values) / len(values) if values else None
 
 
-def summarize(labels: np.ndarray, probabilities: np.ndarray, findings: Iterable[str]) -> dict:
-    """Computes the metrics of all findings, their means, and the names of those left out of the means."""
-    metrics = per_finding(labels, probabilities, findings)
-    return {
-        "mean_auroc": mean_over_findings(metrics, "auroc"),
-        "mean_average_precision": mean_over_findings(metrics, "average_precision"),
-        "undefined": [name for name, row in metrics.items() if row["auroc"] is None],
-        "findings": metrics,
-    }
-
-
 def metrics_table(summary: dict) -> str:
-    """Formats a summary as text: one row per finding, then the means, then the undefined findings.
-
-    An interval is shown where the summary has one.
-    """
-    with_intervals = "means" in summary
-    width = 24 if with_intervals else 10
-    lines = [f"{'finding':<20}{'AUROC':>{width}}{'AP':>{width}}{'positives':>11}{'images':>8}"]
+    """Formats a summary of `summarize_predictions` as text: one row per finding, the means, the undefined findings."""
+    lines = [f"{'finding':<20}{'AUROC':>24}{'AP':>24}{'positives':>11}{'images':>8}"]
     for name, row in summary["findings"].items():
         masked = f"   {row['masked']} masked" if row["masked"] else ""
-        scores = "".join(f"{with_interval(row, metric):>{width}}" for metric in ("auroc", "average_precision"))
-        lines.append(f"{name:<20}{scores}{row['positives']:>11}{row['images']:>8}{masked}")
-    means = {"mean": {"auroc": summary["mean_auroc"], "average_precision": summary["mean_average_precision"]}}
-    for label, row in (summary["means"] if with_intervals else means).items():
-        name = {"macro": "mean", "micro": "micro average"}.get(label, f"mean, {label}")
-        lines.append(
-            f"{name:<20}" + "".join(f"{with_interval(row, m):>{width}}" for m in ("auroc", "average_precision"))
-        )
-    if with_intervals:
-        high, low = (f"{limit:.0%}" for limit in summary["group_limits"])
-        lines.append(f"head: findings on at least {high} of the training images; tail: on fewer than {low}")
-        lines.append("in parentheses: 95% confidence intervals from a bootstrap of the patients")
-    if summary["undefined"]:
-        lines.append(f"undefined and left out of the mean (images of one kind only): {', '.join(summary['undefined'])}")
+        lines.append(f"{name:<20}{_scores(row)}{row['positives']:>11}{row['images']:>8}{masked}")
+    for label, row in summary["means"].items():
+        name = "micro average" if label == "micro" else f"mean of {row['findings']}"
+        lines.append(f"{name + (f', {label}' if label in GROUPS else ''):<20}{_scores(row)}")
+    high, low = (f"{limit:.0%}" for limit in summary["group_limits"])
+    lines.append(f"head: findings on at least {high} of the training images; tail: on fewer than {low}")
+    lines.append("in parentheses: 95% confidence intervals from a bootstrap of the patients")
+    for why, has_labels in (("images of one kind only", True), ("no labels", False)):
+        names = [name for name in summary["undefined"] if bool(summary["findings"][name]["images"]) is has_labels]
+        if names:
+            lines.append(f"undefined and left out of the mean ({why}): {', '.join(names)}")
     return "\n".join(lines)
+
+
+def _scores(row) -> str:
+    return "".join(f"{with_interval(row, metric):>24}" for metric in ("auroc", "average_precision"))
 
 
 def with_interval(row: dict, metric: str) -> str:
     """Formats a metric and its interval: "0.8412 (0.790, 0.882)"."""
     if row[metric] is None:
         return "undefined"
-    interval = row.get(f"{metric}_interval")
+    interval = row[f"{metric}_interval"]
     return f"{row[metric]:.4f}" + (f" ({interval[0]:.3f}, {interval[1]:.3f})" if interval else "")

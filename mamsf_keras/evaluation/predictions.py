@@ -1,19 +1,26 @@
 """Predictions: probabilities and labels of one split, and the CSV file of them, from which all metrics are computed."""
 
 import dataclasses
+import logging
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from mamsf_keras.data.ages import read_ages
 from mamsf_keras.data.dataset import Dataset
-from mamsf_keras.data.tables import count_and_first, read_csv
+from mamsf_keras.data.tables import count_and_first, read_csv, spells_missing
 from mamsf_keras.storage import write_csv
+
+logger = logging.getLogger(__name__)
 
 ATTRIBUTES = ("age", "sex", "view")
 """Optional columns that subgroups are formed by."""
 
 LABEL_SUFFIX = "_label"
+
+DERIVED_SUFFIXES = ("_calibrated", "_positive")
+"""Columns of `predict` that follow from the probabilities. They are not findings."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +79,8 @@ class Predictions:
         if len(repeated):
             raise ValueError(f"{path} has more than one row for the same image: {count_and_first(repeated)}.")
         others = {"image", "patient", *ATTRIBUTES}
-        findings = [name for name in raw.columns if name not in others and not name.endswith(LABEL_SUFFIX)]
+        suffixes = (LABEL_SUFFIX, *DERIVED_SUFFIXES)
+        findings = [name for name in raw.columns if name not in others and not name.endswith(suffixes)]
         if not findings:
             raise ValueError(f"{path} has no column of a finding.")
         if raw.columns.duplicated().any():
@@ -82,8 +90,13 @@ class Predictions:
         table = raw[[name for name in raw.columns if name in others]]
         if "patient" not in table:
             table = table.assign(patient=table["image"])
+        elif (missing := spells_missing(table["patient"])).any():
+            raise ValueError(f"{path} has images without a patient: {count_and_first(table['image'][missing])}.")
         if "age" in table:
-            table = table.assign(age=pd.to_numeric(table["age"], errors="coerce"))
+            ages, notes = read_ages(table["age"])
+            table = table.assign(age=ages)
+            for note in notes:
+                logger.info(note)
         return cls(table, tuple(findings), probabilities, labels)
 
 

@@ -6,9 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mamsf_keras.data.dataset import Dataset
+from mamsf_keras.evaluation.calibration import Calibration
+from mamsf_keras.evaluation.curves import all_curves
+from mamsf_keras.evaluation.errors import worst_errors
 from mamsf_keras.evaluation.predictions import Predictions
 from mamsf_keras.evaluation.summary import frequency_groups
 from mamsf_keras.findings import IMAGES, POSITIVES
+from mamsf_keras.reports.evaluation import Pixels, write_evaluation_report
 from mamsf_keras.storage import atomic_write, write_json
 
 SCHEMA_VERSION = 2
@@ -32,8 +36,24 @@ class ResultFiles:
     report: Path
 
 
-def write_results(files: ResultFiles, summary: dict, predictions: Predictions) -> None:
-    """Writes all results, the metrics last: if they are there, the others are too."""
+def write_results(
+    files: ResultFiles,
+    summary: dict,
+    predictions: Predictions,
+    calibration: Calibration | None = None,
+    pixels: Pixels | None = None,
+) -> None:
+    """Writes all results, the metrics last: if they are there, the others are too.
+
+    Args:
+        files: where to.
+        summary: what the metrics hold.
+        predictions: what the summary was computed from.
+        calibration: the calibration that the summary was computed with.
+        pixels: function from a row of the predictions to grey pixels, uint8 `(height, width)`, for the report.
+    """
+    curves, errors = all_curves(predictions, calibration), worst_errors(predictions, summary)
+    write_evaluation_report(files.report, summary, curves, errors, pixels)
     with atomic_write(files.table) as temporary:
         temporary.write_text(markdown_table(summary), encoding="utf-8")
     write_json(files.metrics, summary)
@@ -59,8 +79,9 @@ def cell(row: dict, metric: str) -> str:
     return f"{row[metric]:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
 
 
-def training_groups(dataset: Dataset) -> dict[str, str]:
+def training_groups(dataset: Dataset, findings: Iterable[str]) -> dict[str, str]:
     """Returns "head", "medium" or "tail" by finding, by its frequency in the train split of a data set."""
+    dataset = dataset.with_findings(findings)
     labels = dataset.table.loc[dataset.table["split"] == "train", list(dataset.findings)]
     counts = {name: (int(labels[name].eq(1).sum()), int(labels[name].notna().sum())) for name in dataset.findings}
     return frequency_groups(counts)

@@ -15,13 +15,19 @@ FEWEST_SEEDS = 5
 """Seeds per recipe below which no test is made: the spread of the seeds would be a guess."""
 
 
+ROUNDING = 1e-12
+"""Differences and errors up to this size are rounding errors."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Difference:
     """The difference between two recipes in one metric: the first minus the second.
 
     Attributes:
         difference: between the means over the seeds.
-        standard_error: of the difference, from seeds and patients; None without a test.
+        standard_error: of the difference; None without a test.
+        standard_error_seeds: its part from the seeds. The squares of the parts sum to the square of the whole.
+        standard_error_patients: its part from the patients.
         degrees_of_freedom: of the t distribution; None without a test.
         low: lower limit of the 95 % interval; None without a test.
         high: upper limit; None without a test.
@@ -30,6 +36,8 @@ class Difference:
 
     difference: float
     standard_error: float | None = None
+    standard_error_seeds: float | None = None
+    standard_error_patients: float | None = None
     degrees_of_freedom: float | None = None
     low: float | None = None
     high: float | None = None
@@ -70,22 +78,29 @@ def recipe_difference(
     mean_square = (first.var() * len(first) + second.var() * len(second)) / pooled
     seeds = mean_square * (1 / len(first) + 1 / len(second))
     within, between = covariances(first_resampled, second_resampled)
-    variance = seeds + 2 * max(within - between, 0)
-    if variance == 0:
-        return Difference(difference, 0.0, float(pooled), difference, difference, 1.0 if difference == 0 else 0.0)
+    patients = 2 * max(within - between, 0)
+    variance = seeds + patients
     freedom = variance**2 / (seeds**2 / pooled) if seeds > 0 else np.inf
-    error = float(np.sqrt(variance))
+    error, parts = float(np.sqrt(variance)), (float(np.sqrt(seeds)), float(np.sqrt(patients)))
     half = stats.t.ppf((1 + level) / 2, freedom) * error
-    p_value = 2 * stats.t.sf(abs(difference) / error, freedom)
-    return Difference(difference, error, float(freedom), difference - half, difference + half, float(p_value))
+    if error > ROUNDING:
+        p_value = float(2 * stats.t.sf(abs(difference) / error, freedom))
+    else:  # no noise at all, as when every model separates the labels perfectly
+        p_value = float(abs(difference) <= ROUNDING)
+    return Difference(difference, error, *parts, float(freedom), difference - half, difference + half, p_value)
 
 
 def covariances(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-    """Returns Cov2 and Cov3 from `(seeds, resamples)` of two recipes, over the resamples in which all are defined."""
+    """Returns Cov2 and Cov3 from `(seeds, resamples)` of two recipes, over the resamples in which all are defined.
+
+    Cov2 is the average of the two recipes, whatever their numbers of seeds.
+    """
     both = np.concatenate([first, second])
-    both = both[:, ~np.isnan(both).any(axis=0)]
-    covariance, n = np.cov(both), len(first)
-    same = np.zeros_like(covariance, dtype=bool)
-    same[:n, :n] = same[n:, n:] = True
-    other_seed = ~np.eye(len(both), dtype=bool)
-    return float(covariance[same & other_seed].mean()), float(covariance[~same].mean())
+    covariance, n = np.cov(both[:, ~np.isnan(both).any(axis=0)]), len(first)
+    within = [_mean_off_diagonal(covariance[:n, :n]), _mean_off_diagonal(covariance[n:, n:])]
+    return float(np.mean(within)), float(covariance[:n, n:].mean())
+
+
+def _mean_off_diagonal(matrix):
+    n = len(matrix)
+    return (matrix.sum() - matrix.trace()) / (n * (n - 1))

@@ -9,7 +9,7 @@ import numpy as np
 from mamsf_keras.config import DEFAULT_FORMATS
 from mamsf_keras.devices import without_tensorflow
 from mamsf_keras.evaluation.calibration import Calibration
-from mamsf_keras.evaluation.evaluate import best_model, open_run_data
+from mamsf_keras.evaluation.evaluate import best_model, open_run_data, with_findings_of
 from mamsf_keras.export.formats import FORMATS, selected
 from mamsf_keras.export.model_card import describe_run
 from mamsf_keras.export.parity import FEWEST_IMAGES, Reference, compare
@@ -33,7 +33,7 @@ def export_run(
     out: str | Path = "saved_models/mamsf",
     formats: Sequence[str] = DEFAULT_FORMATS,
     data_dir: str | Path | None = None,
-    allow_missing: bool = False,
+    allow_missing: int | str | None = None,
     *,
     quantize: Sequence[str] = ("none",),
     operating_point: str = "youden",
@@ -50,7 +50,7 @@ def export_run(
         out: folder of the model; its name is NAME.
         formats: any of "saved-model", "tflite", "onnx" and "keras".
         data_dir: the data folder for the comparison; None takes that of the run.
-        allow_missing: whether to leave out images that are absent.
+        allow_missing: how many absent images may be left out, as a number or a share; None takes that of the run.
         quantize: ways to store TFLite: any of "none", "float16", "dynamic" and "int8", one file each.
         operating_point: thresholds of the output `positive`: "youden", "sensitivity_90" or "f1".
 
@@ -65,7 +65,7 @@ def export_run(
     run = RunDir.open(run_dir)
     predictor = best_model(run)
     with staging(out) as folder:
-        dataset = open_run_data(run.config, predictor.findings, data_dir, allow_missing)
+        dataset = with_findings_of(predictor, open_run_data(run.config, data_dir, allow_missing))
         validation, size = dataset.split("validation"), predictor.image_size or run.config.image_size
         images = representative = write_images(folder.work / "images.npy", validation, size)
         if "tflite-int8" in names:

@@ -5,7 +5,6 @@ import dataclasses
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from mamsf_keras.evaluation.results import versions
 from mamsf_keras.export.formats import FORMATS
 from mamsf_keras.export.results import SCHEMA_VERSION, Exported, parity_table
-from mamsf_keras.storage import exclusive_lock, write_json
+from mamsf_keras.storage import exclusive_lock, scratch_folder, write_json
 
 STAGING_PREFIX = ".export-"
 EXTRA = "assets.extra"
@@ -63,10 +62,8 @@ def staging(out: str | Path) -> Iterator[Staging]:
     out.mkdir(parents=True, exist_ok=True)
     try:
         with exclusive_lock(out):
-            for left in out.glob(f"{STAGING_PREFIX}*"):
-                shutil.rmtree(left)
-            with tempfile.TemporaryDirectory(prefix=STAGING_PREFIX, dir=out) as name:
-                folder = Staging(out, next_version(out), Path(name) / "files", Path(name) / "work")
+            with scratch_folder(out, STAGING_PREFIX) as scratch:
+                folder = Staging(out, next_version(out), scratch / "files", scratch / "work")
                 folder.files.mkdir()
                 folder.work.mkdir()
                 yield folder

@@ -90,21 +90,24 @@ def main(task_file: str, outputs_file: str, result_file: str) -> None:
 
 
 def _perform(task):
-    from mamsf_keras.predictors.keras_model import KerasPredictor
-
     images = np.load(task.images, mmap_mode="r")
-    if task.name == REFERENCE:
-        predictor, size = KerasPredictor(task.model), Path(task.model).stat().st_size
-    else:
-        predictor, size = _written(task, images), size_of(task.path)
-    outputs = [predictor.outputs(batch) for batch in _progress(task.name, images)]
+    predict, size = _reference(task.model) if task.name == REFERENCE else _written(task, images)
+    outputs = [predict(batch) for batch in _progress(task.name, images)]
     joined = {name: np.concatenate([batch[name] for batch in outputs]) for name in outputs[0]}
-    latency = {str(batch): _latency(predictor.outputs, images, batch) for batch in LATENCY_BATCHES}
+    latency = {str(batch): _latency(predict, images, batch) for batch in LATENCY_BATCHES}
     return joined, {"size_bytes": size, "latency_ms": latency}
 
 
+def _reference(model):
+    """Returns the function of a Keras model from images to logits, and the size of its file or folder."""
+    from mamsf_keras.predictors.keras_model import KerasPredictor
+
+    predictor = KerasPredictor(model)
+    return lambda images: {"logits": predictor.logits(images)}, size_of(model)
+
+
 def _written(task, images):
-    """Writes one format and returns a predictor of what was written."""
+    """Writes one format, and returns the function from images to its outputs and its size."""
     from mamsf_keras.evaluation.calibration import Calibration
     from mamsf_keras.export.formats import FORMATS
     from mamsf_keras.export.serving_module import ServingModule
@@ -115,10 +118,12 @@ def _written(task, images):
     module = ServingModule(model, calibration, task.operating_point, images.shape[1])
     write, predictor = FORMATS[task.name].load()
     write(module, task.path, images=np.load(task.representative, mmap_mode="r"), **FORMATS[task.name].options)
+    if task.name == "keras":
+        return _reference(task.path)
     loaded = predictor(task.path)
     if tuple(loaded.findings) != tuple(model.findings):
         raise ValueError(f"the file has the findings {loaded.findings} instead of {model.findings}.")
-    return loaded
+    return loaded.outputs, size_of(task.path)
 
 
 def size_of(path: str | Path) -> int:

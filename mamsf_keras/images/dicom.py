@@ -26,11 +26,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from mamsf_keras.images.jpeg import check_jpeg
+
 ELEMENTS = """
     SamplesPerPixel PhotometricInterpretation PlanarConfiguration NumberOfFrames Rows Columns BitsAllocated BitsStored
     HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit ModalityLUTSequence RescaleSlope
     RescaleIntercept VOILUTSequence VOILUTFunction WindowCenter WindowWidth PixelData
 """.split()
+OTHER_SIGNATURES = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
+"""How PNG, JPEG, GIF, BMP, WebP and TIFF files start, under whatever suffix."""
 BARE = "DICOM files without preamble or transfer syntax, read as uncompressed"
 
 
@@ -39,13 +43,16 @@ class Refused(ValueError):
 
 
 def is_dicom(path: str | Path) -> bool:
-    """Returns True if a file is DICOM, by the letters DICM after its preamble or by its suffix."""
-    return _has_preamble(path) or str(path).lower().endswith((".dcm", ".dicom"))
+    """Returns True if a file is DICOM: by its content, or by its suffix where it has neither preamble nor signature."""
+    start = _first_bytes(path)
+    bare = str(path).lower().endswith((".dcm", ".dicom")) and not start.startswith(OTHER_SIGNATURES)
+    return start.endswith(b"DICM") or bare
 
 
-def _has_preamble(path) -> bool:
+def _first_bytes(path) -> bytes:
+    """Reads the preamble and the letters after it."""
     with open(path, "rb") as file:
-        return file.read(132)[128:] == b"DICM"
+        return file.read(132)
 
 
 def read_dicom(path: str | Path) -> tuple[np.ndarray, str]:
@@ -62,7 +69,7 @@ def read_dicom(path: str | Path) -> tuple[np.ndarray, str]:
         dataset = pydicom.dcmread(path, force=True, specific_tags=ELEMENTS)
         if "PixelData" not in dataset:
             raise Refused("it has no pixel data")
-        bare = not _has_preamble(path) or "TransferSyntaxUID" not in dataset.file_meta
+        bare = not _first_bytes(path).endswith(b"DICM") or "TransferSyntaxUID" not in dataset.file_meta
         if "TransferSyntaxUID" not in dataset.file_meta:
             dataset.file_meta.TransferSyntaxUID = _plain_syntax(dataset)
         _check_decoder(dataset.file_meta.TransferSyntaxUID)
@@ -125,6 +132,7 @@ def _grey(dataset) -> np.ndarray:
 
     if int(dataset.get("NumberOfFrames") or 1) > 1:
         raise Refused(f"it has {dataset.NumberOfFrames} frames, and a radiograph has one")
+    _check_compressed(dataset)
     kind, samples = dataset.PhotometricInterpretation, dataset.SamplesPerPixel
     if kind.startswith(("RGB", "YBR")) and samples == 3 and dataset.BitsAllocated == 8:
         return np.asarray(Image.fromarray(pixel_array(dataset)).convert("L"))
@@ -135,6 +143,19 @@ def _grey(dataset) -> np.ndarray:
     shown = _shown(stored, padding, dataset)
     shown = 1 - shown if kind == "MONOCHROME1" else shown
     return np.round(np.where(padding, 0, shown) * 255).astype(np.uint8)
+
+
+def _check_compressed(dataset):
+    """Raises an error if JPEG data are incomplete. gdcm would print a warning and draw gray."""
+    from pydicom import encaps, uid
+
+    jpeg = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)
+    if dataset.file_meta.TransferSyntaxUID not in jpeg:
+        return
+    try:
+        check_jpeg(next(encaps.generate_frames(dataset.PixelData, number_of_frames=1)))
+    except ValueError as error:
+        raise Refused(f"its JPEG data are damaged or incomplete: {error}") from None
 
 
 def _stored(raw, dataset) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Reads image files as gray pixels. Every command uses this module.
 
-The rules by file content:
+PNG, JPEG and DICOM files with one picture are read, whatever their suffix. Any other format is rejected by name. The
+checksums of PNG are verified, and JPEG is decoded strictly by `jpeg.py`, so lost data are an error.
 
 | file | gray value |
 |---|---|
@@ -10,24 +11,27 @@ The rules by file content:
 | RGB, palette, CMYK, YCbCr | ITU-R 601 luma, (299 R + 587 G + 114 B) / 1000 |
 | with alpha | the same; alpha is ignored |
 | DICOM | the rules of `dicom.py`; needs pydicom |
-| 16-bit color, floating point, negative or above 16 bits | rejected with an error that names the depth |
+| 16-bit color | rejected with an error that names the depth |
 
 Orientation tags are ignored. Resizing is antialiased (a triangle filter as wide as the reduction factor) and does not
 preserve the aspect ratio; NIH images are square.
 """
 
 import contextlib
+import io
 import struct
 import warnings
 import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image, UnidentifiedImageError
 
 from mamsf_keras.images.dicom import is_dicom, read_dicom, read_dicom_size
+from mamsf_keras.images.jpeg import decode_jpeg
 
 BIT_DEPTHS = (8, 10, 12, 14, 16)
+FORMATS = ("PNG", "JPEG")
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
@@ -55,8 +59,7 @@ def read_with_note(path: str | Path) -> tuple[np.ndarray, str]:
     """Reads an image like `read_grey`, and returns the pixels and a note for the user, or ""."""
     with _named(path):
         if not is_dicom(path):
-            with Image.open(path) as image:
-                return _grey(image), ""
+            return _read(Path(path).read_bytes()), ""
     return read_dicom(path)
 
 
@@ -64,7 +67,7 @@ def read_size(path: str | Path) -> tuple[int, int]:
     """Reads the height and width of an image file from its header. Raises the same errors as `read_grey`."""
     with _named(path):
         if not is_dicom(path):
-            with Image.open(path) as image:
+            with _opened(path) as image:
                 return image.height, image.width
     return read_dicom_size(path)
 
@@ -91,13 +94,35 @@ def resize_map(cells: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
 
 
-def _grey(image: ImageFile.ImageFile) -> np.ndarray:
+def _read(data: bytes) -> np.ndarray:
+    with _opened(io.BytesIO(data)) as image:
+        if image.format == "JPEG":
+            return _grey(decode_jpeg(data, image))
+        image.verify()  # the checksums of the file, which decoding ignores; it ends the use of the image
+    with Image.open(io.BytesIO(data)) as image:
+        return _grey(image)
+
+
+@contextlib.contextmanager
+def _opened(file):
+    """Yields an image of which the header was read. Raises `ValueError` on formats and kinds that are not supported."""
+    try:
+        image = Image.open(file)
+    except UnidentifiedImageError:  # its text holds an address in memory
+        raise ValueError("it is not a PNG, JPEG or DICOM file") from None
+    with image:
+        if image.format not in FORMATS:
+            raise ValueError(f"it is a {image.format} file, and only PNG, JPEG and DICOM are supported")
+        if (frames := getattr(image, "n_frames", 1)) > 1:
+            raise ValueError(f"it has {frames} frames, and a radiograph has one")
+        if any("16" in str(tile.args) for tile in image.tile) and not image.mode.startswith("I"):
+            raise ValueError("16-bit color is not supported; save it as 8-bit color or as 16-bit grey")
+        yield image
+
+
+def _grey(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I"):
         return _scaled(np.asarray(image))
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no defined range; save them as 8 or 16 bit grey")
-    if any("16" in str(tile.args) for tile in image.tile):  # Pillow would keep only the upper byte
-        raise ValueError("16-bit colour is not supported; save it as 8-bit colour or as 16-bit grey")
     if image.mode == "L":
         return np.asarray(image)
     if image.mode == "LA":
@@ -109,8 +134,6 @@ def _grey(image: ImageFile.ImageFile) -> np.ndarray:
 
 
 def _scaled(pixels: np.ndarray) -> np.ndarray:
-    low, high = int(pixels.min()), int(pixels.max())
-    if low < 0 or high >= 2 ** BIT_DEPTHS[-1]:
-        raise ValueError(f"grey values must fit 16 bit, 0 to 65535; found {low} to {high}")
+    high = int(pixels.max())
     bits = next(b for b in BIT_DEPTHS if high < 2**b)
     return np.round(pixels.astype(np.float64) * (255 / (2**bits - 1))).astype(np.uint8)

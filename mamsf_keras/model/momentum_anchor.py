@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from mamsf_keras.model.block import check_block, check_weights, finalize
 from mamsf_keras.model.decay import FROZEN, DecaySchedule, decay_at, ema
 
 
@@ -28,6 +29,18 @@ def _one_value_on_all_replicas():
         yield
 
 
+def _after(inputs):
+    """Returns a context in which operations wait for the inputs.
+
+    Else TensorFlow would move the shadow, which does not depend on the data, in a step that finds no more data.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return contextlib.nullcontext()
+    import tensorflow as tf
+
+    return tf.control_dependencies([inputs])
+
+
 @keras.saving.register_keras_serializable(package="mamsf_keras")
 class MomentumAnchor(keras.layers.Layer):
     """Runs a block (online, trained) and its shadow (an EMA of the online weights, without gradient) in parallel.
@@ -38,7 +51,11 @@ class MomentumAnchor(keras.layers.Layer):
     computed. The online batch-norm statistics are averaged like every other weight, and the batch norm of the shadow
     runs in inference mode (EMAN, arXiv 2101.07525). Gradients, the optimizer and weight decay never affect the shadow.
     Non-finite values are skipped: an overflow in float16 corrupts the online batch-norm statistics, but not those of
-    the shadow.
+    the shadow. Integers and booleans are copied, never averaged, and so are the weights of `Normalization`. The states
+    of random generators are neither.
+
+    The shadow only computes: its call has no side effects, and its losses, regularizers and metrics do not count. Call
+    the anchor once per training step; for several views, on their concatenation.
 
     ```python
     anchor = MomentumAnchor(block)
@@ -46,18 +63,21 @@ class MomentumAnchor(keras.layers.Layer):
     ```
 
     Args:
-        online: the block, a built functional or sequential Keras model.
+        online: the block, a built functional or sequential Keras model. Its weights of floating point are float32 or
+            float64, as under every mixed-precision policy.
 
     Raises:
-        ValueError: if the block is not built and has no weights to copy.
+        ValueError: if the block is of another kind or not built, or a weight cannot be tracked (names it).
 
     Attributes:
         shadow: the copy of the block; `online.weights` and `shadow.weights` have the same order and shapes.
-        tracking: `()`, 1 while the shadow moves, else 0. It is 0 in a loaded model.
         update_count: `()`, the number of updates so far.
-        step_count: `()`, the number of steps in the open accumulation window.
+        tracking: `()`, 1 while the shadow moves, else 0. It is 0 in a loaded model.
+        step_count: `()`, the number of steps since the start of an accumulation window.
         accumulation_steps: `()`, the number of steps in an accumulation window.
         schedule: `(5,)`, the numbers of the `DecaySchedule`.
+        weights: the weights of both blocks and `update_count`. The other four belong to the running `fit`, so neither
+            `set_weights` nor `load_weights` changes them.
 
     Returns:
         `(online(x), stop_gradient(shadow(x)))`.
@@ -66,21 +86,21 @@ class MomentumAnchor(keras.layers.Layer):
     def __init__(self, online: keras.Model, **kwargs: Any) -> None:
         # With this, every variable reads as float32 in `call` on all backends. The two blocks keep their own policy.
         super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
-        if not online.built:
-            raise ValueError(
-                f"`online` must be built, so that its shadow is a copy. Received: {online.name}, not built."
-            )
+        check_block("online", online)
         self.online = online
         with _one_value_on_all_replicas():
             self.shadow = keras.models.clone_model(online)
         self.shadow.trainable = False
+        for layer in self.shadow._flatten_layers():
+            layer._metrics.clear()  # else the model would report them in place of those of the online block
+        check_weights(self.online.weights, self.shadow.weights)
         self.tracking = self._variable("tracking", ())
         self.update_count = self._variable("update_count", ())
         self.step_count = self._variable("step_count", ())
         self.accumulation_steps = self._variable("accumulation_steps", (), "ones")
         self.schedule = self._variable("schedule", (len(FROZEN.numbers),))
         self.schedule.assign(FROZEN.numbers)
-        self.built = True
+        self.build(online.input_shape)
         self.reset()
 
     def _variable(self, name, shape, initializer="zeros"):
@@ -92,10 +112,16 @@ class MomentumAnchor(keras.layers.Layer):
         keras.layers.Layer.trainable.fset(self, value)
         self.shadow.trainable = False
 
+    @property
+    def weights(self) -> list[keras.Variable]:
+        of_fit = {id(v) for v in (self.tracking, self.step_count, self.accumulation_steps, self.schedule)}
+        return [weight for weight in super().weights if id(weight) not in of_fit]
+
     def reset(self) -> None:
         """Copies the online weights to the shadow and resets the counts. Called by the constructor."""
         for shadow, online in self._pairs():
             shadow.assign(ops.copy(ops.convert_to_tensor(online)))  # JAX would share the buffer, and donate it twice
+        finalize(self.shadow)
         self.update_count.assign(0.0)
         self.step_count.assign(0.0)
 
@@ -107,6 +133,10 @@ class MomentumAnchor(keras.layers.Layer):
             accumulation_steps: number of steps whose gradients form one update of the optimizer.
             step_count: number of steps that the optimizer has taken in its current accumulation window.
         """
+        for shadow, online in zip(self.shadow._flatten_layers(), self.online._flatten_layers(), strict=True):
+            if isinstance(online, keras.layers.Normalization):  # it may have been adapted since the shadow was made
+                shadow.set_weights(online.get_weights())
+        finalize(self.shadow)
         self.schedule.assign(schedule.numbers)
         self.accumulation_steps.assign(accumulation_steps)
         self.step_count.assign(step_count)
@@ -122,24 +152,28 @@ class MomentumAnchor(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool = False) -> tuple[Any, Any]:
         if training:
-            self.update_shadow()
-        # With a gradient on the inputs, PyTorch would keep the activations of the shadow for a backward pass.
-        shadow = self.shadow(ops.stop_gradient(inputs), training=False)
+            with _after(inputs):
+                self.update_shadow()
+        values = [(variable, ops.convert_to_tensor(variable)) for variable in self.shadow.variables]
+        with keras.StatelessScope(values):  # drops losses and changes of state
+            # With a gradient on the inputs, PyTorch would keep the activations of the shadow for a backward pass.
+            shadow = self.shadow(ops.stop_gradient(inputs), training=False)
         return self.online(inputs, training=training), ops.stop_gradient(shadow)
 
     def update_shadow(self) -> None:
         """Updates the shadow and the counts, at the first step of an accumulation window and while tracking is on."""
-        tracking = ops.convert_to_tensor(self.tracking) > 0.0
-        steps, updates = ops.convert_to_tensor(self.step_count), ops.convert_to_tensor(self.update_count)
-        decay = decay_at(ops.convert_to_tensor(self.schedule), updates)
-        moves = ops.logical_and(tracking, steps == 0.0)
+        of_fit = (self.tracking, self.step_count, self.accumulation_steps, self.schedule, self.update_count)
+        tracking, steps, window, schedule, updates = (ops.convert_to_tensor(variable) for variable in of_fit)
+        moves = ops.logical_and(tracking > 0.0, steps % window == 0.0)
+        decay = decay_at(schedule, updates)
         for shadow, online in self._pairs():
-            old = ops.convert_to_tensor(shadow)
-            new = ema(old, ops.stop_gradient(ops.convert_to_tensor(online)), decay)
-            shadow.assign(ops.where(ops.logical_and(moves, ops.isfinite(new)), new, old))
-        window_ends = steps + 1.0 >= ops.convert_to_tensor(self.accumulation_steps)
-        next_step = ops.where(window_ends, 0.0, steps + 1.0)
-        self.step_count.assign(ops.where(tracking, next_step, steps))
+            old, new = ops.convert_to_tensor(shadow), ops.stop_gradient(ops.convert_to_tensor(online))
+            if keras.backend.is_float_dtype(shadow.dtype):
+                average = ema(old, new, ops.cast(decay, shadow.dtype))
+                unchanged = ops.logical_or(old == new, ops.logical_not(ops.isfinite(average)))
+                new = ops.where(unchanged, old, average)  # without rounding where the online block does not move
+            shadow.assign(ops.where(moves, new, old))
+        self.step_count.assign(steps + tracking)
         self.update_count.assign(updates + ops.cast(moves, "float32"))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple[tuple, tuple]:
@@ -147,9 +181,8 @@ class MomentumAnchor(keras.layers.Layer):
         return shape, shape
 
     def load_own_variables(self, store: Any) -> None:
-        """Loads the variables and stops tracking, which is on in a model that was saved inside `fit`."""
-        super().load_own_variables(store)
-        self.stop_tracking()
+        """Loads `update_count`, the second variable. The others are those of the `fit` that the file was saved in."""
+        self.update_count.assign(store["1"])
 
     def get_config(self) -> dict:
         return {**super().get_config(), "online": keras.saving.serialize_keras_object(self.online)}

@@ -67,7 +67,6 @@ def phantom_table(images: int, seed: int = 0, tail: int = 0) -> pd.DataFrame:
     table = _patients(images, rng)
     table = table.join(_draw_labels(table, rng))
     _lift(table, tail, stream(seed, TAIL))
-    _fill_validation(table)
     table["split"] = official_split(table, FINDINGS)
     return _demographics(table, rng)
 
@@ -123,14 +122,6 @@ def _lift(table, tail, rng):
             weights = shares * hot[:, FINDINGS.index(finding)]
             for row in _free_rows(table, official, count, rng):
                 table.loc[row, list(FINDINGS)] = hot[rng.choice(len(sets), p=weights / weights.sum())]
-
-
-def _fill_validation(table):
-    """Removes findings of patients, in place, until there are validation images. Only tiny data sets need this."""
-    for patient in table.loc[table["official_list"] == "train_val", "patient"].unique():
-        if (official_split(table, FINDINGS) == "validation").any():
-            return
-        table.loc[table["patient"] == patient, list(FINDINGS)] = 0
 
 
 def _missing(table, tail):

@@ -1,1 +1,1 @@
-"""Predictors: gray images in, probabilities out, for Keras, SavedModel and TFLite."""
+"""Predictors: gray images in, probabilities out, for Keras, SavedModel, TFLite and servers."""

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from scipy.special import expit
 from tqdm import tqdm
 
 from mamsf_keras.data.batches.feed import evaluation_batches
 from mamsf_keras.data.batches.stream import Stream, named_errors
+from mamsf_keras.devices import without_tensorflow
 from mamsf_keras.model.mamsf import MAMSFNet, load_model
 from mamsf_keras.predictors.predictor import Predictor
 
@@ -21,23 +21,25 @@ class KerasPredictor(Predictor):
         model: the model, or the path of its `.keras` file or of a folder with its content.
     """
 
+    compiles = True
+
+    @without_tensorflow()
     def __init__(self, model: MAMSFNet | str | Path) -> None:
         self.model = model if isinstance(model, MAMSFNet) else load_model(model)
         self.findings = self.model.findings
         self.image_size = self.model.image_size
 
+    @without_tensorflow()
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Predicts one batch; see `Predictor.predict`."""
         return np.asarray(self.model.predict_on_batch(images))
 
-    def outputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns `logits` and `probabilities` for one batch; see `Predictor.outputs`."""
-        logits = np.asarray(self._linear.predict_on_batch(images))
-        return {"logits": logits, "probabilities": expit(logits)}
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Returns the logits of one batch, float `(batch, findings)`; those of the probabilities would lack digits."""
+        return np.asarray(self._linear.predict_on_batch(images))
 
     @functools.cached_property
     def _linear(self) -> MAMSFNet:
-        """The model without its sigmoid: the logit of a probability near 1 would lack digits."""
         linear = MAMSFNet.from_config({**self.model.get_config(), "classifier_activation": None})
         linear.set_weights(self.model.get_weights())
         return linear

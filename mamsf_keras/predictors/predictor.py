@@ -8,6 +8,9 @@ from tqdm import tqdm
 
 from mamsf_keras.data.batches.stream import Stream, named_errors
 
+OUTPUTS = ("probabilities", "calibrated", "positive")
+"""The outputs of an export that `Predictor.outputs` returns, as far as there are such."""
+
 
 class Predictor(abc.ABC):
     """Predicts the probabilities of findings from gray images.
@@ -17,10 +20,12 @@ class Predictor(abc.ABC):
     Attributes:
         findings: names of the outputs, in order.
         image_size: height and width of the input in pixels; None for any size.
+        compiles: True if the model is compiled anew for each batch size, so that callers fill up the last batch.
     """
 
     findings: tuple[str, ...]
     image_size: int | None
+    compiles = False
 
     @abc.abstractmethod
     def predict(self, images: np.ndarray) -> np.ndarray:
@@ -34,12 +39,15 @@ class Predictor(abc.ABC):
         """
 
     def outputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns every output for one batch by name, first dimension the batch.
-
-        The names are `probabilities` and, where the model has them, `logits`, `calibrated` and `positive`.
+        """Predicts one batch with all that the model gives.
 
         Args:
             images: uint8 `(batch, height, width, 1)`.
+
+        Returns:
+            `probabilities`, float `(batch, findings)`; from exports also `logits`, and from exports of a calibrated
+            model `calibrated`, the calibrated probabilities, and `positive`, bool, the decisions at the operating
+            point of the export.
         """
         return {"probabilities": self.predict(images)}
 

@@ -1,5 +1,6 @@
 """A contact sheet of images as training sees them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +46,8 @@ def write_contact_sheet(
     rows = _choose(stream, images, seed)
     figure = Figure(figsize=(2.2 * (versions + 1), 2.5 * len(rows)), layout="constrained")
     for row, axes in zip(rows, figure.subplots(len(rows), versions + 1, squeeze=False), strict=True):
-        names = [name for name, label in zip(dataset.findings, stream.labels[row], strict=True) if label == 1]
-        axes[0].set_title(f"{stream.images[row]}\n{', '.join(names) or NO_FINDING}", fontsize=7, loc="left")
+        title = f"{stream.images[row]}\n{positive_findings(stream.labels[row], dataset.findings)}"
+        axes[0].set_title(title, fontsize=7, loc="left")
         shown = [stream.read(row), *(augmented(stream, row, pass_index) for pass_index in range(versions))]
         for axis, pixels in zip(axes, shown, strict=True):
             axis.imshow(pixels, cmap="gray", vmin=0, vmax=255)
@@ -60,6 +61,12 @@ def _choose(stream, images, seed) -> np.ndarray:
     order = np.random.default_rng(seed).permutation(len(stream))
     without_finding = ~(stream.labels[order] == 1).any(axis=1)
     return order[np.argsort(without_finding, kind="stable")][:images]
+
+
+def positive_findings(labels: np.ndarray, findings: Iterable[str]) -> str:
+    """Returns the findings of an image; "No Finding" only if all labels are negative and none is missing."""
+    names = [name for name, label in zip(findings, labels, strict=True) if label == 1]
+    return ", ".join(names) or (NO_FINDING if (labels == 0).all() else "no positive label")
 
 
 def augmented(stream: Stream, row: int, pass_index: int) -> np.ndarray:

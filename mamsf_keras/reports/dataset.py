@@ -5,12 +5,12 @@ import dataclasses
 import pandas as pd
 
 from mamsf_keras.config import SPLITS, DataConfig
+from mamsf_keras.data.ages import OLDEST
+from mamsf_keras.data.equal_images import equal_images, note_equal_images, note_equal_images_across_splits
+from mamsf_keras.data.label_counts import count_labels
 from mamsf_keras.data.open import open_dataset
-from mamsf_keras.data.splits import equal_images, overlap_line, split_counts
-from mamsf_keras.data.tables import count_and_first, patient_key
-
-OLDEST = 120
-"""Ages above this value, in years, count as errors. The NIH table has one of 412."""
+from mamsf_keras.data.splits import overlap_line, split_counts
+from mamsf_keras.data.tables import patient_key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Description:
 def describe(data: DataConfig) -> Description:
     """Describes a data set. Missing or damaged images are counted and do not raise an error.
 
-    Duplicates are images with equal pixels in a cache, and files with equal bytes in an original folder.
+    Duplicates are images with equal pixels. So the images of an original folder are decoded, in processes that are
+    spawned if there are many; a cache has the hashes of the pixels.
 
     Args:
         data: the folder, its labels, and the protocol of its splits.
@@ -44,21 +45,33 @@ def describe(data: DataConfig) -> Description:
     dataset = open_dataset(data)
     facts, notes = dataset.store.inspect(dataset.table)
     table = dataset.table.assign(**facts)
+    notes = (*dataset.notes, *dataset.split_notes, *notes)
+    notes += (*note_equal_images(table), *note_equal_images_across_splits(table))
     table = table[table["split"] != ""].reset_index(drop=True)
     same, findings = equal_images(table), list(dataset.findings)
     tables = {
         f"Images, patients and positives by split, {data.protocol} protocol": split_counts(table, findings),
-        "Prevalence, percent of the labelled images": prevalence(table, findings),
+        "Prevalence, percent of the labeled images": prevalence(table, findings),
         "Images per patient": images_per_patient(table),
         "Age, sex and view, in percent unless stated otherwise": demographics(table),
         "Images with both findings": co_occurrence(table, findings),
         "Image sizes, height x width in pixels": sizes(table),
         "Duplicates": duplicates(table, same),
     }
-    names = [" = ".join(rows["image"].head(5)) for _, rows in same.groupby("sha256")]
-    notes = (*dataset.notes, *dataset.split_notes, *notes, overlap_line(table))
-    notes += (f"duplicates: {count_and_first(names)}",) if names else ()
-    return Description(table, dataset.findings, notes, tables)
+    notes += (*note_one_kind(table, findings), overlap_line(table))
+    return Description(table, dataset.findings, tuple(dict.fromkeys(notes)), tables)
+
+
+def note_one_kind(table: pd.DataFrame, findings: list[str]) -> tuple[str, ...]:
+    """Returns a note for each split that names the findings that cannot be learned or scored there."""
+    notes = []
+    for split in SPLITS:
+        counts = count_labels(table.loc[table["split"] == split, findings], findings)
+        what = "learned" if split == "train" else "scored"
+        if counts.one_kind:
+            text = f"findings that cannot be {what}, without both positive and negative images in {split}: "
+            notes.append(f"{text}{len(counts.one_kind)} of {len(findings)}: {counts.describe(counts.one_kind)}")
+    return tuple(notes)
 
 
 def prevalence(table: pd.DataFrame, findings: list[str]) -> pd.DataFrame:

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from mamsf_keras.config import SPLITS
+from mamsf_keras.data.ages import OLDEST
 from mamsf_keras.data.tables import patient_key
 from mamsf_keras.reports import html
-from mamsf_keras.reports.dataset import OLDEST, Description
+from mamsf_keras.reports.dataset import Description
 
 
 def write_dataset_page(description: Description, title: str, out: str | Path) -> None:
@@ -37,7 +38,7 @@ def _positives(axis, description, frame):
 
 
 def _prevalence(axis, description, frame):
-    frame[list(SPLITS)].plot.bar(ax=axis, ylabel="% of the labelled images", width=0.8)
+    frame[list(SPLITS)].plot.bar(ax=axis, ylabel="% of the labeled images", width=0.8)
 
 
 def _images_per_patient(axis, description, frame):

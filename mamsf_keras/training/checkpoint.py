@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from mamsf_keras.model.block import finalize
 from mamsf_keras.run_dir import RunDir
 from mamsf_keras.storage import atomic_write
 from mamsf_keras.training.callbacks.selective_ema import stop_tracking
@@ -90,6 +91,7 @@ class Checkpoint:
             raise ValueError("The checkpoint is the state of another model or optimizer.")
         for variable, array in zip(variables, self.arrays, strict=True):
             variable.assign(array)
+        finalize(model)
         stop_tracking(model)
 
 

@@ -1,6 +1,7 @@
 """The data of a training run: both streams, and the checks that they can be trained on."""
 
 import dataclasses
+import functools
 import logging
 
 import numpy as np
@@ -11,6 +12,7 @@ from mamsf_keras.data.dataset import Dataset
 from mamsf_keras.data.open import prepared
 from mamsf_keras.data.splits import split_summary
 from mamsf_keras.devices import Devices
+from mamsf_keras.training.trained_findings import TrainedFindings
 
 logger = logging.getLogger(__name__)
 
@@ -20,9 +22,9 @@ class TrainingData:
     """The data of a training run.
 
     Attributes:
-        dataset: the data set, by way of its cache.
-        training: the stream of the train split.
-        validation: the stream of the validation split.
+        dataset: the data set, by way of its cache, with all its findings.
+        training: the stream of the train split, with the findings that are trained.
+        validation: the stream of the validation split, with the same findings.
         steps_per_epoch: compiled steps per epoch.
     """
 
@@ -30,6 +32,16 @@ class TrainingData:
     training: Stream
     validation: Stream
     steps_per_epoch: int
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """The findings that are trained: the outputs of the model."""
+        return self.training.dataset.findings
+
+    @functools.cached_property
+    def trained_findings(self) -> TrainedFindings:
+        """The labels that decide which findings are trained and scored."""
+        return TrainedFindings.of(self.dataset)
 
     @property
     def class_counts(self) -> tuple[np.ndarray, np.ndarray]:
@@ -42,18 +54,19 @@ def load_training_data(dataset: Dataset, config: TrainConfig, devices: Devices) 
     """Prepares the cache if needed, opens the streams and logs what is in the splits.
 
     Raises:
-        ValueError: if the training images do not fill a batch, or no finding can be scored on the validation images.
+        ValueError: if the training images do not fill a batch, or no finding can be trained or scored.
     """
     dataset = _prepare_once(dataset, config, devices)
-    used = dataset.resolved
-    for line in (*used.notes, *used.split_notes, split_summary(used.table, used.findings)):
+    used, found = dataset.resolved, TrainedFindings.of(dataset)
+    found.check(config)
+    for line in (*used.notes, *used.split_notes, split_summary(used.table, used.findings), *found.notes(config)):
         logger.info(line)
     share = (devices.process, devices.processes)
     size = (config.image_size, config.batch_size)
-    training = Stream(dataset.split("train"), *size, config.augment, config.seed, share)
-    validation = Stream(dataset.split("validation"), *size, share=share)
+    train, validate = (dataset.split(name).with_findings(found.trained) for name in ("train", "validation"))
+    training = Stream(train, *size, config.augment, config.seed, share)
+    validation = Stream(validate, *size, share=share)
     training.check_fills_a_batch()
-    check_can_be_scored(validation)
     return TrainingData(dataset, training, validation, steps_per_epoch(config, training))
 
 
@@ -78,14 +91,3 @@ def steps_per_epoch(config: TrainConfig, training: Stream) -> int:
     if steps < at_once:
         raise ValueError(f"`steps_per_execution` must be at most the {steps} steps of an epoch. Received: {at_once}.")
     return steps - steps % at_once
-
-
-def check_can_be_scored(validation: Stream) -> None:
-    """Raises `ValueError` if no finding has an AUROC on the validation images."""
-    labels = validation.labels
-    if not ((labels == 1).any(axis=0) & (labels == 0).any(axis=0)).any():
-        raise ValueError(
-            f"None of the {labels.shape[1]} findings has both positive and negative images among the {len(labels)} of "
-            "the validation split, so there is no AUROC to choose the best model by. Use more images, or another "
-            "`protocol`."
-        )

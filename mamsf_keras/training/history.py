@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 SCORE = "val_auroc"
 """The log that the best model is chosen by: the mean AUROC on the validation split."""
+SCORED_FINDINGS = "val_findings"
+"""The log of the number of findings that this mean is taken over."""
 
 
 class History:

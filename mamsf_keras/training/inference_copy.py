@@ -32,7 +32,5 @@ class InferenceCopy:
         """Writes the trained model to a file atomically."""
         with this_process_alone():
             self.model.set_weights(trained.get_weights())
-            if self.model.anchor:
-                self.model.anchor.stop_tracking()
             with atomic_write(path) as temporary:
                 self.model.save(temporary)

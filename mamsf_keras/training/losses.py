@@ -177,7 +177,7 @@ class LDAM(CellwiseBCE):
     """Label-distribution-aware margins: cross-entropy of z - d1 for positives and z + d0 for negatives.
 
     Cao et al., arXiv 1906.07413, equation 12, each finding being a problem of two classes: d = C / n^(1/4), C such
-    that the largest margin is `largest`. Logits are not normalised, so the scale s of the paper is 1. The deferred
+    that the largest margin is `largest`. Logits are not normalized, so the scale s of the paper is 1. The deferred
     re-weighting (section 3.3) weighs each class by 1 / (1 - b^n), b = 0.9999 (Cui et al., arXiv 1901.05555), both
     weights of a finding being scaled to a sum of 2.
 

@@ -18,10 +18,9 @@ from mamsf_keras.model.cost import cost_text
 from mamsf_keras.run_dir import RunDir
 from mamsf_keras.storage import write_json
 from mamsf_keras.training.build import anchor_text, build_backbone, build_ema_callback, build_model
-from mamsf_keras.training.callbacks.build import build_callbacks, finished_loggers
+from mamsf_keras.training.callbacks.build import build_callbacks, complete_last_epoch, finished_loggers
 from mamsf_keras.training.callbacks.mlflow import connect
 from mamsf_keras.training.callbacks.stop_without_progress import patience_ran_out
-from mamsf_keras.training.callbacks.write_history import WriteHistory
 from mamsf_keras.training.checkpoint import Checkpoint
 from mamsf_keras.training.data import TrainingData, load_training_data
 from mamsf_keras.training.environment import describe_environment
@@ -29,6 +28,7 @@ from mamsf_keras.training.history import SCORE, History
 from mamsf_keras.training.inference_copy import InferenceCopy
 from mamsf_keras.training.phases import compile_for_phase, plan_phases
 from mamsf_keras.training.resume import check_end, check_environment, resumed_config
+from mamsf_keras.training.trained_findings import TrainedFindings
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +55,9 @@ def train(
         callbacks: further Keras callbacks, called after those of the run.
 
     Returns:
-        `best_epoch`, `validation_auroc` (of that epoch), `epochs`, `seconds`, `images_per_second` (of training with its
-        validation, in this call).
+        `best_epoch`, `validation_auroc` (of that epoch), `validation_auroc_is` (text: the findings and labels it is the
+        mean of), `left_out` (text: the findings that the model does not have, since the train split has labels of one
+        kind only), `epochs`, `seconds`, `images_per_second` (of training with its validation, in this call).
 
     Raises:
         ValueError: on data, weights or values that do not fit, a loss that is not finite, or a resumed run with another
@@ -73,16 +74,16 @@ def train(
         backbone = build_backbone(config, None if checkpoint.arrays else _initial_weights(config))
         data = load_training_data(dataset, config, devices)
         _record_environment(run, data, config, checkpoint, devices)
-        model = build_model(config, backbone, data.dataset.findings, data.class_counts)
-        inference_copy = InferenceCopy(config, data.dataset.findings)
+        model = build_model(config, backbone, data.findings, data.class_counts)
+        inference_copy = InferenceCopy(config, data.findings)
         history, done = checkpoint.history, len(checkpoint.history)
         ours = build_callbacks(config, run, data, history, devices, inference_copy=inference_copy)
         with named_errors(data.training, data.validation), finished_loggers(ours):
             seconds = _run_phases(model, config, data, checkpoint, [*ours, *callbacks])
             if devices.writes:
                 inference_copy.write(model, run.model("last"))
-                WriteHistory(history, run).write()  # a run that was killed between two files has an older one
-    return _summarize(history, seconds, images=(len(history) - done) * data.steps_per_epoch * config.batch_size)
+    images = (len(history) - done) * data.steps_per_epoch * config.batch_size
+    return _summarize(history, data.trained_findings, seconds, images)
 
 
 def _checked_config(config: TrainConfig, run_dir, resume: bool) -> TrainConfig:
@@ -152,9 +153,10 @@ def _read_checkpoint(run: RunDir, config: TrainConfig) -> Checkpoint:
 
 
 def _open_dataset(config: TrainConfig) -> Dataset:
-    """Opens the data set. A cache must have the image size of the run."""
+    """Opens the data set. A cache must have the image size of the run, and its labels something to learn."""
     dataset = open_dataset(config)
     dataset.store.check_size(config.image_size)
+    TrainedFindings.of(dataset).check(config)
     return dataset
 
 
@@ -190,6 +192,7 @@ def _run_phases(model, config: TrainConfig, data: TrainingData, checkpoint: Chec
         compile_for_phase(model, phase, config, data.steps_per_epoch, data.class_counts)
         if phase.first < done:
             checkpoint.restore(model)
+            complete_last_epoch(callbacks, model, done)
         start = max(phase.first, done)
         if start < phase.end and not patience_ran_out(config, history):
             # No EMA while the backbone is frozen: shadow and online weights are equal.
@@ -212,10 +215,12 @@ def _fit(model, data: TrainingData, start: int, stop: int, callbacks):
     )
 
 
-def _summarize(history: History, seconds: float, images: int) -> dict:
+def _summarize(history: History, findings: TrainedFindings, seconds: float, images: int) -> dict:
     return {
         "best_epoch": history.best["epoch"],
         "validation_auroc": history.best[SCORE],
+        "validation_auroc_is": findings.score_text,
+        "left_out": findings.left_out_text,
         "epochs": len(history),
         "seconds": seconds,
         "images_per_second": images / seconds,

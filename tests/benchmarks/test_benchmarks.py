@@ -1,5 +1,6 @@
 import ast
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,15 @@ def test_what_a_function_imports_from_the_library_exists(path):
                     assert hasattr(importlib.import_module(node.module), alias.name)
 
 
+@pytest.mark.no_keras
+def test_no_benchmark_writes_its_phantoms_into_the_folder_of_the_demo():
+    root = Path(__file__).parents[2]
+    demo = re.search(r"^DATA_DIR \?= (\S+)$", (root / "Makefile").read_text(), re.MULTILINE)[1]
+    pages = [root / "docs" / "benchmarks.md", *(root / "benchmarks").glob("*.py")]
+    folders = {out for page in pages for out in re.findall(r"phantom --out (\S+)", page.read_text())}
+    assert folders and demo not in folders
+
+
 def test_decay_schedules_are_drawn(tmp_path):
     from benchmarks.decay_schedules import main
 
@@ -49,3 +59,46 @@ def test_input_pipeline_prints_every_row(nih_dir):
 
     text = run(main, "--images", nih_dir / "originals_1024", "--count", 200, "--rounds", 1)
     assert text.count("images/s") >= 8 and "x Pillow" in text and "peak memory" in text
+
+
+@pytest.mark.no_keras
+def test_intervals_of_patients_cover_and_those_of_images_do_not():
+    from benchmarks.intervals import coverage
+
+    shares = coverage(32, patients=150, simulations=200, resamples=300)
+    assert 0.88 <= shares["patients"] <= 0.99
+    assert shares["images"] < 0.88
+
+
+@pytest.mark.no_keras
+def test_equal_recipes_are_told_apart_rarely_by_seeds_and_patients_and_often_by_patients_alone():
+    from benchmarks.intervals import rejections
+
+    for recipe_noise in (0.0, 0.3):
+        shares = rejections(0.2, recipe_noise, simulations=60, resamples=100)
+        assert shares["seeds and patients"] < 0.12
+        assert shares["patients alone"] > 0.3
+    assert rejections(0.02, 0.0, gain=0.5, simulations=10, resamples=100)["seeds and patients"] > 0.9
+
+
+@pytest.mark.no_keras
+def test_population_auroc_is_the_mean_over_simulations():
+    import numpy as np
+    from sklearn.metrics import roc_auc_score
+
+    from benchmarks.intervals import population_auroc, simulate_recipes
+
+    found = []
+    for seed in range(20):
+        positive, recipes, _ = simulate_recipes(np.random.default_rng(seed), 5, 0.2, 0.3, gain=0.2)
+        found.append([np.mean([roc_auc_score(positive, scores) for scores in recipe]) for recipe in recipes])
+    expected = [population_auroc(0.2, 0.2), population_auroc(0.2)]
+    np.testing.assert_allclose(np.mean(found, axis=0), expected, atol=0.015)
+
+
+@pytest.mark.no_keras
+def test_intervals_print_every_row():
+    from benchmarks.intervals import main
+
+    lines = [line for line in run(main, "--simulations", 2).splitlines() if line.count(" | ") in (3, 4)]
+    assert len(lines) == 2 + 3 + 6

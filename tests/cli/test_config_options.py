@@ -174,3 +174,26 @@ def test_misspelled_column_option_in_a_file_is_named(tmp_path):
     (tmp_path / "c.yaml").write_text("labels_csv: {path: t.csv, label_column: [A]}\n")
     result = run("--data-dir", "x", "--config", tmp_path / "c.yaml")
     assert result.exit_code == 2 and "Unknown fields: label_column" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ([], 0),
+        (["--allow-missing"], "5%"),
+        (["--allow-missing", "--seed", 1], "5%"),
+        (["--allow-missing", 59], 59),
+        (["--allow-missing", "10%"], "10%"),
+    ],
+)
+def test_missing_images_are_allowed_as_a_number_or_a_share(words, value):
+    assert values("--data-dir", "x", *words)["allow_missing"] == value
+    assert "`allow_missing` must be" in run("--data-dir", "x", "--allow-missing", "all").output
+
+
+def test_missing_images_of_a_configuration_file_are_allowed(tmp_path):
+    for number, (text, value) in enumerate((("true", "5%"), ("false", 0), ("12", 12), ("2.5%", "2.5%"))):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(f"data_dir: here\nallow_missing: {text}\n")
+        assert values("--config", path)["allow_missing"] == value
+        assert values("--config", path, "--allow-missing", 0)["allow_missing"] == 0

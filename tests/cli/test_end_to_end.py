@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from mamsf_keras import FINDINGS, load_model
-from tests.runs import TOY, succeeded
+from mamsf_keras import FINDINGS, load_model, open_dataset
+from tests.runs import TOY, invoke, succeeded
+from tests.toys import rewrite_table
 
 
 def strict_json(path):
@@ -65,17 +66,45 @@ def test_phantoms_to_evaluation_and_export(tmp_path):
     assert card["evaluation"]["mean_auroc"] == metrics["mean_auroc"] and "phantoms" in card["data"]["source"]
 
 
-def test_split_without_positives_of_a_finding_is_not_an_error(small_nih, tmp_path):
+def test_findings_without_positives_are_reported_and_not_an_error(small_nih, tmp_path):
+    """Hernia has a positive in the train split only, and 11 findings have none at all."""
     folder = tmp_path / "run"
-    succeeded(
+    image = open_dataset(small_nih).split("train").table["image"][0]
+    rewrite_table(small_nih, lambda rows: [[r[0], "Hernia", *r[2:]] if r[0] == image else r for r in rows])
+    trained = succeeded(
         *("train", "--data-dir", small_nih, "--run-dir", folder, *TOY, "--epochs", 1, "--decay", "0.9"),
     )
     text = succeeded("evaluate", "--run-dir", folder)
+    assert "not in the model: Atelectasis (0 positive, 50 negative), Cardiomegaly" in trained
+    assert "best.keras follows the mean of 1 of 3 findings" in trained
+    assert "left out, since the model does not have it: Atelectasis, Cardiomegaly" in text
     metrics = strict_json(folder / "metrics-test.json")
+    assert list(metrics["findings"]) == ["Effusion", "Mass", "Hernia"]
     row = metrics["findings"]["Hernia"]
     assert (row["auroc"], row["average_precision"], row["positives"], row["images"]) == (None, None, 0, 24)
-    assert "Hernia" in metrics["undefined"] and "undefined and left out of the mean" in text
-    assert len(metrics["undefined"]) == 12 and metrics["mean_auroc"] is not None
+    assert metrics["undefined"] == ["Hernia"] and "undefined and left out of the mean" in text
+    assert metrics["mean_auroc"] is not None and "mean of 2 " in text
+
+
+@pytest.mark.tensorflow
+def test_evaluated_runs_are_compared(small_nih, tmp_path):
+    runs = [tmp_path / f"run-{seed}" for seed in (0, 1)]
+    for seed, folder in enumerate(runs):
+        succeeded("train", "--data-dir", small_nih, "--run-dir", folder, *TOY, "--epochs", 1, "--seed", seed)
+        succeeded("evaluate", "--run-dir", folder)
+    text = succeeded("compare", runs[0], "--against", runs[1], "--out", tmp_path / "out")
+    result, metrics = strict_json(tmp_path / "out" / "comparison.json"), strict_json(runs[0] / "metrics-test.json")
+    assert [note.partition(":")[0] for note in result["notes"]] == [
+        "Not enough seeds",
+        "The two recipes have the same settings.",
+    ]
+    assert (result["protocol"], result["fingerprint"]) == ("official", metrics["fingerprint"])
+    assert result["means"]["macro"]["auroc"]["A"]["mean"] == pytest.approx(metrics["mean_auroc"])
+    assert result["findings"]["Mass"]["group"] == metrics["findings"]["Mass"]["group"]
+    assert "official protocol, test split, 24 images of 12 patients" in text
+    shutil.copy(runs[0] / "best.keras", runs[1] / "best.keras")
+    result = invoke("compare", runs[0], "--against", runs[1], "--out", tmp_path / "out", "--overwrite")
+    assert result.exit_code == 1 and "are not those of its current best.keras: evaluate it again" in result.stderr
 
 
 def test_missing_images_are_left_out_if_allowed(small_nih, tmp_path):
@@ -99,7 +128,7 @@ def test_a_run_evaluated_on_each_backend_gives_the_same_probabilities(small_nih,
         command = [sys.executable, "-c", code, "evaluate", "--run-dir", str(folder), "--backend", backend]
         environment = {**os.environ, "KERAS_BACKEND": backend}
         subprocess.run(command, check=True, capture_output=True, env=environment)
-        frames[backend] = pd.read_csv(folder / "predictions-test.csv")[list(FINDINGS)].to_numpy()
+        frames[backend] = pd.read_csv(folder / "predictions-test.csv")[["Effusion", "Mass"]].to_numpy()
     for backend in ("jax", "torch"):
         np.testing.assert_allclose(frames[backend], frames["tensorflow"], rtol=0, atol=1e-4)
 
@@ -108,7 +137,7 @@ def test_a_cache_replaces_the_data_folder(small_nih, tmp_path):
     succeeded("prepare", "--data-dir", small_nih, "--cache-dir", tmp_path / "cache", "--image-size", 32)
     shutil.rmtree(small_nih)
     train = ("train", "--data-dir", tmp_path / "cache", "--run-dir", tmp_path / "run", *TOY)
-    assert "80 images of 32 x 32 pixels, 0 MiB, from the cache" in succeeded(*train, "--epochs", 1)
+    assert "80 images of 32 x 32 pixels, 80.0 KiB, from the cache" in succeeded(*train, "--epochs", 1)
     assert "24 images of 12 patients" in succeeded("evaluate", "--run-dir", tmp_path / "run")
 
 

@@ -51,9 +51,9 @@ def test_unreadable_images_come_with_a_command_that_leaves_them_out(small_nih, t
 
 
 def test_prepare_command_has_every_option_that_differs_from_its_default(tmp_path):
-    data = DataConfig(tmp_path, LabelsCsv(tmp_path / "t.csv", ("A B", "C")), allow_missing=True)
+    data = DataConfig(tmp_path, LabelsCsv(tmp_path / "t.csv", ("A B", "C")), allow_missing="10%")
     assert shlex.split(prepare_command(data, tmp_path / "cache", 64)) == [
-        *("mamsf-keras", "prepare", "--data-dir", str(tmp_path), "--allow-missing"),
+        *("mamsf-keras", "prepare", "--data-dir", str(tmp_path), "--allow-missing", "10%"),
         *("--labels-csv", str(tmp_path / "t.csv"), "--label-columns", "A B,C"),
         *("--cache-dir", str(tmp_path / "cache"), "--image-size", "64"),
     ]

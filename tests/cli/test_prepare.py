@@ -11,11 +11,18 @@ pytestmark = pytest.mark.no_keras
 def test_prints_what_is_in_the_cache_and_the_next_command(small_nih, tmp_path):
     cache = tmp_path / "the cache"
     text = succeeded("prepare", "--data-dir", small_nih, "--cache-dir", cache, "--image-size", 32)
-    assert f"80 images of 32 x 32 pixels, 0 MiB, from the cache {cache}" in text
+    assert f"80 images of 32 x 32 pixels, 80.0 KiB, from the cache {cache}" in text
     words = shlex.split(text.partition("next: mamsf-keras ")[2])
     assert words == ["train", "--data-dir", str(cache), "--image-size", "32"]
     succeeded("prepare", "--data-dir", small_nih, "--cache-dir", cache, "--image-size", 32)
     check_fails(tmp_path, ["prepare", "--data-dir", cache, "--cache-dir", tmp_path / "c"], 1, "a cache already")
+
+
+def test_images_with_equal_pixels_are_reported(small_nih, tmp_path):
+    one, two = sorted(small_nih.rglob("*.png"))[::79]
+    two.write_bytes(one.read_bytes())
+    text = succeeded("prepare", "--data-dir", small_nih, "--cache-dir", tmp_path / "cache", "--image-size", 32)
+    assert f"images with equal pixels: 1 (first: {one.name} = {two.name})" in text
 
 
 def test_original_folder_is_not_taken_for_a_cache(small_nih, tmp_path):

@@ -98,9 +98,17 @@ def test_truncated_image_is_named_and_no_run_is_left(small_nih, tmp_path):
 
 
 @pytest.mark.tensorflow
-def test_validation_split_without_any_finding(small_nih, tmp_path):
-    rewrite_table(small_nih, lambda rows: [rows[0], *[[row[0], "No Finding", *row[2:]] for row in rows[1:]]])
-    check_fails(tmp_path, arguments(small_nih, tmp_path), 1, "no AUROC to choose the best model by", "--protocol")
+def test_data_without_anything_to_score_or_to_learn_are_refused_before_the_cache_is_made(small_nih, tmp_path):
+    def without(images):
+        rewrite_table(small_nih, lambda rows: [[r[0], "No Finding", *r[2:]] if r[0] in images else r for r in rows])
+
+    table = open_dataset(small_nih).table
+    table[["image", "split"]].to_csv(tmp_path / "split.csv", index=False)  # the official one depends on the labels
+    words = arguments(small_nih, tmp_path, "--protocol", f"file:{tmp_path / 'split.csv'}")
+    for split, text in (("validation", "no AUROC to choose the best model by"), ("train", "nothing to learn")):
+        without(set(table["image"][table["split"] == split]))
+        result = check_fails(tmp_path, words, 1, text, "0 positive", "another --protocol")
+        assert not result.stdout
 
 
 def test_non_finite_loss_names_its_images(small_nih, tmp_path):

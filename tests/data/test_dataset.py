@@ -74,10 +74,26 @@ def test_labels_are_float32_in_the_order_of_the_findings():
         make_dataset().with_findings(["C", "A", "D"])
 
 
+def test_findings_of_a_model_are_found_in_another_spelling():
+    table = make_dataset().table.rename(columns={"A": "Pleural Thickening", "B": "No finding"})
+    dataset = Dataset(table, ("Pleural Thickening", "No finding"), Store(()))
+    renamed = dataset.with_findings(["No Finding", "Pleural_Thickening"])
+    assert renamed.findings == ("No Finding", "Pleural_Thickening")
+    np.testing.assert_array_equal(renamed.labels, make_dataset().with_findings(["B", "A"]).labels)
+    with pytest.raises(ValueError, match=r"labels of Pleural_Thikening \(did you mean Pleural Thickening\?\), which"):
+        dataset.with_findings(["Pleural_Thikening"])
+
+
 def test_fingerprint_is_the_checksum_of_the_used_rows():
     rows = "image,patient,A,B,split\na,1,1.0,0.0,train\nb,2,0.0,0.0,train\nd,4,1.0,0.0,validation\n"
     rows += "e,5,0.0,0.0,test\nf,6,1.0,0.0,train\n"
     assert make_dataset().fingerprint == {"images": 5, "sha256": hashlib.sha256(rows.encode()).hexdigest()}
+
+
+def test_fingerprint_does_not_depend_on_the_findings_in_use(small_nih):
+    """Otherwise a run whose model lacks a finding would seem to be evaluated on other data."""
+    dataset = open_dataset(small_nih)
+    assert dataset.with_findings(["Mass"]).fingerprint == dataset.fingerprint
 
 
 def test_fingerprint_is_that_of_a_cache_and_changes_with_images_labels_and_splits(small_nih, tmp_path):

@@ -9,7 +9,6 @@ from mamsf_keras.data.dataset import Dataset
 from mamsf_keras.data.readers import nih
 from mamsf_keras.data.splits import (
     assign_splits,
-    equal_images,
     official_split,
     overlap,
     random_patient_split,
@@ -37,13 +36,16 @@ def validation_by_hand(table):
     found = {}
     for row in table[table["official_list"] == "train_val"].to_dict("records"):
         found.setdefault(str(int(row["patient"])), set()).update(name for name in FINDINGS if row[name])
-    strata = {}
+    strata = {name: [] for name in (*sorted(FINDINGS, key=counts.get), "No Finding")}
     for patient, names in found.items():
-        strata.setdefault(min(names, key=counts.get) if names else "No Finding", []).append(patient)
+        strata[min(names, key=counts.get) if names else "No Finding"].append(patient)
+    seats = {name: len(patients) // 10 for name, patients in strata.items()}
+    while sum(seats.values()) < round(len(found) / 10):
+        seats[max(strata, key=lambda name: len(strata[name]) / 10 - seats[name])] += 1
     chosen = set()
-    for patients in strata.values():
+    for name, patients in strata.items():
         patients.sort(key=lambda patient: hashlib.sha256(patient.encode()).hexdigest())
-        chosen.update(patients[: round(len(patients) / 10)])
+        chosen.update(patients[: seats[name]])
     return chosen
 
 
@@ -53,6 +55,22 @@ def test_official_split_follows_the_documented_rule(nih_dir):
     chosen = set(table["patient"][part == "validation"].map(patient_key))
     assert chosen == validation_by_hand(table) and len(chosen) > 100
     assert ((part == "test") == (table["official_list"] == "test")).all()
+
+
+def test_small_sets_have_a_tenth_of_their_patients_in_validation():
+    """Each of twelve findings has nine patients: rounded by itself, each stratum would get 1 of 9, or 0 of 4."""
+    for each in range(1, 15):
+        rows = [(12 * k + i, [name], "train_val") for i, name in enumerate(FINDINGS[:12]) for k in range(each)]
+        splits = official_split(make_table(rows))
+        assert (splits == "validation").sum() == round(12 * each / 10), each
+    table = make_table([(p, [FINDINGS[p % 14]] if p % 3 else [], "train_val") for p in range(240)])
+    assert (official_split(table) == "validation").sum() == 24
+
+
+def test_seats_that_are_left_go_to_the_largest_remainders():
+    rows = [(p, ["Hernia"] if p < 4 else ["Mass"] if p < 12 else [], "train_val") for p in range(25)]
+    splits = official_split(make_table(rows))  # 4, 8 and 13 patients: 2 seats, 1 of them for a whole tenth
+    assert [(splits[a:b] == "validation").sum() for a, b in ((0, 4), (4, 12), (12, 25))] == [0, 1, 1]
 
 
 def test_official_split_depends_neither_on_row_order_nor_on_how_ids_are_written(nih_dir):
@@ -147,6 +165,26 @@ def test_an_image_without_labels_is_not_counted_as_without_finding():
     assert split_counts(table.assign(split=part))["all"][["images", NO_FINDING]].tolist() == [3, 1]
 
 
+def test_finding_that_is_blank_everywhere_leaves_the_count_without_finding():
+    table = make_table([(1, ["Mass"], ""), (2, [], ""), (3, [], "")]).astype({name: float for name in FINDINGS})
+    table["Hernia"] = np.nan
+    table = table.assign(split=np.array(["train", "validation", "test"], dtype=object))
+    counts = split_counts(table)
+    assert counts.loc[NO_FINDING].tolist() == [0, 1, 1, 2] and counts["all"]["Hernia"] == "0 of 0"
+    table[list(FINDINGS)] = np.nan
+    assert split_counts(table).loc[NO_FINDING].tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("name", ["No finding", "normal", "no_finding"])
+def test_no_finding_is_counted_once_in_any_spelling(name):
+    table = make_table([(p, ["Mass"] if p % 2 else [], "") for p in range(60)])[["patient", "official_list", "Mass"]]
+    table = table.assign(**{name: 1 - table["Mass"]})
+    dataset = assign_splits(Dataset(table, ("Mass", name), store=None), "disease-only")
+    assert dataset.split_notes == ("images left out by the disease-only protocol: 30",)
+    counts = split_counts(dataset.table, dataset.findings)
+    assert list(counts.index) == ["images", "patients", "Mass", name] and counts["all"].tolist() == [30, 30, "30", "0"]
+
+
 def test_disease_only_leaves_out_images_without_finding():
     table = random_table()
     part = split_table(table, protocol="disease-only")
@@ -154,6 +192,9 @@ def test_disease_only_leaves_out_images_without_finding():
     healthy = table[list(FINDINGS)].sum(axis=1).eq(0).astype("int8")
     labelled = split_table(table.assign(**{NO_FINDING: healthy}), (*FINDINGS, NO_FINDING), protocol="disease-only")
     assert ((labelled == "") == (healthy == 1)).all()
+    for name in ("No finding", "no_finding", "Normal"):
+        table = random_table().assign(**{name: healthy})
+        np.testing.assert_array_equal(split_table(table, (*FINDINGS, name), protocol="disease-only"), labelled)
 
 
 def test_custom_split_from_a_file(tmp_path):
@@ -170,6 +211,24 @@ def test_custom_split_from_a_file(tmp_path):
     lists.write_text("image,split\na,train\nb,validation\nc,test\na,test\n")
     with pytest.raises(ValueError, match=r"lists images more than once: 1 \(first: a\)"):
         split_table(table, protocol=f"file:{lists}")
+
+
+@pytest.mark.parametrize("split", ["NA", "nan", "None", ""])
+def test_split_that_is_written_as_missing_is_refused(tmp_path, split):
+    table = make_table([(p, ["Mass"], "") for p in (1, 2, 3, 4)]).assign(image=["a", "b", "c", "NA"])
+    (tmp_path / "lists.csv").write_text(f"image,split\na,train\nb,validation\nc,test\nNA,{split}\n")
+    with pytest.raises(ValueError, match=rf"must be one of .* Found: 1 \(first: {split or 'blank'}\)"):
+        split_table(table, protocol=f"file:{tmp_path / 'lists.csv'}")
+    (tmp_path / "lists.csv").write_text("image,split\na,train\nb,validation\nc,test\nNA,test\n")
+    splits = split_table(table, protocol=f"file:{tmp_path / 'lists.csv'}")
+    assert splits.tolist() == ["train", "validation", "test", "test"]
+
+
+def test_open_quote_in_a_custom_split_is_refused(tmp_path):
+    table = make_table([(p, ["Mass"], "") for p in range(5)]).assign(image=list("abcde"))
+    (tmp_path / "lists.csv").write_text('image,split,why\na,train,\nb,train,"old\nc,validation,12"\nd,test,\ne,test,\n')
+    with pytest.raises(ValueError, match=r"lists.csv, line 3: a quoted field ends only in line 4"):
+        split_table(table, protocol=f"file:{tmp_path / 'lists.csv'}")
 
 
 @pytest.mark.parametrize("patient", ["1", "1.0", "00000001"])
@@ -202,4 +261,3 @@ def test_equal_pixels_in_two_splits_are_noted(tmp_path):
     (tmp_path / "lists.csv").write_text("image,split\na,train\nb,train\nc,test\nd,train\ne,validation\n")
     assigned = assign_splits(Dataset(table, FINDINGS, store=None), f"file:{tmp_path / 'lists.csv'}")
     assert assigned.split_notes[-1] == "images with equal pixels in more than one split: 1 (first: a = c)"
-    assert equal_images(assigned.table)["image"].tolist() == ["a", "b", "c", "d"]

@@ -1,7 +1,15 @@
 import pandas as pd
 import pytest
 
-from mamsf_keras.data.tables import check_names, count_and_first, existing_folder, patient_key, read_csv
+from mamsf_keras.data.tables import (
+    check_names,
+    count_and_first,
+    existing_folder,
+    patient_key,
+    read_csv,
+    read_list,
+    spells_missing,
+)
 
 pytestmark = pytest.mark.no_keras
 
@@ -41,7 +49,12 @@ def test_csv_keeps_commas_and_line_ends_inside_quotes(tmp_path):
     ("content", "words"),
     [
         (b"a,b\n1,2\n3\n", r"t\.csv, line 3: 1 fields where the header has 2"),
-        (b'a,b\n"1\n1",2\n3,4,5\n', r"line 4: 3 fields where the header has 2"),  # a line of the file, not a row
+        (b'a,b\n1,"2\n2"\n3,4,5\n', r"line 4: 3 fields where the header has 2"),  # a line of the file, not a row
+        (b'a,b\n1,"2" 3\n', r"t\.csv is not a CSV table, line 2: .*quotes inside it must be doubled"),
+        (b'a,b\n1,"2 \\"3\\""\n', r"t\.csv is not a CSV table, line 2"),
+        (b"a;b;[c,d]\n1;2;3\n", "separates its columns by semicolons: save it as CSV, separated by commas"),
+        (b"\n\xef\xbb\xbfa\tb\n1\t2\n", "separates its columns by tabs"),
+        (b"a|b\n1|2\n", "separates its columns by vertical bars"),
         (b"a,b\n1,2\n", r"lacks the column\(s\) c\. Found: a, b\."),
         (b"a,b\n", "has no rows"),
         (b"", "has no rows"),
@@ -52,6 +65,67 @@ def test_csv_that_cannot_be_read_is_refused(tmp_path, content, words):
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(ValueError, match=words):
         read_csv(tmp_path / "t.csv", required=("c",) if "lacks" in words else ())
+
+
+ROWS = [f"{i}.png,{i},{i % 2},fine" for i in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({5: '5.png,5,1,"see film 5'}, 7),  # the rows after it were one field
+        ({5: '5.png,5,1,"see film 5', 40: '40.png,40,0,"a good remark"'}, 7),  # 25 rows were left
+        ({5: '5.png,5,1,"see film 5', 6: '6.png,6,0,12"'}, 7),  # the quote of the next row closes it
+        ({5: '5.png,5,1,"see film 5', 40: '40.png,40,0,"'}, 7),
+        ({5: '5.png,5,1,"see film 5', 40: '40.png,40,0,", fine'}, 7),
+        ({5: '"5.png,5,1,see film 5', 40: '40.png",40,0,fine'}, 7),
+        ({59: '59.png,59,1,"see film 59'}, 61),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_open_quote_takes_no_rows_and_its_line_is_named(tmp_path, changes, line, end):
+    rows = [changes.get(row, text) for row, text in enumerate(ROWS)]
+    (tmp_path / "t.csv").write_text(end.join(["path,patient,X,remark", *rows]) + end, newline="")
+    with pytest.raises(ValueError, match=rf"t\.csv.*, line {line}: "):
+        read_csv(tmp_path / "t.csv", required=())
+
+
+def test_quotes_that_open_no_field_are_text(tmp_path):
+    rows = [*ROWS[:5], '5.png,5,1,5" film', '6.png, "6", "1", "a ""good"", long\nremark"', *ROWS[7:]]
+    (tmp_path / "t.csv").write_text("\n".join(["path,patient,X,remark", *rows]) + "\n")
+    table = read_csv(tmp_path / "t.csv", required=("path",))
+    assert len(table) == 60 and table.loc[5, "remark"] == '5" film'
+    assert table.loc[6].tolist() == ["6.png", "6", "1", 'a "good", long\nremark']
+
+
+def test_required_columns_are_there_once_and_the_nearest_name_is_given(tmp_path):
+    (tmp_path / "t.csv").write_text("Image Index,Image Index,Finding Labels\n1,2,3\n")
+    with pytest.raises(ValueError, match=r"lacks the column\(s\) finding label \(did you mean Finding Labels\?\)\."):
+        read_csv(tmp_path / "t.csv", required=("finding label",))
+    with pytest.raises(ValueError, match=r"t\.csv has the column\(s\) Image Index more than once"):
+        read_csv(tmp_path / "t.csv", required=("Image Index",))
+
+
+def test_list_has_one_name_per_line(tmp_path):
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfa b.png\r\n\n  c.png \rNA\nd\xe2\x80\xa8e.png")
+    assert read_list(tmp_path / "list.txt") == ["a b.png", "c.png", "NA", "d\u2028e.png"]
+    (tmp_path / "list.txt").write_bytes(b"\xff")
+    with pytest.raises(ValueError, match="list.txt is not UTF-8 text"):
+        read_list(tmp_path / "list.txt")
+
+
+MISSING_WORDS = ["NA", "N/A", "nan", "NaN", "null", "NULL", "None", "none", "<NA>", "#N/A", "NaT"]
+
+
+@pytest.mark.parametrize("word", MISSING_WORDS)
+def test_words_for_missing_are_text_as_images_and_refused_as_patients(tmp_path, word):
+    (tmp_path / "t.csv").write_text(f"image,patient\n{word},1\nb.png,{word}\nc.png,{word}\n")
+    table = read_csv(tmp_path / "t.csv", required=())
+    assert table["image"][0] == table["patient"][1] == word and table.notna().all(axis=None)
+    check_names(table["image"][:1], table["patient"][:1], "t.csv")
+    with pytest.raises(ValueError, match=f"written as missing: 2 .first: b.png has {word}, c.png has {word}"):
+        check_names(table["image"], table["patient"], "t.csv")
+    assert spells_missing(pd.Series(["", f" {word} ", "NAN1", "Nadia"])).tolist() == [True, True, False, False]
 
 
 def test_missing_files_and_folders_are_named(tmp_path):
@@ -81,4 +155,5 @@ def test_image_names_are_counted():
         check_names(images, patients.where(patients.index != 3, ""), "table.csv")
     with pytest.raises(ValueError, match=r"more than one row for the same image: 2 \(first: 0.png, 1.png\)"):
         check_names(pd.concat([images, images[:2], images[:1]]), pd.concat([patients, patients[:3]]), "table.csv")
+    assert count_and_first(["", "a"]) == "2 (first: blank, a)"
     assert count_and_first(images) == "7 (first: 0.png, 1.png, 2.png, 3.png, 4.png)"

@@ -35,6 +35,7 @@ def test_platt_scaling_is_finite_for_separated_labels_and_undefined_for_one_kind
     assert 0 < slope < 1 and intercept == pytest.approx(0, abs=1e-6)
     assert platt_scaling(np.zeros(4), np.array([0.1, 0.2, 0.8, 0.9])) == (None, None)
     assert platt_scaling(np.array([0, 1]), np.array([0.5, 0.5])) == (None, None)
+    assert platt_scaling(np.array([1, 0, 1, 0]), np.array([0.1, 0.2, 0.3, 0.9])) == (None, None)  # would reverse
 
 
 def test_calibration_of_each_finding_survives_its_file(tmp_path):

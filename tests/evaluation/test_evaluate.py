@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mamsf_keras import MAMSFNet, RunDir, evaluate, open_dataset
 from mamsf_keras.evaluation.calibration import Calibration, platt_scaling
-from mamsf_keras.evaluation.evaluate import best_model, open_run_data
+from mamsf_keras.evaluation.evaluate import best_model, open_run_data, with_findings_of
 from mamsf_keras.storage import checksum
 from tests.runs import toy_config
 from tests.toys import simple_rows, toy_backbone, write_nih
@@ -38,6 +38,8 @@ def test_metrics_are_those_of_scikit_learn_on_the_file_of_predictions(run, small
         assert row["auroc"] == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
         assert row["average_precision"] == pytest.approx(average_precision_score(labels, scores), abs=1e-12)
     assert summary["undefined"] == ["Hernia"] and summary["images"] == 24 and summary["patients"] == 12
+    report = run.report("test").read_text()
+    assert "official protocol" in report and "data:image/jpeg" in report and "Here the findings are not" in report
 
 
 def test_probabilities_are_those_of_the_model_on_the_images_by_hand(run, small_nih):
@@ -82,11 +84,15 @@ def test_other_data_are_never_calibrated_on(run, tmp_path, caplog):
     assert "no calibrated probabilities and no operating points" in caplog.text and not run.calibration.exists()
 
 
-def test_split_is_checked_and_findings_are_in_the_order_of_the_model(run):
+def test_split_is_checked_and_findings_are_in_the_order_of_the_model(run, caplog):
     with pytest.raises(ValueError, match="`split` must be one of train, validation, test. Received: val."):
         evaluate(run.path, split="val")
-    dataset = open_run_data(run.config, best_model(run).findings).split("test")
+    opened, predictor = open_run_data(run.config).split("test"), best_model(run)
+    with caplog.at_level("INFO", "mamsf_keras"):
+        dataset = with_findings_of(predictor, opened)
+    assert "left out, since the model does not have it: Atelectasis, Cardiomegaly, Infiltration" in caplog.text
     assert dataset.findings == ("Mass", "Effusion", "Hernia")
     assert dataset.labels.shape == (24, 3)
+    predictor.findings = ("Mass", "Scurvy")
     with pytest.raises(ValueError, match="no labels of Scurvy"):
-        open_run_data(run.config, ("Mass", "Scurvy"))
+        with_findings_of(predictor, opened)

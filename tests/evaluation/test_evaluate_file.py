@@ -26,6 +26,8 @@ def test_results_are_complete_and_not_replaced_unless_asked(tmp_path):
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == summary
     assert summary["mean_auroc"] == pytest.approx(roc_auc_score(rows.labels, rows.probabilities))
     assert not summary["calibrated"] and summary["findings"]["Hernia"]["group"] == "tail"
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "No images are shown" in report and "data:image/svg+xml" in report and "No operating points" in report
     assert "| Hernia |" in (tmp_path / "out" / "metrics.md").read_text()
     with pytest.raises(FileExistsError, match="metrics.json exists: choose another `out`, or use `overwrite`."):
         evaluate_file(tmp_path / "p.csv", None, tmp_path / "out")

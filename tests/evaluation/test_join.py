@@ -55,7 +55,7 @@ def test_blank_and_uncertain_labels_are_masked_or_counted(tmp_path):
             "image,Mass\na,.9\nz,.2\n",
             "p.csv has images without labels in .*labels.csv: 1 .first: z..",
         ),
-        ("image,Masss\na,.9\n", "The labels have no finding Masss. The nearest name is Mass."),
+        ("image,Masss\na,.9\n", "The labels have no finding Masss .did you mean Mass.."),
         ("image,Mass,mass\na,.9,.1\n", "more than one column for Mass"),
         ("image,patient,Mass\na,1,.9\nb,7,.2\n", "name different patients for the images 1 .first: b."),
     ],

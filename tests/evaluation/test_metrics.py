@@ -1,9 +1,10 @@
-import json
-
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
-from mamsf_keras.evaluation.metrics import metrics_table, per_finding, summarize
+from mamsf_keras.evaluation.metrics import average_precision, mean_over_findings, metrics_table, per_finding
+from mamsf_keras.evaluation.summary import summarize_predictions
+from tests.evaluation.test_predictions import predictions
 
 
 def pair_count(labels, scores):
@@ -13,7 +14,7 @@ def pair_count(labels, scores):
     return ((pairs > 0) + 0.5 * (pairs == 0)).mean()
 
 
-def average_precision(labels, scores):
+def precision_at_positives(labels, scores):
     """Precision at each positive's rank, averaged; without ties."""
     ranked = labels[np.argsort(-scores)]
     precision = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
@@ -27,8 +28,24 @@ def test_metrics_equal_counting_by_hand():
     metrics = per_finding(labels, scores, ("A", "B"))
     for i, name in enumerate("AB"):
         assert metrics[name]["auroc"] == pytest.approx(pair_count(labels[:, i], scores[:, i]))
-        assert metrics[name]["average_precision"] == pytest.approx(average_precision(labels[:, i], scores[:, i]))
+        assert metrics[name]["average_precision"] == pytest.approx(precision_at_positives(labels[:, i], scores[:, i]))
         assert (metrics[name]["positives"], metrics[name]["images"]) == (labels[:, i].sum(), 300)
+
+
+def test_average_precision_of_a_perfect_ranking_is_exactly_one():
+    """scikit-learn's is 0.9999999999999998 for 7 positives and 1.0000000000000002 for 9."""
+    for positives in range(1, 200):
+        labels = np.arange(300) < positives
+        assert average_precision(labels, -np.arange(300)) == 1.0
+
+
+def test_average_precision_is_that_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    for images in (2, 10, 1000, 20000):
+        labels = np.arange(images) < max(1, images // 20)
+        for scores in (rng.random(images), rng.integers(0, 9, images) / 9, np.zeros(images)):  # without ties, with, all
+            expected = average_precision_score(labels, scores)
+            assert average_precision(labels, scores) == pytest.approx(expected, abs=1e-12)
 
 
 def test_missing_labels_are_left_out():
@@ -41,19 +58,40 @@ def test_missing_labels_are_left_out():
         "images": 4,
         "masked": 2,
     }
-    assert "2 masked" in metrics_table(summarize(labels, scores, ["A"]))
+    assert "2 masked" in table(labels, scores, ["A"])[1]
+
+
+def table(labels, scores, findings):
+    return metrics_table(summarize_predictions(predictions(scores, labels, findings), resamples=20)).splitlines()
 
 
 def test_undefined_findings_are_named_and_left_out_of_the_mean():
     labels = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 1]], float)
-    summary = summarize(labels, np.array([[0.9, 0.1, 0.2], [0.3, 0.3, 0.3], [0.8, 0.2, 0.1]]), ("A", "B", "C"))
-    assert summary["mean_auroc"] == summary["findings"]["A"]["auroc"] == 1.0
-    assert summary["undefined"] == ["B", "C"] and summary["findings"]["B"]["auroc"] is None
-    assert '"auroc": null' in json.dumps(summary, allow_nan=False)
-    text = metrics_table(summary)
-    assert text.splitlines()[2].split() == ["B", "undefined", "undefined", "0", "3"]
-    assert "left out of the mean (images of one kind only): B, C" in text
+    lines = table(labels, np.array([[0.9, 0.1, 0.2], [0.3, 0.3, 0.3], [0.8, 0.2, 0.1]]), ("A", "B", "C"))
+    assert lines[2].split() == ["B", "undefined", "undefined", "0", "3"]
+    assert lines[4].split() == ["mean", "of", "1", "1.0000", "1.0000"]
+    assert lines[-1] == "undefined and left out of the mean (images of one kind only): B, C"
+
+
+def test_finding_without_labels_is_not_said_to_have_images_of_one_kind():
+    labels = np.array([[1, 0, np.nan], [0, 0, np.nan]])
+    assert table(labels, np.full((2, 3), 0.5), ("A", "B", "C"))[-2:] == [
+        "undefined and left out of the mean (images of one kind only): B",
+        "undefined and left out of the mean (no labels): C",
+    ]
+
+
+def test_intervals_and_groups_are_shown():
+    rng = np.random.default_rng(0)
+    labels = (np.arange(200) % 4 == 0).astype(float)[:, None]
+    rows = predictions(rng.random((200, 1)) * 0.7 + 0.3 * labels, labels)
+    summary = summarize_predictions(rows, groups={"A": "tail"}, resamples=50)
+    lines = metrics_table(summary).splitlines()
+    low, high = summary["findings"]["A"]["auroc_interval"]
+    assert lines[1].split()[1:4] == [f"{summary['mean_auroc']:.4f}", f"({low:.3f},", f"{high:.3f})"]
+    assert lines[3].startswith("mean of 1, tail") and lines[4].startswith("micro average")
 
 
 def test_nothing_defined_has_no_mean():
-    assert summarize(np.zeros((3, 1)), np.zeros((3, 1)), ["A"])["mean_auroc"] is None
+    metrics = per_finding(np.zeros((3, 1)), np.zeros((3, 1)), ["A"])
+    assert mean_over_findings(metrics, "auroc") is None

@@ -70,6 +70,7 @@ def test_the_file_keeps_the_order_that_three_decimals_lose(tmp_path):
         ("image,patient\na,1\n", "has no column of a finding"),
         ("image,A,A\na,0.1,0.2\n", "has the column.s. A twice"),
         ("image,A,A_label\na,0.1,-1\n", "column A_label: a label must be 1, 0 or blank. Found: -1."),
+        ("image,patient,A\na,NA,0.5\n", "has images without a patient: 1 .first: a."),
         ("picture,A\na,0.5\n", "lacks the column.s. image"),
     ],
 )

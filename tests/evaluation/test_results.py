@@ -28,5 +28,5 @@ def test_groups_are_those_of_the_nih_table_or_of_the_training_images(small_nih):
         MEDIUM,
         TAIL,
     ]
-    own = training_groups(open_dataset(small_nih))
+    own = training_groups(open_dataset(small_nih), FINDINGS)
     assert own["Mass"] == own["Effusion"] == "head" and own["Atelectasis"] == "tail"

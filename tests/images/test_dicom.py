@@ -248,24 +248,59 @@ def test_color_becomes_luma(tmp_path):
     assert np.abs(read_grey(path) - pixels @ [0.299, 0.587, 0.114]).max() <= 1
 
 
-@pytest.mark.parametrize("syntax", ["JPEGLosslessSV1", "JPEGLSLossless", "JPEG2000Lossless"])
-def test_compressed_syntaxes_that_gdcm_decodes(tmp_path, syntax):
-    """gdcm compresses the file too. JPEG Lossless is what many X-ray machines write."""
+def compress(plain, packed, name):
+    """Compresses a file with gdcm, which names the transfer syntaxes in its own way."""
     gdcm = pytest.importorskip("gdcm", reason="gdcm is of the extra `dicom`")
-    plain = write(tmp_path / "plain.dcm", np.tile(RAMP, (8, 1)))
     reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
     reader.SetFileName(str(plain))
     assert reader.Read()
-    names = {"JPEGLosslessSV1": "JPEGLosslessProcess14_1", "JPEGLSLossless": "JPEGLSLossless"}
-    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, names.get(syntax, syntax))))
+    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, name)))
     change.SetInput(reader.GetImage())
     assert change.Change()
-    writer.SetFileName(str(tmp_path / "packed.dcm"))
+    writer.SetFileName(str(packed))
     writer.SetFile(reader.GetFile())
     writer.SetImage(change.GetOutput())
     assert writer.Write()
-    assert pydicom.dcmread(tmp_path / "packed.dcm").file_meta.TransferSyntaxUID == getattr(pydicom.uid, syntax)
-    np.testing.assert_array_equal(read_grey(tmp_path / "packed.dcm"), read_grey(plain))
+    return packed
+
+
+@pytest.mark.parametrize("syntax", ["JPEGLosslessSV1", "JPEGLSLossless", "JPEG2000Lossless"])
+def test_compressed_syntaxes_that_gdcm_decodes(tmp_path, syntax):
+    """JPEG Lossless is what many X-ray machines write."""
+    plain = write(tmp_path / "plain.dcm", np.tile(RAMP, (8, 1)))
+    names = {"JPEGLosslessSV1": "JPEGLosslessProcess14_1"}
+    packed = compress(plain, tmp_path / "packed.dcm", names.get(syntax, syntax))
+    assert pydicom.dcmread(packed).file_meta.TransferSyntaxUID == getattr(pydicom.uid, syntax)
+    np.testing.assert_array_equal(read_grey(packed), read_grey(plain))
+
+
+@pytest.mark.parametrize("lost", ["end", "middle"])
+@pytest.mark.parametrize(
+    ("name", "bits"),
+    [
+        ("JPEGBaselineProcess1", 8),
+        ("JPEGLosslessProcess14", 16),
+        ("JPEGLosslessProcess14_1", 8),
+        ("JPEGLosslessProcess14_1", 16),
+        ("JPEGLSLossless", 16),
+        ("JPEG2000Lossless", 16),
+    ],
+)
+def test_lost_fragment_is_an_error(tmp_path, name, bits, lost):
+    """For all but the last two, gdcm prints "premature end of data segment" and returns half a picture."""
+    grain = np.random.default_rng(0).integers(0, 4096, (96, 80), dtype=np.uint16)
+    grain[40:] = 0  # a uniform lower border is no damage
+    plain = write(tmp_path / "plain.dcm", grain if bits == 16 else (grain // 16).astype(np.uint8))
+    packed = compress(plain, tmp_path / "packed.dcm", name)
+    assert (read_grey(packed)[48:] == 0).all()
+    dataset = pydicom.dcmread(packed)
+    data = next(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1))
+    half = len(data) // 2
+    data = data[:half] + b"\xff\xd9" if lost == "end" else data[:half] + data[half + 300 :]
+    dataset.PixelData = encapsulate([data + b"\0" * (len(data) % 2)])
+    dataset.save_as(packed)
+    with pytest.raises(ValueError, match="packed.dcm cannot be read as DICOM: it.* damaged or incomplete"):
+        read_grey(packed)
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])

@@ -73,7 +73,7 @@ def test_jpeg_is_read_to_within_its_loss(tmp_path):
 def test_sixteen_bit_color_is_refused(tmp_path):
     path = tmp_path / "x.png"
     path.write_bytes(_sixteen_bit_rgb())
-    with pytest.raises(ValueError, match=r"x.png cannot be read as an image: 16-bit colour is not supported"):
+    with pytest.raises(ValueError, match=r"x.png cannot be read as an image: 16-bit color is not supported"):
         read_grey(path)
 
 
@@ -86,10 +86,94 @@ def _sixteen_bit_rgb():
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def test_float_pixels_are_refused(tmp_path):
-    path = save(tmp_path, Image.fromarray(np.ones((4, 4), np.float32)), "x.tiff")
-    with pytest.raises(ValueError, match="floating-point"):
+@pytest.mark.parametrize("suffix", ["png", "jpg", "dcm"])
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "TIFF", "BMP", "PPM", "ICO", "JPEG2000"])
+def test_other_formats_are_refused_by_name_whatever_the_suffix(tmp_path, kind, suffix):
+    path = tmp_path / f"x.{suffix}"
+    Image.fromarray(RAMP).save(path, kind)
+    if suffix == "dcm" and kind in ("PPM", "ICO", "JPEG2000"):  # a DICOM file without preamble starts with anything
+        with pytest.raises((ValueError, ImportError), match="x.dcm"):
+            read_grey(path)
+        return
+    for read in (read_grey, read_size):
+        with pytest.raises(ValueError, match=rf"x.{suffix} .* it is a {kind} file, and only PNG, JPEG and DICOM"):
+            read(path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "dcm", "gif", ""])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_format_is_recognized_by_its_content(tmp_path, kind, suffix):
+    path = tmp_path / f"x.{suffix}"
+    Image.fromarray(RAMP).save(path, kind, quality=95)
+    assert np.abs(read_grey(path).astype(int) - RAMP).max() <= 4 and read_size(path) == RAMP.shape
+
+
+def test_file_of_several_pictures_is_refused(tmp_path):
+    frames = [Image.fromarray(RAMP), Image.fromarray(RAMP.T)]
+    frames[0].save(tmp_path / "x.png", save_all=True, append_images=frames[1:])
+    with pytest.raises(ValueError, match=r"x.png .* it has 2 frames, and a radiograph has one"):
+        read_grey(tmp_path / "x.png")
+    frames[0].save(tmp_path / "x.jpg", "MPO", save_all=True, append_images=frames[1:])
+    with pytest.raises(ValueError, match=r"x.jpg .* it is a MPO file"):
+        read_grey(tmp_path / "x.jpg")
+
+
+def test_error_of_an_unknown_format_is_the_same_each_time(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"not an image")
+    with pytest.raises(ValueError, match="x.png cannot be read as an image: it is not a PNG, JPEG or DICOM file$"):
+        read_grey(tmp_path / "x.png")
+
+
+def lose_end_of_jpeg(data):
+    return data[: len(data) // 2] + b"\xff\xd9"
+
+
+def lose_end_of_png(data):
+    return data[: len(data) // 2] + data[-12:]  # with the end marker
+
+
+def lose_middle(data):
+    return data[: len(data) // 2] + data[len(data) // 2 + 200 :]
+
+
+def change_a_byte(data):
+    return data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :]
+
+
+def change_a_byte_and_lose_the_checksum(data):
+    """Pillow alone reads it: it compares no checksum of chunks, and that of the pixels is lost."""
+    return change_a_byte(data)[: -12 - 8] + data[-12:]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "damage"),
+    [
+        ("jpg", lose_end_of_jpeg),
+        ("jpg", lose_middle),
+        ("png", lose_end_of_png),
+        ("png", lambda data: data[: len(data) // 2]),
+        ("png", lambda data: data[:-12]),
+        ("png", lose_middle),
+        ("png", change_a_byte),
+        ("png", change_a_byte_and_lose_the_checksum),
+    ],
+)
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_lost_data_are_an_error_that_names_the_file(tmp_path, suffix, damage, mode):
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 160), dtype=np.uint8) // 2
+    path = save(tmp_path, Image.fromarray(pixels).convert(mode), f"x.{suffix}")
+    read_grey(path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=rf"x.{suffix} cannot be read as an image: \w"):
         read_grey(path)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_uniform_lower_border_is_no_damage(tmp_path, suffix):
+    pixels = np.random.default_rng(0).integers(0, 256, (128, 80), dtype=np.uint8)
+    pixels[48:] = 0
+    grey = read_grey(save(tmp_path, Image.fromarray(pixels), f"x.{suffix}"))
+    assert (grey[48:] == 0).all() and grey[:48].std() > 50
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])

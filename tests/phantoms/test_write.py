@@ -97,6 +97,13 @@ def test_failure_leaves_nothing_behind(tmp_path, error):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_folder_of_a_killed_run_is_removed(tmp_path):
+    (tmp_path / ".set-0123abcd" / "set").mkdir(parents=True)
+    (tmp_path / ".set-0123abcd.lock").touch()
+    write_phantoms(tmp_path / "set", images=20, size=32, workers=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
 def test_bad_arguments_are_named(tmp_path):
     for name, value in (("images", 5), ("size", 8), ("seed", -1), ("tail", -1), ("workers", 0)):
         with pytest.raises(ValueError, match=f"`{name}` must be at least .* Received: {name}={value}"):

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from mamsf_keras import MAMSFNet
 from mamsf_keras.data.batches.stream import Stream
@@ -42,6 +43,6 @@ def test_logits_keep_their_digits_where_the_probability_is_near_one(tmp_path):
     model.classifier.bias.assign([20.0, 0.0])
     model.save(tmp_path / "model", zipped=False)
     predictor = KerasPredictor(tmp_path / "model")
-    outputs = predictor.outputs(IMAGES[..., None])
-    np.testing.assert_allclose(outputs["logits"][:, 0], evidence_maps(model, IMAGES[..., None]).logits[:, 0], atol=1e-4)
-    np.testing.assert_allclose(outputs["probabilities"], predictor.predict(IMAGES[..., None]), atol=1e-6)
+    logits = predictor.logits(IMAGES[..., None])
+    np.testing.assert_allclose(logits[:, 0], evidence_maps(model, IMAGES[..., None]).logits[:, 0], atol=1e-4)
+    np.testing.assert_allclose(expit(logits), predictor.predict(IMAGES[..., None]), atol=1e-6)

@@ -35,3 +35,10 @@ def test_damaged_image_is_named(tmp_path):
     (tmp_path / "1.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"1\.png cannot be read as an image"):
         MeanGrey().predict_stream(Stream(dataset, 16, 2))
+
+
+def test_outputs_are_the_probabilities_unless_a_model_gives_more():
+    images = np.full((2, 8, 8, 1), 51, np.uint8)
+    outputs = MeanGrey().outputs(images)
+    assert list(outputs) == ["probabilities"]
+    np.testing.assert_allclose(outputs["probabilities"], [[0.2], [0.2]])

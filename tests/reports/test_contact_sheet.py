@@ -6,7 +6,7 @@ from mamsf_keras.config import DataConfig
 from mamsf_keras.data.batches.stream import Stream
 from mamsf_keras.data.cache.prepare import prepare
 from mamsf_keras.data.open import open_dataset
-from mamsf_keras.reports.contact_sheet import augmented, write_contact_sheet
+from mamsf_keras.reports.contact_sheet import augmented, positive_findings, write_contact_sheet
 
 pytestmark = pytest.mark.no_keras
 
@@ -17,6 +17,12 @@ def test_augmented_images_are_those_of_training(small_nih):
         row, pass_index = stream.rows(step)[0], step // stream.steps_per_pass
         expected = stream.batch(step)[0][0, :, :, 0]
         np.testing.assert_array_equal(augmented(stream, row, pass_index), expected)
+
+
+def test_image_with_missing_labels_is_not_said_to_be_without_finding():
+    labels = np.array([[1, np.nan, 1], [0, 0, 0], [0, np.nan, 0], [np.nan] * 3])
+    titles = [positive_findings(row, "ABC") for row in labels]
+    assert titles == ["A, C", "No Finding", "no positive label", "no positive label"]
 
 
 @pytest.mark.parametrize("augment", ["light", "strong"])

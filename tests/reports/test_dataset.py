@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mamsf_keras.config import DataConfig
+from mamsf_keras.config import DataConfig, LabelsCsv
 from mamsf_keras.data.cache.prepare import prepare
 from mamsf_keras.data.open import open_dataset
 from mamsf_keras.findings import FINDINGS
@@ -48,14 +48,14 @@ def test_sizes_damaged_images_and_duplicates_in_an_original_folder(small_nih):
     assert table(description, "Image sizes")["images"].to_dict() == {"16 x 16": len(images) - 2, "not known": 2}
     assert table(description, "Duplicates").loc["groups of equal images", "count"] == 1
     text = as_text(description)
-    assert f"images found: {len(images) - 1} of {len(images)}; not readable, by their header: 1" in text
+    assert f"images found: {len(images) - 1} of {len(images)}; not readable: 1" in text
     assert str(images[2]) in text and f"{images[0].name} = {images[1].name}" in text
 
 
 def test_a_cache_gives_the_same_description(small_nih, tmp_path):
     for path in sorted(small_nih.rglob("*.png"))[:5]:
         path.unlink()
-    prepare(open_dataset(DataConfig(small_nih, allow_missing=True)), tmp_path / "cache", 32, workers=1)
+    prepare(open_dataset(DataConfig(small_nih, allow_missing=5)), tmp_path / "cache", 32, workers=1)
     original, cached = (describe(DataConfig(folder)) for folder in (small_nih, tmp_path / "cache"))
     for title, frame in original.tables.items():
         pd.testing.assert_frame_equal(frame, cached.tables[title], check_dtype=False)
@@ -75,6 +75,27 @@ def test_table_of_labels_with_blanks(tmp_path):
     assert table(description, "Age, sex")["all"]["sex M"] == 100
 
 
+def test_findings_that_cannot_be_learned_or_scored_are_noted_with_their_counts(tmp_path):
+    rows = [f"{i}.png,{i},{i % 2},{int(i == 0)},1," for i in range(30)]
+    (tmp_path / "t.csv").write_text("\n".join(["path,patient,A,B,No Finding,C", *rows]) + "\n")
+    splits = ["train"] * 20 + ["validation"] * 4 + ["test"] * 6
+    (tmp_path / "s.csv").write_text("image,split\n" + "".join(f"{i}.png,{name}\n" for i, name in enumerate(splits)))
+    labels = LabelsCsv(tmp_path / "t.csv", ("A", "B", "No Finding", "C"))
+    notes = describe(DataConfig(tmp_path, labels, protocol=f"file:{tmp_path / 's.csv'}")).notes
+    text = "findings that cannot be {}, without both positive and negative images in {}: {}"
+    assert [note for note in notes if "cannot be" in note] == [
+        text.format("learned", "train", "2 of 4: No Finding (20 positive, 0 negative), C (0 positive, 0 negative)"),
+        text.format(
+            *("scored", "validation"),
+            "3 of 4: B (0 positive, 4 negative), No Finding (4 positive, 0 negative), C (0 positive, 0 negative)",
+        ),
+        text.format(
+            *("scored", "test"),
+            "3 of 4: B (0 positive, 6 negative), No Finding (6 positive, 0 negative), C (0 positive, 0 negative)",
+        ),
+    ]
+
+
 def test_disease_only_notes_what_it_leaves_out(small_nih):
     description = describe(DataConfig(small_nih, protocol="disease-only"))
     counts = table(description, "Images, patients")["all"]
@@ -90,7 +111,7 @@ def test_empty_files_are_damaged_and_not_duplicates(small_nih):
         path.write_bytes(b"")
     description = describe(DataConfig(small_nih))
     assert table(description, "Duplicates")["count"][["images compared", "groups of equal images"]].tolist() == [50, 0]
-    assert "not readable, by their header: 30" in as_text(description)
+    assert "not readable: 30" in as_text(description)
 
 
 def test_missing_images_are_counted(small_nih):

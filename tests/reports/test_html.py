@@ -55,3 +55,32 @@ def test_plot_is_a_png_inside_the_page():
     with Image.open(io.BytesIO(base64.b64decode(content))) as image:
         assert image.format == "PNG" and image.size == (990, 330)  # 9 x 3 inches of 110 pixels
         assert np.asarray(image.convert("L")).std() > 10
+
+
+def test_drawing_is_an_svg_with_text_and_the_same_every_time():
+    def draw(axis):
+        axis.plot([0, 1], [0, 1])
+        axis.set_xlabel("rate")
+
+    tag = html.drawing(draw, ODD, kind="wide")
+    assert tag == html.drawing(draw, ODD, kind="wide") and 'alt="&lt;b&gt;' in tag and 'class="wide"' in tag
+    [content] = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)">', tag)
+    svg = base64.b64decode(content).decode()
+    assert ">rate</text>" in svg and "dc:date" not in svg and len(svg) < 20_000
+
+
+def test_thumbnail_is_a_small_image():
+    pixels = np.tile(np.arange(0, 250, dtype=np.uint8), (250, 1))
+    for size in (128, 300):
+        [content] = re.findall(r'src="data:image/jpeg;base64,([^"]+)">', html.thumbnail(pixels, ODD, size))
+        with Image.open(io.BytesIO(base64.b64decode(content))) as image:
+            assert image.size == (min(size, 250),) * 2 and image.mode == "L"
+            assert np.asarray(image).mean() == pytest.approx(pixels.mean(), abs=2)
+
+
+def test_blocks_escape_their_text_and_close_their_tags():
+    parts = [html.warning(ODD), html.bullets([ODD]), html.facts({ODD: ODD}), html.contents({ODD: ODD})]
+    parts += [html.heading(ODD, 3, ODD), html.box("grid", [html.figure("", ODD)]), html.box("", [])]
+    page = Texts("".join(parts))
+    assert page.texts.count(ODD) == 7 and page.open == []
+    assert html.bullets([]) == ""

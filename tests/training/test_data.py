@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mamsf_keras import FINDINGS, open_dataset
+from mamsf_keras import open_dataset
 from mamsf_keras.data.batches.stream import Stream
 from mamsf_keras.data.cache.layout import is_finished
 from mamsf_keras.devices import Devices
-from mamsf_keras.training.data import TrainingData, check_can_be_scored, load_training_data, steps_per_epoch
+from mamsf_keras.training.data import TrainingData, load_training_data, steps_per_epoch
 from tests.runs import toy_config
 from tests.toys import array_dataset, rewrite_table
 
@@ -53,7 +53,8 @@ def test_streams_are_those_of_the_tables(small_nih, tmp_path):
     patients = [set(table.loc[names, "Patient ID"]) for names in (training, validation, test)]
     assert sum(map(len, patients)) == len(set.union(*patients)) == 40
     positives, negatives = data.class_counts
-    for number, name in enumerate(FINDINGS):
+    assert data.findings == ("Effusion", "Mass")
+    for number, name in enumerate(data.findings):
         has = table.loc[training, "Finding Labels"].str.contains(name)
         assert (positives[number], negatives[number]) == (has.sum(), (~has).sum())
     assert (data.training.augment, data.training.seed, data.validation.augment) == ("light", 5, "none")
@@ -74,6 +75,21 @@ def test_splits_and_notes_are_logged(small_nih, tmp_path, caplog):
     assert "1 of 80 images" in caplog.text and "00000005_000.png" in caplog.text
     (row,) = [line.split() for line in caplog.text.splitlines() if line.startswith("images ")]
     assert row == ["images", *map(str, (len(data.training), len(data.validation), 24, 79))]
+
+
+def test_findings_of_one_kind_are_left_out_of_both_streams_and_logged(small_nih, caplog):
+    """`small_nih` has Effusion and Mass alone. Here one training image has Hernia too."""
+    caplog.set_level("INFO", "mamsf_keras")
+    train = open_dataset(small_nih).split("train").table["image"].tolist()
+    rewrite_table(small_nih, lambda rows: [[r[0], "Hernia", *r[2:]] if r[0] == train[0] else r for r in rows])
+    data = load(toy_config(small_nih, cache="none"))
+    assert data.findings == data.validation.dataset.findings == ("Effusion", "Mass", "Hernia")
+    assert data.training.labels.shape == (50, 3) and data.validation.labels.shape[1] == 3
+    assert len(data.dataset.findings) == 14 and data.class_counts[0][2] == 1
+    [chosen, unscored, left_out] = caplog.messages[-3:]
+    assert chosen.endswith("the mean of 1 of 3 findings, each with 2 positive and 4 negative validation labels")
+    assert unscored.endswith(": Mass (0 positive, 6 negative), Hernia (0 positive, 6 negative)")
+    assert "Atelectasis (0 positive, 50 negative), Cardiomegaly (0 " in left_out and "Hernia" not in left_out
 
 
 def test_each_process_reads_its_share_of_a_batch(shared_nih, training_data):
@@ -123,15 +139,9 @@ def test_execution_longer_than_an_epoch_is_refused():
         steps_per_epoch(toy_config("data", steps_per_execution=7), stream_of(np.zeros((50, 1)), 8))
 
 
-def test_a_finding_with_both_kinds_of_images_can_be_scored():
-    check_can_be_scored(stream_of([[1, 1, np.nan], [1, 0, 1], [1, np.nan, np.nan]]))
-    with pytest.raises(ValueError, match="None of the 2 findings has both positive and negative images among the 3"):
-        check_can_be_scored(stream_of([[1, np.nan], [1, 0], [1, 0]]))
-
-
 def test_data_that_cannot_be_trained_on_are_refused(small_nih):
     with pytest.raises(ValueError, match="`batch_size` must be at most the number of training images, 50"):
         load(toy_config(small_nih, batch_size=51))
     rewrite_table(small_nih, lambda rows: [rows[0], *[[row[0], "No Finding", *row[2:]] for row in rows[1:]]])
-    with pytest.raises(ValueError, match="no AUROC to choose the best model by. .*`protocol`"):
+    with pytest.raises(ValueError, match="No finding has .* nothing to learn: Atelectasis .0 positive, 50 neg"):
         load(toy_config(small_nih, cache="none"))

@@ -106,7 +106,7 @@ def test_steps_that_executions_do_not_divide(shared_nih, tmp_path):
     train(several, two, resume=True)
     check_same_files(one, two)
     train(toy_config(shared_nih, steps_per_epoch=4, **options), short)
-    check_same_weights(one, short, rtol=1e-4, atol=1e-6)
+    check_same_weights(one, short, rtol=1e-4, atol=1e-5)  # a bias before batch norm moves by rounding alone
 
 
 @pytest.mark.tensorflow

@@ -2,15 +2,17 @@
 
     CACHE/
       plan.json          what the cache is made for: image size, number of files, findings, checksum of the table
-      shards/00000.npy   uint8 (images, size, size), in the order of the table; beside it 00000.csv, one row per image
+      shards/00000.npy   uint8 (images, size, size), in the order of the table
+      shards/00000.csv   the `Record` of each image: what became of it, and what its original file was
       index.csv          the table of the data set with `shard`, `row`, `sha256` of the pixels, `height` and `width` of
                          the original, blank where there is no image
       rejected.csv       the images that could not be read, with the reason; absent if there are none
       meta.json          the plan, the counts, the notes, and the checksums of tables and shards; written last
 
-A cache without `meta.json` is unfinished, and `prepare` resumes it. A shard is made again if its images changed, by
-their size in bytes, or if more of them were rejected than are allowed. No file holds a wall-clock time, so equal images
-and tables make equal bytes.
+A cache without `meta.json` is unfinished, and `prepare` resumes it. A shard is made again if one of its original files
+changed, by its size, or by its checksum if its modification time is another one, or if a rejected image can be read.
+The records hold paths and modification times of the originals. Apart from them, equal images and tables make equal
+bytes.
 """
 
 import hashlib
@@ -25,7 +27,7 @@ import pandas as pd
 from mamsf_keras.config import DataConfig
 from mamsf_keras.storage import checksum
 
-FORMAT = 5
+FORMAT = 6
 """Increases when the layout changes."""
 TABLES = ("index.csv", "rejected.csv")
 FILES = {"plan.json", "shards", "meta.json", ".lock", *TABLES}
@@ -85,9 +87,10 @@ def tables_are_intact(cache_dir: str | Path, tables: Iterable[str] = TABLES) -> 
 def read_index(cache_dir: str | Path, findings: list[str]) -> pd.DataFrame:
     """Reads `index.csv`. Labels are int8, or float32 with NaN where some are missing."""
     texts = dict.fromkeys(("image", "patient", "sex", "view", "official_list", "shard", "sha256"), str)
-    blank = dict.fromkeys(("age", "follow_up", "row", "shard", "sha256", "height", "width", *findings), "")
+    blank = dict.fromkeys(("follow_up", "row", "shard", "sha256", "height", "width", *findings), "")
     types = {**texts, **dict.fromkeys(findings, "float32")}
     options: dict[str, Any] = {"dtype": types, "keep_default_na": False, "na_values": blank}
+    options["converters"] = {"age": lambda text: float(text or "nan")}  # pandas is off by one bit for ages in days
     table = pd.read_csv(Path(cache_dir) / "index.csv", **options)
     if table[findings].notna().all(axis=None):
         table[findings] = table[findings].astype("int8")

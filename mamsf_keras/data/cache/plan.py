@@ -10,7 +10,7 @@ import pandas as pd
 from mamsf_keras.data.cache.layout import FILES, FORMAT, is_finished, read_index, read_meta, read_plan
 from mamsf_keras.data.dataset import Dataset
 from mamsf_keras.data.tables import count_and_first
-from mamsf_keras.storage import TEMPORARY_PREFIX, write_json
+from mamsf_keras.storage import TEMPORARY_PREFIX, format_bytes, write_json
 
 INTERPOLATION = "triangle, antialiased"
 
@@ -68,7 +68,7 @@ def write_plan(cache_dir: Path, plan: dict) -> None:
     needed = plan["files"] * (plan["image_size"] ** 2 + 1000)  # the index takes less than 1 kB per image
     free = shutil.disk_usage(cache_dir).free
     if needed > free:
-        raise OSError(f"The cache {cache_dir} needs {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free.")
+        raise OSError(f"The cache {cache_dir} needs {format_bytes(needed)}, and {format_bytes(free)} are free.")
     write_json(cache_dir / "plan.json", plan)
 
 

@@ -1,22 +1,23 @@
 """Makes a cache, resumes one, or checks a finished one. `layout.py` describes its files."""
 
-import contextlib
+import logging
 from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
 
+from mamsf_keras.allowance import allowed_count
 from mamsf_keras.data.cache.layout import TABLES, is_finished, read_meta, tables_are_intact
 from mamsf_keras.data.cache.plan import check_plan, has_plan, make_plan, write_plan
-from mamsf_keras.data.cache.shard import PIXEL_COLUMNS, Shard, is_current, make_shard
+from mamsf_keras.data.cache.shard import PIXEL_COLUMNS, Shard, is_current, make_shard, refresh
 from mamsf_keras.data.dataset import Dataset
 from mamsf_keras.data.readers.cache import read_cache
 from mamsf_keras.data.splits import assign_splits
-from mamsf_keras.images.grey import read_with_note
 from mamsf_keras.parallel import parallel_map
-from mamsf_keras.storage import checksum, exclusive_lock, write_csv, write_json
+from mamsf_keras.storage import checksum, exclusive_lock, remove_unfinished, write_csv, write_json
 
 SHARD_IMAGES = 256
+logger = logging.getLogger(__name__)
 
 
 class UnreadableImages(ValueError):
@@ -41,13 +42,15 @@ def prepare(
     image_size: int = 224,
     *,
     workers: int | None = None,
-    allow_rejected: int | None = 0,
+    allow_rejected: int | str | None = 0,
     verify: bool = False,
     shard_images: int = SHARD_IMAGES,
 ) -> Dataset:
     """Decodes every image of a data set once into a cache, or resumes or checks the cache that is there.
 
-    A finished cache in good order is only read, so any number of runs may share it.
+    A finished cache in good order is only read, so any number of runs may share it. If another process works on the
+    cache, this one waits and then uses what is there. Images whose file changed since, and rejected images that can be
+    read by now, are decoded again.
 
     ```python
     cached = prepare(open_dataset("ChestX-ray14"), "nih224", image_size=224)
@@ -58,8 +61,8 @@ def prepare(
         cache_dir: folder to write: new, empty, or a cache of the same images, tables and size.
         image_size: height and width in pixels.
         workers: number of processes, one per CPU core by default.
-        allow_rejected: how many images may be unreadable; they are left out. None allows as many as the finished cache
-            was made without, and none in a new cache.
+        allow_rejected: how many images may be unreadable, as a number or a share such as "1%"; they are left out. None
+            allows as many as the finished cache was made without, and none in a new cache.
         verify: whether to read every shard of a finished cache, and to make those again whose checksum is wrong.
         shard_images: images per shard.
 
@@ -68,8 +71,7 @@ def prepare(
 
     Raises:
         ValueError: if `dataset` is a cache, or the folder holds something else or a cache of another plan.
-        UnreadableImages: if more images are unreadable than allowed. The next call tries these again.
-        BlockingIOError: if another process works on this cache.
+        UnreadableImages: if more images are unreadable than allowed, or all. The next call tries these again.
         OSError: if the disk is full.
     """
     if dataset.image_size is not None:
@@ -80,16 +82,17 @@ def prepare(
     plan = make_plan(images, image_size, shard_images)
     check_plan(cache_dir, plan, whole.table)
     shards = _list_shards(images.table["path"], cache_dir, image_size, shard_images)
-    if allow_rejected is None:
-        allow_rejected = read_meta(cache_dir)["rejected"] if is_finished(cache_dir) else 0
     damaged = _find_damaged(cache_dir, shards) if verify and is_finished(cache_dir) else []
-    if damaged or not _is_complete(cache_dir, shards, allow_rejected):
+    stale = [shard for shard in shards if shard in damaged or not is_current(shard)]
+    if stale or not _is_complete(cache_dir, allow_rejected):
         (cache_dir / "shards").mkdir(parents=True, exist_ok=True)
-        with exclusive_lock(cache_dir):
+        with exclusive_lock(cache_dir, wait=True):
             check_plan(cache_dir, plan, whole.table)  # another process may have been faster
-            for path in damaged:
-                path.unlink(missing_ok=True)
-            _write_cache(cache_dir, plan, shards, whole, workers, allow_rejected)
+            for shard in _find_damaged(cache_dir, damaged) if is_finished(cache_dir) else damaged:
+                shard.path.unlink(missing_ok=True)
+            todo = [shard for shard in tqdm(stale, desc="comparing", unit=" shards", delay=1) if not refresh(shard)]
+            if todo or not _is_complete(cache_dir, allow_rejected):
+                _write_cache(cache_dir, plan, shards, whole, allow_rejected, todo=todo, workers=workers)
     cached = read_cache(cache_dir)
     return cached if dataset.protocol is None else assign_splits(cached, dataset.protocol)
 
@@ -102,52 +105,44 @@ def _list_shards(paths: pd.Series, cache_dir, image_size, shard_images) -> list[
     ]
 
 
-def _find_damaged(cache_dir, shards) -> list[Path]:
+def _find_damaged(cache_dir, shards) -> list[Shard]:
     """Returns the shards of a finished cache whose checksum is wrong."""
     checksums = read_meta(cache_dir)["shards"]
-    return [shard.path for shard in shards if checksum(shard.path) not in (None, checksums.get(shard.path.name))]
+    return [shard for shard in shards if checksum(shard.path) not in (None, checksums.get(shard.path.name))]
 
 
-def _is_complete(cache_dir, shards, allow_rejected) -> bool:
-    """Returns True if a cache needs no work.
+def _is_complete(cache_dir, allow_rejected) -> bool:
+    """Returns True if a cache needs no work, except perhaps for its shards.
 
     Raises:
-        UnreadableImages: if it is complete except for rejected images that still cannot be read and are not allowed.
+        UnreadableImages: if it is complete except for rejected images, and more than are allowed.
     """
-    if not is_finished(cache_dir):
+    if not (is_finished(cache_dir) and has_plan(cache_dir) and tables_are_intact(cache_dir)):
         return False
-    intact = has_plan(cache_dir) and tables_are_intact(cache_dir)
-    if not (intact and all(is_current(shard, accept_rejected=True) for shard in shards)):
-        return False
-    meta = read_meta(cache_dir)
-    if meta["rejected"] <= allow_rejected:
-        return True
-    if _some_can_be_read(shards):
-        return False
-    _check_rejected(cache_dir, meta, allow_rejected)
+    _check_rejected(cache_dir, read_meta(cache_dir), _allowed(cache_dir, read_meta(cache_dir), allow_rejected))
     return True
 
 
-def _some_can_be_read(shards) -> bool:
-    """Returns True if a rejected image has been repaired since."""
-    errors = _read_records(shards)["error"]
-    paths = pd.Series([path for shard in shards for path in shard.images])
-    for path in paths[errors.notna()]:
-        with contextlib.suppress(ValueError):
-            read_with_note(path)
-            return True
-    return False
+def _allowed(cache_dir, plan, allow_rejected) -> int:
+    if allow_rejected is None:
+        return read_meta(cache_dir)["rejected"] if is_finished(cache_dir) else 0
+    return allowed_count("allow_rejected", allow_rejected, plan["files"])
 
 
-def _write_cache(cache_dir, plan, shards, dataset, workers, allow_rejected):
-    """Makes the shards that are not current, and then the tables and `meta.json`."""
+def _write_cache(cache_dir, plan, shards, dataset, allow_rejected, *, todo, workers):
+    """Makes the shards that are to be made, and then the tables and `meta.json`."""
     if not has_plan(cache_dir):
         write_plan(cache_dir, plan)
+    for note in dataset.resolved.notes:  # before the work, since images that are left out may be too many
+        logger.info(note)
+    allowed = _allowed(cache_dir, plan, allow_rejected)
     (cache_dir / "meta.json").unlink(missing_ok=True)
-    _make_shards(shards, workers)
+    for folder in (cache_dir, cache_dir / "shards"):
+        remove_unfinished(folder)
+    _make_shards(shards, todo, workers)
     records = _read_records(shards)
     _write_tables(cache_dir, dataset.table, records.assign(image=dataset.resolved.table["image"]))
-    _check_rejected(cache_dir, plan, allow_rejected)
+    _check_rejected(cache_dir, plan, allowed)
     kept = records[records["error"].isna()]
     notes = (f"{count} {text}" for text, count in kept["note"].value_counts().items())
     meta = {
@@ -162,8 +157,7 @@ def _write_cache(cache_dir, plan, shards, dataset, workers, allow_rejected):
     write_json(cache_dir / "meta.json", meta)
 
 
-def _make_shards(shards, workers):
-    todo = [shard for shard in shards if not is_current(shard)]
+def _make_shards(shards, todo, workers):
     total, left = (sum(len(shard.images) for shard in some) for some in (shards, todo))
     with tqdm(total=total, initial=total - left, desc="preparing", unit=" images", smoothing=0) as bar:
         parallel_map(make_shard, todo, workers, on_result=bar.update)
@@ -190,12 +184,15 @@ def _write_tables(cache_dir, table, records):
         write_csv(cache_dir / "rejected.csv", rejected[["image", "error"]])
 
 
-def _check_rejected(cache_dir, plan, allow_rejected):
+def _check_rejected(cache_dir, plan, allowed):
+    """Raises `UnreadableImages` if more images are rejected than allowed, or all of them."""
     path = cache_dir / "rejected.csv"
     errors = pd.read_csv(path)["error"].tolist() if path.exists() else []
-    if len(errors) > allow_rejected:
-        raise UnreadableImages(
-            f"{len(errors)} of {plan['files']} images cannot be read (first: {errors[0]}); {path} lists them all. "
-            f"Repair them and run again, or leave them out with `allow_rejected` {len(errors)}.",
-            *(len(errors), cache_dir, plan["image_size"]),
-        )
+    if len(errors) <= allowed and len(errors) < plan["files"]:
+        return
+    leave_out = f", or leave them out with `allow_rejected` {len(errors)}" if len(errors) < plan["files"] else ""
+    raise UnreadableImages(
+        f"{len(errors)} of {plan['files']} images cannot be read (first: {errors[0]}); {path} lists them all. "
+        f"Repair them and run again{leave_out}.",
+        *(len(errors), cache_dir, plan["image_size"]),
+    )

@@ -1,22 +1,28 @@
 """One shard of a cache: making it, checking it, mapping it. Light to import, since every worker process imports it."""
 
-import csv
-import hashlib
 import io
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from mamsf_keras.data.cache.records import (
+    Record,
+    can_be_read,
+    file_checksum,
+    look_up,
+    read_records,
+    updated,
+    write_records,
+)
 from mamsf_keras.images.grey import read_with_note, resize
+from mamsf_keras.images.pixel_hash import pixel_hash
 from mamsf_keras.storage import atomic_write
 
 PIXEL_COLUMNS = ["sha256", "height", "width"]
 """What the pixels of an original were before they were resized."""
 NPY_HEADER = 128
 """Bytes before the pixels of a `.npy` file."""
-RECORD_COLUMNS = [*PIXEL_COLUMNS, "bytes", "note", "error"]
 
 
 class Shard(NamedTuple):
@@ -46,37 +52,66 @@ def make_shard(shard: Shard) -> int:
     pixels = np.zeros((len(shard.images), shard.image_size, shard.image_size), np.uint8)
     records = []
     for row, path in enumerate(shard.images):
-        length = os.path.getsize(path)
-        try:
-            grey, note = read_with_note(path)
-        except ValueError as error:
-            records.append(("", "", "", length, "", str(error)))
-            continue
-        pixels[row] = resize(grey, shard.image_size)
-        records.append((pixel_hash(grey), *grey.shape, length, note, ""))
+        grey, record = _read(path)
+        records.append(record)
+        if grey is not None:
+            pixels[row] = resize(grey, shard.image_size)
     content = io.BytesIO()  # writing to a file, NumPy does not report a full disk
     np.save(content, pixels)
     with atomic_write(shard.path) as temporary:
         temporary.write_bytes(content.getbuffer())
-    with atomic_write(shard.record) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([RECORD_COLUMNS, *records])
+    write_records(shard.record, records)
     return len(shard.images)
 
 
-def is_current(shard: Shard, accept_rejected: bool = False) -> bool:
-    """Returns True if a shard is complete and its images have the sizes in bytes that they had.
+def _read(path) -> tuple[np.ndarray | None, Record]:
+    """Reads an image and its record. The file is looked up first, so that a later change is noticed."""
+    size, modified = look_up(path)
+    record = Record("", "", "", path, size, modified, file_checksum(path), "", "")
+    try:
+        grey, note = read_with_note(path)
+    except ValueError as error:
+        return None, record._replace(error=str(error))
+    height, width = map(str, grey.shape)
+    return grey, record._replace(sha256=pixel_hash(grey), height=height, width=width, note=note)
 
-    A shard with rejected images is not, unless they are accepted.
+
+def is_current(shard: Shard) -> bool:
+    """Returns True if a shard is complete, its images have the size and modification time that they had, and those that
+    were rejected still cannot be read.
+
+    It looks up each file once and reads only those that were rejected.
     """
-    if not shard.record.exists() or not shard.path.exists():
+    records = _complete_records(shard)
+    return records is not None and all(
+        look_up(path) == (record.bytes, record.modified) and not (record.error and can_be_read(path))
+        for path, record in zip(shard.images, records, strict=True)
+    )
+
+
+def refresh(shard: Shard) -> bool:
+    """Returns True if a shard is complete and its images are what they were, even if their modification times are not.
+
+    In that case it writes the new times into the record, so that `is_current` need not be followed by this again.
+    """
+    records = _complete_records(shard)
+    if records is None:
         return False
-    if shard.path.stat().st_size != NPY_HEADER + len(shard.images) * shard.image_size**2:
+    new = [updated(record, path) for path, record in zip(shard.images, records, strict=True)]
+    if None in new:
         return False
-    with open(shard.record, encoding="utf-8", newline="") as file:
-        records = list(csv.DictReader(file))
-    if not accept_rejected and any(record["error"] for record in records):
-        return False
-    return [record["bytes"] for record in records] == [str(os.path.getsize(path)) for path in shard.images]
+    if new != records:
+        write_records(shard.record, [record for record in new if record])
+    return True
+
+
+def _complete_records(shard) -> list[Record] | None:
+    """Returns the records of a shard, or None if it is incomplete."""
+    records = read_records(shard.record)
+    if records is None or len(records) != len(shard.images) or not shard.path.exists():
+        return None
+    size = NPY_HEADER + len(shard.images) * shard.image_size**2
+    return records if shard.path.stat().st_size == size else None
 
 
 def open_shard(path: str | Path) -> np.ndarray:
@@ -90,10 +125,3 @@ def open_shard(path: str | Path) -> np.ndarray:
     except (FileNotFoundError, ValueError, EOFError):
         raise ValueError(f"{path} is lost or damaged: run `mamsf-keras prepare` again.") from None
     return pixels.view(np.ndarray)  # a plain array is much faster to index than a memory map
-
-
-def pixel_hash(grey: np.ndarray) -> str:
-    """Returns the SHA-256 of the pixels and shape of an image: equal for equal pictures in any file format."""
-    digest = hashlib.sha256(repr(grey.shape).encode())
-    digest.update(np.ascontiguousarray(grey).data)
-    return digest.hexdigest()

@@ -9,8 +9,11 @@ import pandas as pd
 
 from mamsf_keras.config import DataConfig
 from mamsf_keras.data.cache.layout import is_finished, read_index, read_meta, tables_are_intact
+from mamsf_keras.data.cache.originals import check_originals
 from mamsf_keras.data.cache.shard import open_shard
 from mamsf_keras.data.dataset import Dataset
+from mamsf_keras.data.equal_images import note_equal_images
+from mamsf_keras.storage import format_bytes
 
 
 def recognizes(config: DataConfig) -> bool:
@@ -19,18 +22,21 @@ def recognizes(config: DataConfig) -> bool:
 
 
 def read(config: DataConfig) -> Dataset:
-    """Reads a cache. It needs no original image.
+    """Reads a cache. It needs no original image, but those that are there must not have been changed.
 
     Raises:
-        ValueError: if the cache is unfinished or damaged, or is combined with a table of labels.
+        ValueError: if the cache is unfinished or damaged, is combined with a table of labels, or is older than a change
+            of an original.
     """
     if config.labels_csv is not None:
         raise ValueError(f"{config.data_dir} is a cache and has its own labels: leave out `labels_csv`.")
-    return read_cache(config.data_dir)
+    dataset = read_cache(config.data_dir)
+    check_originals(config.data_dir)
+    return dataset
 
 
 def read_cache(cache_dir: str | Path) -> Dataset:
-    """Reads the finished cache in a folder; see `read`.
+    """Reads the finished cache in a folder, without a look at the originals; see `read`.
 
     Returns:
         A `Dataset` with every image of the source tables. Its table also has `sha256`, `height` and `width` of the
@@ -42,11 +48,12 @@ def read_cache(cache_dir: str | Path) -> Dataset:
         raise ValueError(f"{cache_dir / 'index.csv'} is lost or damaged: run `mamsf-keras prepare` again.")
     table = read_index(cache_dir, meta["findings"])
     size, images = meta["image_size"], meta["images"]
-    note = f"{images} images of {size} x {size} pixels, {images * size**2 / 2**20:.0f} MiB, from the cache {cache_dir}"
+    note = f"{images} images of {size} x {size} pixels, {format_bytes(images * size**2)}, from the cache {cache_dir}"
     if absent := int(table["row"].isna().sum()):
         note += f"; {absent} of {len(table)} images of the tables, missing or rejected, are not in it and are left out"
     store = CachedImages(cache_dir, size)
-    return Dataset(table, tuple(meta["findings"]), store, notes=(note, *meta["notes"]))
+    notes = (note, *meta["notes"], *note_equal_images(table))
+    return Dataset(table, tuple(meta["findings"]), store, notes=notes)
 
 
 class CachedImages:

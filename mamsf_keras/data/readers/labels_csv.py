@@ -9,31 +9,38 @@ CXR-LT (Johnson et al., arXiv 1901.07042; Holste et al., arXiv 2310.16112) and P
 1901.07441) are free for research after registration; read their terms before you train on them.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from mamsf_keras.config import DataConfig
+from mamsf_keras.data.ages import read_ages
 from mamsf_keras.data.dataset import PLACE_COLUMNS, Dataset
 from mamsf_keras.data.image_files import ImageFiles
-from mamsf_keras.data.tables import check_names, count_and_first, existing_folder, patient_key, read_csv
+from mamsf_keras.data.image_paths import explain_path, find_by_path
+from mamsf_keras.data.label_columns import find_label_columns, label_values, read_labels
+from mamsf_keras.data.tables import (
+    check_columns,
+    check_names,
+    count_and_first,
+    existing_folder,
+    patient_key,
+    read_csv,
+)
+from mamsf_keras.findings import find_name, name_key
 
 KNOWN = {
-    "image": ("image", "path", "Path", "fpath", "Image Index", "ImageID", "filename"),
-    "patient": ("patient", "Patient ID", "PatientID", "patient_id", "subject_id"),
-    "age": ("age", "Age", "Patient Age", "PatientAge"),
-    "sex": ("sex", "Sex", "Patient Gender", "PatientSex", "PatientSex_DICOM"),
-    "view": ("view", "View Position", "ViewPosition", "AP/PA", "Projection"),
+    "image": ("image", "path", "fpath", "image_index", "image_id", "filename"),
+    "patient": ("patient", "patient_id", "subject_id"),
+    "age": ("age", "patient_age"),
+    "sex": ("sex", "gender", "patient_gender", "patient_sex", "patient_sex_dicom"),
+    "view": ("view", "view_position", "AP/PA", "projection"),
 }
-"""Column names that are used where none is given; the first that the table has."""
+"""Column names that are used where none is given; the first that the table has, in any spelling of `name_key`."""
 
 PATIENT_FOLDER = r"(?:^|/)((?:patient|p)\d{5,})/"
 """A folder in the path of an image that names the patient, as in CheXpert and MIMIC-CXR."""
-
-VALUES = {"1": 1, "1.0": 1, "true": 1, "0": 0, "0.0": 0, "false": 0, "-1": -1, "-1.0": -1, "": np.nan, "nan": np.nan}
-"""What a label cell may hold, in any case: positive, negative, uncertain (-1), blank."""
 
 RESERVED = {"image", "patient", "follow_up", "age", "sex", "view", "official_list", "split", *PLACE_COLUMNS}
 """Column names of a `Dataset` and of a cache's index."""
@@ -59,47 +66,67 @@ def read(config: DataConfig) -> Dataset:
     options = config.labels_csv
     assert options is not None  # see `recognizes`
     path = Path(options.path)
-    given = (options.image_column, options.patient_column, *options.label_columns)
-    raw = read_csv(path, required=[name for name in given if name])
-    columns = {what: getattr(options, f"{what}_column", None) or _known(raw, what) for what in KNOWN}
-    if columns["image"] is None:
-        raise ValueError(f"{path} has none of the columns {', '.join(KNOWN['image'])}: name it with `image_column`.")
-    findings = options.label_columns
-    notes: tuple[str, ...] = ()
-    if not findings:
-        findings, notes = _label_columns(raw, set(columns.values()))
-    if not findings:
-        raise ValueError(f"{path} has no column of 1, 0, -1 and blanks: name the label columns with `label_columns`.")
-    others = {column for what, column in columns.items() if column and what != "image"}
-    _check_columns([columns["image"], *findings], others, raw, path)
-    labels = {name: _labels(raw[name], path, options.blank, options.uncertain) for name in findings}
-    table = pd.concat([_read_images(raw, columns, path), pd.DataFrame(labels, dtype="float32")], axis=1)
+    raw = read_csv(path, required=())
+    columns = _image_columns(raw, options, path)
+    findings, notes = _findings(raw, options, set(columns.values()), path)
+    _check_columns(columns["image"], findings, {column for column in columns.values() if column}, raw, path)
+    labels = {name: read_labels(raw[name], path, options.blank, options.uncertain) for name in findings}
+    images, age_notes = _read_images(raw, columns, path)
+    table = pd.concat([images, pd.DataFrame(labels, dtype="float32")], axis=1)
     table, repeated = _one_row_per_image(table, raw[list(findings)], path)
     check_names(table["image"], table["patient"], path)
-    store = ImageFiles(data_dir, find_images, config.allow_missing)
-    return Dataset(table, findings, store, notes=(*notes, *repeated), sources=(path,))
+    store = ImageFiles(data_dir, find_by_path, config.allow_missing, explain_path)
+    return Dataset(table, findings, store, notes=(*notes, *age_notes, *repeated), sources=(path,))
 
 
-def _read_images(raw, columns, path) -> pd.DataFrame:
-    """Returns the columns of a `Dataset` that are not labels."""
+def _image_columns(raw, options, path) -> dict[str, str | None]:
+    """Returns the name of each column of `KNOWN` in the table, or None."""
+    given = {"image": options.image_column, "patient": options.patient_column}
+    columns = {what: _spelled([given[what]], raw, path)[0] if given.get(what) else _known(raw, what) for what in KNOWN}
+    if columns["image"] is None:
+        raise ValueError(f"{path} has none of the columns {', '.join(KNOWN['image'])}: name it with `image_column`.")
+    return columns
+
+
+def _findings(raw, options, taken, path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns the label columns as the table spells them, and notes about columns that are not used."""
+    if options.label_columns:
+        return _spelled(options.label_columns, raw, path), ()
+    findings, notes = find_label_columns(raw, taken)
+    if not findings:
+        raise ValueError(f"{path} has no column of 1, 0, -1 and blanks: name the label columns with `label_columns`.")
+    return findings, notes
+
+
+def _spelled(names, raw, path) -> tuple[str, ...]:
+    """Returns column names as the table spells them."""
+    spelled = [find_name(name, raw.columns) or name for name in names]
+    check_columns(raw.columns, spelled, path)
+    return tuple(spelled)
+
+
+def _read_images(raw, columns, path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Returns the columns of a `Dataset` that are not labels, and notes."""
     blank = pd.Series("", index=raw.index)
     age, sex, view = (raw[columns[what]] if columns[what] else blank for what in ("age", "sex", "view"))
-    return pd.DataFrame(
+    ages, notes = read_ages(age)
+    images = pd.DataFrame(
         {
             "image": raw[columns["image"]],
             "patient": _patients(raw, columns["image"], columns["patient"], path),
             "follow_up": np.nan,
-            "age": pd.to_numeric(age.str.extract(r"(\d+)")[0], errors="coerce"),
+            "age": ages,
             "sex": sex,
             "view": view,
             "official_list": "",
         }
     )
+    return images, notes
 
 
 def _one_row_per_image(table, written, path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Drops rows that repeat an image with the same labels, as in tables with one row per box; others are an error."""
-    values = written.apply(lambda column: column.str.lower().map(VALUES))
+    values = written.apply(label_values)
     repeated = pd.concat([table[["image", "patient"]], values], axis=1).duplicated()
     kept = table[~repeated].reset_index(drop=True)
     different = kept["image"][kept["image"].duplicated()].unique()
@@ -112,39 +139,20 @@ def _one_row_per_image(table, written, path) -> tuple[pd.DataFrame, tuple[str, .
     return kept, (note,) if len(names) else ()
 
 
-def find_images(images: pd.Series, data_dir: str | Path) -> tuple[pd.Series, tuple[str, ...]]:
-    """Finds the file of each image, its path relative to the data folder; NaN where there is none. No notes."""
-    paths = images.map(lambda name: os.path.join(data_dir, name))
-    return paths.where(paths.map(os.path.isfile)), ()
-
-
 def _known(raw, what):
-    return next((name for name in KNOWN[what] if name in raw.columns), None)
+    keys = {name_key(column): column for column in reversed(raw.columns)}
+    return next((keys[name_key(name)] for name in KNOWN[what] if name_key(name) in keys), None)
 
 
-def _label_columns(raw, taken) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Returns the label columns, and notes about columns that look like labels but are not used."""
-    names, notes = [], []
-    for name in raw.columns:
-        if not name or name in taken or (raw.columns == name).sum() > 1:
-            continue
-        cells = raw[name].str.lower()
-        other, positive = cells[~cells.isin(VALUES)], cells.map(VALUES).eq(1).any()
-        if positive and other.empty:
-            names.append(name)
-        elif len(other) < len(cells) / 2 and not cells.eq("").all():
-            why = f"cells such as {raw[name][other.index[0]]!r}" if len(other) else "without a positive"
-            notes.append(f"column not taken as a finding, {why}: {name} (`label_columns` names the columns)")
-    return tuple(names), tuple(notes)
-
-
-def _check_columns(names, others, raw, path):
-    """Checks the columns of the image and the findings, `names`, and the other columns that are used."""
-    repeated = {name for name in (*names, *others) if (raw.columns == name).sum() > 1}
-    twice = sorted(repeated | {name for name in names if names.count(name) > 1})
+def _check_columns(image, findings, others, raw, path):
+    """Checks that each column is there once, that each finding is, and that none has a reserved name."""
+    repeated = {name for name in (image, *findings, *others) if (raw.columns == name).sum() > 1}
+    twice = sorted(repeated | {name for name in (image, *findings) if (image, *findings).count(name) > 1})
     if twice:
         raise ValueError(f"{path} has, or `label_columns` names, the column(s) {', '.join(twice)} more than once.")
-    _, *findings = names
+    same = [name for name in findings if [name_key(other) for other in findings].count(name_key(name)) > 1]
+    if same:
+        raise ValueError(f"{path} has several columns of one finding: {', '.join(same)}. Name one in `label_columns`.")
     reserved = sorted(RESERVED.intersection(findings))
     if reserved:
         raise ValueError(f"{path}: a label column cannot be called {', '.join(reserved)}. Rename it.")
@@ -160,16 +168,3 @@ def _patients(raw, image_column, patient_column, path) -> pd.Series:
             f"If no patient has two images, name the column of the images, {image_column}."
         )
     return patients
-
-
-def _labels(column, path, blank, uncertain) -> pd.Series:
-    values = column.str.lower().map(VALUES)
-    unknown = column[~column.str.lower().isin(list(VALUES))].unique()
-    if len(unknown):
-        raise ValueError(
-            f"{path}, column {column.name}: a label must be 1, 0, -1 or blank. Found: {count_and_first(unknown)}. "
-            "The `str.get_dummies` of pandas turns names in one column into such columns."
-        )
-    missing = values.isna()
-    values = values.replace(-1, {"mask": np.nan, "negative": 0.0, "positive": 1.0}[uncertain])
-    return values.mask(missing, 0.0) if blank == "negative" else values

@@ -17,15 +17,25 @@ import numpy as np
 import pandas as pd
 
 from mamsf_keras.config import DataConfig
+from mamsf_keras.data.ages import read_ages
 from mamsf_keras.data.dataset import Dataset
 from mamsf_keras.data.image_files import ImageFiles
-from mamsf_keras.data.tables import check_names, count_and_first, existing_folder, patient_key, read_csv
-from mamsf_keras.findings import BOX_FINDINGS, FINDINGS, NO_FINDING
+from mamsf_keras.data.tables import (
+    check_names,
+    count_and_first,
+    existing_folder,
+    note_odd,
+    patient_key,
+    read_csv,
+    read_list,
+)
+from mamsf_keras.findings import FINDINGS, NO_FINDING, find_name, with_nearest
 from mamsf_keras.images.grey import SUFFIXES
+from mamsf_keras.storage import may_be_file
 
 TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
-BOXES = "BBox_List_2017.csv"
+ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 
 
 def recognizes(config: DataConfig) -> bool:
@@ -47,12 +57,14 @@ def read(config: DataConfig) -> Dataset:
             f"{data_dir} has no table {TABLES[1]} (or {TABLES[0]}): `data_dir` must be the folder that has it, or use "
             "`labels_csv` for another table."
         )
-    store = ImageFiles(data_dir, find_images, config.allow_missing)
+    store = ImageFiles(data_dir, find_images, config.allow_missing, explain_absent)
     sources = (path, *(data_dir / name for name in LISTS.values()))
-    return Dataset(_read_table(path), FINDINGS, store, sources=sources)
+    table, notes = _read_table(path)
+    return Dataset(table, FINDINGS, store, notes=notes, sources=sources)
 
 
-def _read_table(path) -> pd.DataFrame:
+def _read_table(path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Returns the table of a `Dataset`, and notes."""
     raw = read_csv(path, required=("Image Index", "Finding Labels", "Patient ID"))
     table = pd.DataFrame(
         {
@@ -61,33 +73,23 @@ def _read_table(path) -> pd.DataFrame:
         }
     )
     blank = pd.Series("", index=raw.index)
-    table["follow_up"] = pd.to_numeric(raw.get("Follow-up #", blank), errors="coerce")
-    table["age"] = pd.to_numeric(raw.get("Patient Age", blank).str.extract(r"(\d+)")[0], errors="coerce")
+    follow_up = raw.get("Follow-up #", blank)
+    table["follow_up"] = pd.to_numeric(follow_up, errors="coerce")
+    table["age"], notes = read_ages(raw.get("Patient Age", blank))
+    notes += note_odd("follow-up numbers", follow_up, table["follow_up"])
     table["sex"] = raw.get("Patient Gender", raw.get("Patient Sex", blank))
     table["view"] = raw.get("View Position", blank)
     check_names(table["image"], table["patient"], path)
     table["official_list"] = _official_lists(table["image"], path)
-    return pd.concat([table, _label_columns(raw["Finding Labels"], path)], axis=1)
+    return pd.concat([table, _label_columns(raw["Finding Labels"], path)], axis=1), notes
 
 
-def read_boxes(data_dir: str | Path) -> pd.DataFrame:
-    """Reads `BBox_List_2017.csv`.
-
-    Returns:
-        Frame with `image`, `finding` (one of `BOX_FINDINGS`; the list's "Infiltrate" is Infiltration), and `x`, `y`,
-        `width`, `height` in pixels of the 1024 x 1024 image, (x, y) the upper left corner.
-    """
-    path = existing_folder(data_dir) / BOXES
-    if not path.is_file():
-        raise FileNotFoundError(f"The table {path} does not exist.")
-    raw = read_csv(path, required=("Image Index", "Finding Label"))
-    finding = raw["Finding Label"].replace("Infiltrate", "Infiltration")
-    unknown = sorted(set(finding) - set(BOX_FINDINGS))
-    if unknown:
-        raise ValueError(f"{path} has boxes of unknown findings: {', '.join(unknown)}.")
-    boxes = raw.iloc[:, 2:6].apply(pd.to_numeric)
-    boxes.columns = ["x", "y", "width", "height"]
-    return pd.concat([raw["Image Index"].rename("image"), finding.rename("finding"), boxes], axis=1)
+def explain_absent(images: pd.Series, data_dir: str | Path) -> tuple[str, ...]:
+    """Names the archives in the data folder, in which absent images may still be packed."""
+    names = sorted(path.name for path in Path(data_dir).iterdir() if path.name.endswith(ARCHIVES))
+    if not names:
+        return ()
+    return (f"The images may still be packed: unpack the archives in {data_dir}: {count_and_first(names)}.",)
 
 
 def find_images(images: pd.Series, data_dir: str | Path) -> tuple[pd.Series, tuple[str, ...]]:
@@ -115,12 +117,15 @@ def find_images(images: pd.Series, data_dir: str | Path) -> tuple[pd.Series, tup
 
 def _label_columns(labels, path) -> pd.DataFrame:
     codes, texts = pd.factorize(labels)
-    sets = [frozenset(name.strip() for name in text.split("|")) for text in texts]
-    unknown = sorted(set().union(*sets) - {*FINDINGS, NO_FINDING})
+    known = (*FINDINGS, NO_FINDING)
+    spelled = {name: find_name(name, known) for text in texts for name in map(str.strip, text.split("|"))}
+    sets = [frozenset(spelled[name.strip()] for name in text.split("|")) for text in texts]
+    unknown = [with_nearest(name, known) for name in sorted(spelled) if spelled[name] is None]
     if unknown:
-        known = ", ".join((*FINDINGS, NO_FINDING))
-        rows = sum(not sets[code].isdisjoint(unknown) for code in codes)
-        raise ValueError(f"{path} has unknown findings on {rows} rows: {count_and_first(unknown)}. Known: {known}.")
+        rows = sum(None in sets[code] for code in codes)
+        raise ValueError(
+            f"{path} has unknown findings on {rows} rows: {count_and_first(unknown)}. Known: {', '.join(known)}."
+        )
     mixed = [text for text, names in zip(texts, sets, strict=True) if NO_FINDING in names and len(names) > 1]
     if mixed:
         raise ValueError(f'{path} has rows with both a finding and "{NO_FINDING}": {count_and_first(mixed)}.')
@@ -135,7 +140,7 @@ def _official_lists(images, path) -> pd.Series:
     for name, file in LISTS.items():
         if not (data_dir / file).is_file():
             raise FileNotFoundError(f"{data_dir} lacks the official list {file}, which NIH provides with the tables.")
-        twice = [image for image in _read_list(data_dir / file) if listed.setdefault(image, name) != name]
+        twice = [image for image in read_list(data_dir / file) if listed.setdefault(image, name) != name]
         if twice:
             raise ValueError(
                 f"{data_dir} lists images in both {' and '.join(LISTS.values())}: {count_and_first(twice)}."
@@ -152,13 +157,6 @@ def _official_lists(images, path) -> pd.Series:
     return lists
 
 
-def _read_list(path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").split()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text: {error}.") from error
-
-
 def _image_files(data_dir) -> list[Path]:
     roots = sorted(p for p in data_dir.glob("images*") if p.is_dir()) or [data_dir]
     files, seen, folders = [], set(), [str(root) for root in reversed(roots)]
@@ -170,10 +168,15 @@ def _image_files(data_dir) -> list[Path]:
         seen.add(real)
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
-        folders += [entry.path for entry in reversed(entries) if entry.is_dir()]
+        # Only links are looked up: a stat of each of 112,120 files takes long. A dangling link is neither kind.
+        folders += [e.path for e in reversed(entries) if e.is_dir(follow_symlinks=False) or _links_to_folder(e)]
         images = [entry for entry in entries if os.path.splitext(entry.name)[1].lower() in SUFFIXES]
-        files += [Path(entry.path) for entry in images if entry.is_file()]  # a dangling link is not a file
+        files += [Path(e.path) for e in images if e.is_file(follow_symlinks=False) or may_be_file(e)]
     return files
+
+
+def _links_to_folder(entry) -> bool:
+    return entry.is_symlink() and os.path.isdir(entry)
 
 
 def _index(files, key, wanted) -> dict[str, str]:

@@ -24,6 +24,9 @@ from mamsf_keras.training.data import TrainingData
 from mamsf_keras.training.history import History
 from mamsf_keras.training.inference_copy import InferenceCopy
 
+AFTER_CHECKPOINT = (SaveBestModel, WriteHistory, TensorBoard, MLflow)
+"""The callbacks whose files follow from the history and the model of a checkpoint."""
+
 
 def build_callbacks(
     config: TrainConfig,
@@ -40,12 +43,15 @@ def build_callbacks(
 
     1. `SyncReplicas` first, so that everything after it sees what is saved;
     2. `StopOnNonFinite` before a validation of weights that are not finite;
-    3. `ValidationAUROC` and `AnchorMetrics` add to the logs, and the loggers read them;
+    3. `ValidationAUROC` and `AnchorMetrics` add to the logs;
     4. `RecordHistory` appends the complete logs to the history, which all callbacks after it read;
-    5. the files: `SaveBestModel` before `SaveCheckpoint`, so a resumed run always finds its best model;
-    6. `StopWithoutProgress` last.
+    5. `SaveCheckpoint`: from here on the epoch is finished, and a run that is killed does not repeat it;
+    6. the files and loggers of finished epochs, `AFTER_CHECKPOINT`: `complete_last_epoch` makes up for a kill before
+       or during this step;
+    7. `ProgressBar` reports the epoch;
+    8. `StopWithoutProgress` last.
 
-    A process that does not write has no file loggers and no step 5.
+    A process that does not write has no steps 5 and 6.
 
     Args:
         config: configuration of the run.
@@ -60,14 +66,28 @@ def build_callbacks(
     non_finite = StopOnNonFinite(data.training, data.steps_per_epoch, config.steps_per_execution, file, alone)
     callbacks = [SyncReplicas()] if devices.mirrored else []
     callbacks += [non_finite, ValidationAUROC(data.validation, non_finite.fail), AnchorMetrics()]
+    callbacks += [RecordHistory(history)]
     if devices.writes:
-        callbacks += [TensorBoard(run.tensorboard)]
-        callbacks += [MLflow(config, run)] if config.mlflow else []
-    callbacks += [ProgressBar(config.batch_size), RecordHistory(history)]
-    if devices.writes:
-        callbacks += [SaveBestModel(history, inference_copy, run.model("best"))]
-        callbacks += [SaveCheckpoint(history, run), WriteHistory(history, run)]
-    return [*callbacks, StopWithoutProgress(config, history)]
+        callbacks += [SaveCheckpoint(history, run), SaveBestModel(history, inference_copy, run.model("best"))]
+        callbacks += [WriteHistory(history, run), TensorBoard(history, run.tensorboard)]
+        callbacks += [MLflow(config, run, history)] if config.mlflow else []
+    return [*callbacks, ProgressBar(config.batch_size), StopWithoutProgress(config, history)]
+
+
+def complete_last_epoch(callbacks: Iterable[keras.callbacks.Callback], model: keras.Model, epochs: int) -> None:
+    """Repeats what follows the checkpoint of an epoch, in case the run was killed before all of it was done.
+
+    The callbacks of `AFTER_CHECKPOINT` write what is missing: after a complete epoch, nothing changes.
+
+    Args:
+        callbacks: of the run.
+        model: with the state of the checkpoint.
+        epochs: number of finished epochs, at least 1.
+    """
+    for callback in callbacks:
+        if isinstance(callback, AFTER_CHECKPOINT):
+            callback.set_model(model)
+            callback.on_epoch_end(epochs - 1)
 
 
 @contextlib.contextmanager

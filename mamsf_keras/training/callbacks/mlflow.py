@@ -2,6 +2,8 @@
 
 import dataclasses
 import logging
+import os
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -11,9 +13,11 @@ from mamsf_keras.config import TrainConfig
 from mamsf_keras.run_dir import RunDir
 from mamsf_keras.storage import atomic_write
 from mamsf_keras.training.callbacks.tensorboard import scalar_name
+from mamsf_keras.training.history import History
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric
 
 EXPERIMENT = "mamsf-keras"
 
@@ -21,12 +25,13 @@ logger = logging.getLogger(__name__)
 
 
 def connect(uri: str) -> "MlflowClient":
-    """Returns a client of an MLflow server.
+    """Returns a client of an MLflow server, a database or a folder. MLflow's telemetry is off unless a variable is set.
 
     Raises:
         ImportError: if MLflow is not installed.
         ConnectionError: if the server cannot be reached.
     """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # else the import writes a file to ~/.config
     try:
         import mlflow
     except ImportError:
@@ -36,33 +41,42 @@ def connect(uri: str) -> "MlflowClient":
         client.get_experiment_by_name(EXPERIMENT)
         return client
     except (mlflow.exceptions.MlflowException, OSError) as error:
-        raise ConnectionError(f"MLflow at {uri}: {error}") from error
+        database = uri.startswith(("sqlite:", "postgresql:", "mysql:", "mssql:"))
+        fix = " For a database, `pip install sqlalchemy alembic`, or name a server that uses it." if database else ""
+        raise ConnectionError(f"MLflow at {uri}: {error}{fix}") from error
 
 
 class MLflow(keras.callbacks.Callback):
     """Sends the configuration and the logs of each epoch to an MLflow server. A resumed run continues its MLflow run.
 
-    If the connection is lost during the run, this is logged and training continues.
+    The server gets each log of the history once, also if a run is killed after a checkpoint and before the server has
+    the epoch. If the connection is lost, this is logged and training continues; the missing epochs are sent when
+    the run is resumed. A log that the server refuses is left out and named.
 
     Args:
         config: of the run; `config.mlflow` is the tracking URI.
         run: the run folder, whose name the run has there. The id of the run there is kept in it.
+        history: the finished epochs.
 
     Raises:
         ImportError: if MLflow is not installed.
         ConnectionError: if the server cannot be reached.
     """
 
-    def __init__(self, config: TrainConfig, run: RunDir) -> None:
+    def __init__(self, config: TrainConfig, run: RunDir, history: History) -> None:
         super().__init__()
         assert config.mlflow is not None
+        self.history = history
         self.client = connect(config.mlflow)
         import mlflow
 
         self.errors = (mlflow.exceptions.MlflowException, OSError)
         self.lost = False
+        self.refused: set[str] = set()
         try:
-            self.run_id = self._find_run(run) or self._create_run(config, run)
+            self.run_id = self._find_run(run) or self._create_run(run)
+            self.sent = self._known_logs()
+            self._send_params(config)
         except self.errors as error:
             raise ConnectionError(f"MLflow at {config.mlflow}: {error}") from error
 
@@ -73,35 +87,67 @@ class MLflow(keras.callbacks.Callback):
     def _find_run(self, run) -> str | None:
         """Continues the run that was started on this server, if there is one."""
         known = run.mlflow_id.read_text(encoding="utf-8") if run.mlflow_id.exists() else None
-        if known not in [there.info.run_id for there in self.client.search_runs([self._experiment()])] or known is None:
+        if known is None or not self.client.search_runs([self._experiment()], f"attributes.run_id = '{known}'"):
             return None
         self.client.update_run(known, status="RUNNING")
         return known
 
-    def _create_run(self, config, run) -> str:
-        from mlflow.entities import Param
-
+    def _create_run(self, run) -> str:
         run_id = self.client.create_run(self._experiment(), run_name=run.path.name).info.run_id
         with atomic_write(run.mlflow_id) as temporary:
             temporary.write_text(run_id, encoding="utf-8")
-        params = [Param(name, str(value)) for name, value in dataclasses.asdict(config).items()]
-        self.client.log_batch(run_id, params=params)
         return run_id
 
+    def _known_logs(self) -> set[tuple[str, int]]:
+        """Returns the name and the step of each metric that the server has."""
+        names = self.client.get_run(self.run_id).data.metrics
+        return {(name, metric.step) for name in names for metric in self.client.get_metric_history(self.run_id, name)}
+
+    def _send_params(self, config):
+        """Sends the fields of the configuration that the server does not have. It refuses to change one."""
+        from mlflow.entities import Param
+
+        known = self.client.get_run(self.run_id).data.params
+        params = [Param(name, str(value)) for name, value in dataclasses.asdict(config).items() if name not in known]
+        self.client.log_batch(self.run_id, params=params)
+
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Sends the logs at step `epoch + 1`."""
+        """Sends what the server does not have of the history, each epoch at its number as the step."""
+        for finished in self.history.epochs:
+            try:
+                if not self.lost:  # each attempt takes minutes
+                    self._send(self._metrics(finished))
+            except self.errors as error:
+                self.lost = True
+                number = finished["epoch"]
+                logger.warning("MLflow did not take epoch %d and gets no more until a resume: %s", number, error)
+
+    def _metrics(self, logs: dict) -> list["Metric"]:
+        """Returns the metrics of an epoch that the server does not have."""
         from mlflow.entities import Metric
 
-        if self.lost:  # each attempt takes minutes
-            return
-        assert logs is not None
-        now = int(1000 * time.time())
-        metrics = [Metric(scalar_name(name), float(value), now, epoch + 1) for name, value in logs.items()]
+        now, step = int(1000 * time.time()), logs["epoch"]
+        metrics = [Metric(metric_name(name), value, now, step) for name, value in logs.items() if name != "epoch"]
+        return [metric for metric in metrics if (metric.key, step) not in self.sent and metric.key not in self.refused]
+
+    def _send(self, metrics: list["Metric"]) -> None:
+        """Sends metrics of one epoch: all at once, or if the server refuses that, one by one."""
+        import mlflow
+
         try:
-            self.client.log_batch(self.run_id, metrics)
-        except self.errors as error:
-            self.lost = True
-            logger.warning("MLflow did not take epoch %d and gets no more: %s", epoch + 1, error)
+            if metrics:
+                self.client.log_batch(self.run_id, metrics)
+        except mlflow.exceptions.MlflowException as error:
+            if error.error_code != "INVALID_PARAMETER_VALUE":
+                raise
+            if len(metrics) == 1:
+                self.refused.add(metrics[0].key)
+                logger.warning("MLflow does not take %s: %s", metrics[0].key, error)
+            else:
+                for metric in metrics:
+                    self._send([metric])
+        else:
+            self.sent |= {(metric.key, metric.step) for metric in metrics}
 
     def finish(self, status: str) -> None:
         """Reports the final status of the run, "FINISHED" or "FAILED"."""
@@ -110,3 +156,8 @@ class MLflow(keras.callbacks.Callback):
                 self.client.set_terminated(self.run_id, status)
         except self.errors as error:
             logger.warning("MLflow did not take the end of the run: %s", error)
+
+
+def metric_name(log: str) -> str:
+    """Returns the name of a log on a server. Characters that MLflow refuses become their code: "a(b" is "a_28_b"."""
+    return re.sub(r"[^\w./ -]", lambda match: f"_{ord(match[0]):x}_", scalar_name(log))

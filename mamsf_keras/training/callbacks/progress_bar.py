@@ -8,9 +8,9 @@ import time
 import keras
 from tqdm import tqdm
 
-from mamsf_keras.training.history import SCORE
+from mamsf_keras.training.history import SCORE, SCORED_FINDINGS
 
-SHOWN = ("loss", SCORE, "skipped_steps")
+SHOWN = ("loss", SCORE, SCORED_FINDINGS, "skipped_steps")
 """Logs shown in the line of an epoch. The others are only written to files."""
 
 logger = logging.getLogger(__name__)

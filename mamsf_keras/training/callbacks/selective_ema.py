@@ -1,5 +1,7 @@
 """SelectiveEMACallback: updates only the shadow weights of the momentum anchor."""
 
+import threading
+
 import keras
 from keras import ops
 
@@ -12,27 +14,28 @@ class SelectiveEMACallback(keras.callbacks.Callback):
 
     Scope: the weights of the shadow, including batch-norm scales, offsets and moving statistics, are updated by
     `shadow <- d(t) shadow + (1 - d(t)) online`. No other weights of the model are averaged. Non-finite values of the
-    online block are skipped. Under `MirroredStrategy` every replica uses the statistics of the first.
+    online block are skipped, and integer weights are copied. Under `MirroredStrategy` every replica uses the statistics
+    of the first.
 
     Timing: the update runs inside the compiled step, before the forward pass, so the update at step t uses the online
     weights after step t - 1 (the order of MoCo, arXiv 1911.05722). The callback only writes the schedule and starts
-    tracking at the start of `fit`, and stops it at the end, so it adds no cost per step. `evaluate` and `predict` never
-    update the shadow. `steps_per_execution` above 1 makes no difference (Keras does not support it on PyTorch).
-    TensorFlow's `MirroredStrategy` does not run with `jit_compile=True`.
+    tracking at the start of each epoch, and stops it at the end of `fit`, so it adds no cost per step. `evaluate` and
+    `predict` never update the shadow. `steps_per_execution` above 1 makes no difference (Keras does not support it on
+    PyTorch). TensorFlow's `MirroredStrategy` does not run with `jit_compile=True`.
 
     With gradient accumulation over k steps, the shadow is updated once every k steps, at the first. A window that is
     incomplete at the end of an epoch or of `fit` is carried over. A step that float16 loss scaling skips counts for the
-    shadow but not for the optimizer, so their windows are offset by it until the next `fit`.
+    shadow but not for the optimizer, so their windows are offset by it until the next epoch.
 
     Rate: `DecaySchedule` defines d(t), where t is the number of updates so far. To average over about K epochs, use
     `1 - 1 / (K x updates per epoch)`. A decay that is too large for the number of steps leaves the shadow near its
     initial weights: after 500 steps at 0.999, these still contribute 61 % (timm issue 245).
 
     A second `fit` continues the count of updates with the schedule of its callback. In a loaded model tracking is off
-    and the count is restored, so a resumed run continues with the same decay. After `MAMSFNet.fit` the shadow is no
-    longer updated, even if `fit` ends with an error or Ctrl-C. A custom model needs `mamsf_keras.stop_tracking(model)`
-    after an error, or after an `EarlyStopping(restore_best_weights=True)` listed after this callback, which restores
-    the tracking state too.
+    and the count is restored, so a resumed run continues with the same decay. Another callback may load weights during
+    `fit`, such as `BackupAndRestore` or `EarlyStopping`, in any order: this restores the shadow and the count, and the
+    tracking continues. After `MAMSFNet.fit` the shadow is no longer updated, even if `fit` ends with an error or
+    Ctrl-C. A custom model needs `mamsf_keras.stop_tracking(model)` after an error.
 
     ```python
     model.fit(batches, epochs=10, callbacks=[SelectiveEMACallback(decay=0.999)])
@@ -46,8 +49,11 @@ class SelectiveEMACallback(keras.callbacks.Callback):
             2006.07733).
 
     Raises:
-        ValueError: on a value out of its range, or at the start of `fit` if the model has no `MomentumAnchor`.
+        ValueError: on a value out of its range, at the start of `fit` if the model has no `MomentumAnchor`, or at the
+            end of an epoch if the model did not call its anchor once per step with `training=True`.
     """
+
+    async_safe = True
 
     def __init__(self, decay: float = 0.999, warmup: str | None = None, cosine_updates: int | None = None) -> None:
         super().__init__()
@@ -55,15 +61,36 @@ class SelectiveEMACallback(keras.callbacks.Callback):
         self.warmup = warmup
         self.cosine_updates = cosine_updates
         self.schedule = DecaySchedule(decay, warmup, cosine_updates)
+        self.lock = threading.Lock()
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Writes the schedule into each anchor and starts tracking."""
-        anchors = anchors_of(self.model)
-        if not anchors:
+        """Checks that the model has an anchor."""
+        if not anchors_of(self.model):
             raise ValueError("SelectiveEMACallback needs a model with a MomentumAnchor, and this one has none.")
-        steps = inner_optimizer(self.model).gradient_accumulation_steps or 1
-        for anchor in anchors:
-            anchor.start_tracking(self.schedule, steps, steps_taken(self.model) % steps)
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Writes the schedule into each anchor and starts tracking."""
+        window = inner_optimizer(self.model).gradient_accumulation_steps or 1
+        self.first, self.steps = steps_taken(self.model) % window, 0
+        for anchor in anchors_of(self.model):
+            anchor.start_tracking(self.schedule, window, self.first)
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Counts the steps. On JAX and PyTorch Keras calls it from other threads, in any order."""
+        with self.lock:
+            self.steps = max(self.steps, batch + 1)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Raises `ValueError` if an anchor was not called once per step."""
+        for anchor in anchors_of(self.model):
+            calls = int(ops.convert_to_numpy(anchor.step_count)) - self.first
+            if self.steps and not 0 < calls <= self.steps:
+                stop_tracking(self.model)
+                raise ValueError(
+                    f"The model must call its MomentumAnchor once per step with `training=True`. Received: {calls} "
+                    f"calls of {anchor.name} in {self.steps} steps. "
+                    + ("Concatenate the inputs of a step." if calls else "Pass `training` on in `call`.")
+                )
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Stops tracking. After an exception Keras does not call this: `MAMSFNet.fit` stops tracking by itself."""

@@ -1,51 +1,66 @@
 """TensorBoard: the logs of each epoch as scalars, written without TensorFlow."""
 
-import functools
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import keras
 
+from mamsf_keras.storage import atomic_write
 from mamsf_keras.training.callbacks.validation_auroc import finding_log
+from mamsf_keras.training.history import History
 
-if TYPE_CHECKING:
-    from tensorboardX.event_file_writer import EventsWriter
+PREFIX = "events.out.tfevents.after-epoch."
+"""How the name of an event file starts. TensorBoard reads the files of a folder in the order of their names."""
 
 
 class TensorBoard(keras.callbacks.Callback):
-    """Writes the logs of each epoch as TensorBoard scalars.
+    """Writes the logs of each epoch as TensorBoard scalars, one event file per epoch.
+
+    So the folder holds each epoch of the history exactly once, whenever the run is killed and resumed: a missing file
+    is written, and one that is ahead of the history is removed.
 
     By tensorboardX: Keras' own callback needs TensorFlow, and tensorboard's `Writer` imports it where it is installed.
-    `EventsWriter` is used in place of `SummaryWriter`, whose `flush` does not wait for its writing thread (2.6.5): a
-    run that is killed would lose the last epochs.
 
     Args:
+        history: the finished epochs.
         folder: folder of the event files.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, history: History, folder: str | Path) -> None:
         super().__init__()
-        self.folder = folder
-
-    @functools.cached_property
-    def writer(self) -> "EventsWriter":
-        """The writer, whose file starts with the first epoch that ends."""
-        from tensorboardX.event_file_writer import EventsWriter
-
-        Path(self.folder).mkdir(parents=True, exist_ok=True)
-        return EventsWriter(str(Path(self.folder) / "events"))
+        self.history = history
+        self.folder = Path(folder)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Writes at step `epoch + 1`."""
-        from tensorboardX.proto.event_pb2 import Event
-        from tensorboardX.summary import scalar
+        """Writes the files that are missing, and removes those of other epochs."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        wanted = {f"{PREFIX}{number:05d}": logs for number, logs in enumerate(self.history.epochs, 1)}
+        present = {path.name for path in self.folder.glob(f"{PREFIX}*")}
+        for name in present - set(wanted):
+            (self.folder / name).unlink()
+        for name in sorted(set(wanted) - present):
+            write_scalars(self.folder / name, wanted[name])
 
-        assert logs is not None
-        for name, value in logs.items():
-            summary = scalar(scalar_name(name), float(value))
-            self.writer.write_event(Event(wall_time=time.time(), step=epoch + 1, summary=summary))
-        self.writer.flush()
+
+def write_scalars(path: Path, logs: dict) -> None:
+    """Writes an event file with the logs of an epoch, at step `logs["epoch"]`, atomically."""
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.proto.summary_pb2 import Summary
+    from tensorboardX.record_writer import RecordWriter
+
+    # Not `tensorboardX.summary.scalar`, which changes names: two findings could become one.
+    scalars = {scalar_name(name): value for name, value in logs.items() if name != "epoch"}
+    values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+    now = time.time()
+    events = [
+        Event(wall_time=now, file_version="brain.Event:2"),
+        Event(wall_time=now, step=logs["epoch"], summary=Summary(value=values)),
+    ]
+    with atomic_write(path) as temporary:
+        writer = RecordWriter(str(temporary))
+        for event in events:
+            writer.write(event.SerializeToString())
+        writer.close()
 
 
 def scalar_name(log: str) -> str:

@@ -8,11 +8,11 @@ import numpy as np
 from mamsf_keras.data.batches.stream import Stream
 from mamsf_keras.evaluation.metrics import mean_over_findings, per_finding
 from mamsf_keras.predictors.keras_model import KerasPredictor
-from mamsf_keras.training.history import SCORE
+from mamsf_keras.training.history import SCORE, SCORED_FINDINGS
 
 
 class ValidationAUROC(keras.callbacks.Callback):
-    """Adds the mean AUROC on the validation split to the logs of each epoch, and that of each finding.
+    """Adds the mean AUROC on the validation split to the logs of each epoch, and over how many findings, and each one.
 
     The log of a finding is named after it and is absent where its AUROC is undefined.
 
@@ -34,8 +34,8 @@ class ValidationAUROC(keras.callbacks.Callback):
         if not np.isfinite(outputs).all():
             self.fail("The outputs became infinite or NaN", self.params["steps"] - 1)
         metrics = per_finding(self.stream.labels, outputs, self.stream.dataset.findings)
-        logs[SCORE] = mean_over_findings(metrics, "auroc")
-        logs.update({finding_log(name): row["auroc"] for name, row in metrics.items() if row["auroc"] is not None})
+        defined = {finding_log(name): row["auroc"] for name, row in metrics.items() if row["auroc"] is not None}
+        logs.update({SCORE: mean_over_findings(metrics, "auroc"), SCORED_FINDINGS: len(defined), **defined})
 
 
 def finding_log(finding: str) -> str:

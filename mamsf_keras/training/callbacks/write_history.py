@@ -8,7 +8,7 @@ from mamsf_keras.training.history import SCORE, History
 
 
 class WriteHistory(keras.callbacks.Callback):
-    """Writes `history.csv` and `history.png` after each epoch, and for a resumed run at its start.
+    """Writes `history.csv` and `history.png` after each epoch.
 
     Args:
         history: the finished epochs.
@@ -20,16 +20,7 @@ class WriteHistory(keras.callbacks.Callback):
         self.history = history
         self.run = run
 
-    def on_train_begin(self, logs: dict | None = None) -> None:
-        """Replaces files that are ahead of the checkpoint."""
-        if len(self.history):
-            self.write()
-
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Writes the files."""
-        self.write()
-
-    def write(self) -> None:
         """Writes both files."""
         write_history_table(self.history.epochs, self.run.history)
         write_history_plot(self.history.epochs, SCORE, self.run.history_plot)

@@ -90,7 +90,7 @@ def test_plan_is_written_only_if_its_images_fit_on_the_disk(tmp_path):
             write_plan(tmp_path, plan)
             (tmp_path / "plan.json").unlink()
         else:
-            with pytest.raises(OSError, match=r"needs [\d.]+ GiB, and [\d.]+ GiB are free"):
+            with pytest.raises(OSError, match=r"needs [\d.]+ \w+, and [\d.]+ \w+ are free"):
                 write_plan(tmp_path, plan)
             assert not has_plan(tmp_path)
 

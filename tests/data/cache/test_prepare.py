@@ -89,11 +89,38 @@ def test_cache_of_something_else_is_refused(small_nih, tmp_path):
     assert contents(small_nih) == before and not (small_nih / "shards").exists()
 
 
-def test_second_process_is_refused(small_nih, tmp_path):
-    (tmp_path / "cache").mkdir()
-    with filelock.FileLock(tmp_path / "cache" / ".lock"):
-        with pytest.raises(BlockingIOError, match="Another process is working on .*cache"):
-            make(small_nih, tmp_path / "cache")
+COMMAND = [sys.executable, "-c", "from mamsf_keras.cli import main; main()", "prepare", "--image-size", "32"]
+
+
+def start(small_nih, cache):
+    """Starts `mamsf-keras prepare` in another process."""
+    command = [*COMMAND, "--data-dir", str(small_nih), "--cache-dir", str(cache), "--quiet"]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("finished", [True, False], ids=["finished", "given up"])
+def test_second_process_waits_and_uses_the_cache_or_makes_it(small_nih, tmp_path, finished):
+    cache, whole = tmp_path / "cache", tmp_path / "whole"
+    make(small_nih, whole, 32)
+    cache.mkdir()
+    with filelock.FileLock(cache / ".lock"):
+        process = start(small_nih, cache)
+        assert process.stderr.readline() == f"waiting for another process that is working on {cache}\n"
+        if finished:
+            shutil.copytree(whole, cache, dirs_exist_ok=True)
+    before = {path: path.stat().st_mtime_ns for path in cache.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert process.communicate(timeout=60)[1] == "" and process.returncode == 0
+    assert len(before) == (5 if finished else 0)
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert contents(cache) == contents(whole)
+
+
+def test_processes_that_start_together_make_one_cache(small_nih, tmp_path):
+    processes = [start(small_nih, tmp_path / "cache") for _ in range(3)]
+    for process in processes:
+        assert "Error" not in process.communicate(timeout=60)[1] and process.returncode == 0
+    make(small_nih, tmp_path / "whole", 32)
+    assert contents(tmp_path / "cache") == contents(tmp_path / "whole")
 
 
 def test_cache_made_again_in_the_same_process_has_the_new_pixels(small_nih, tmp_path):
@@ -149,7 +176,7 @@ def test_full_disk_leaves_no_damaged_shard(small_nih, tmp_path):
 
 
 def test_too_small_a_disk_is_refused_before_any_work(small_nih, tmp_path):
-    with pytest.raises(OSError, match=r"needs 7450580.6 GiB, and [\d.]+ GiB are free"):  # 80 images, 10^14 bytes each
+    with pytest.raises(OSError, match=r"needs 7276.0 TiB, and [\d.]+ [GT]iB are free"):  # 80 images, 10^14 bytes each
         make(small_nih, tmp_path / "cache", image_size=10_000_000)
     assert list((tmp_path / "cache" / "shards").iterdir()) == []
     assert not (tmp_path / "cache" / "plan.json").exists()
@@ -346,14 +373,99 @@ def wait_for(condition, seconds=30):
     return answer
 
 
-def test_verification_removes_nothing_while_another_process_works(small_nih, tmp_path):
+def test_verification_keeps_a_shard_that_another_process_made_again(small_nih, tmp_path):
     cache = tmp_path / "cache"
-    prepare(open_dataset(small_nih), cache, 12, workers=1)
+    make(small_nih, cache, 32)
     shard = cache / "shards" / "00000.npy"
-    damaged = shard.read_bytes()[:-1] + b"x"
-    shard.write_bytes(damaged)
-    with filelock.FileLock(cache / ".lock"), pytest.raises(BlockingIOError):
-        prepare(open_dataset(small_nih), cache, 12, workers=1, verify=True)
-    assert shard.read_bytes() == damaged
-    prepare(open_dataset(small_nih), cache, 12, workers=1, verify=True)
-    assert shard.read_bytes() != damaged
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with filelock.FileLock(cache / ".lock"):
+        process = start(small_nih, cache)
+        assert process.stderr.readline() == f"waiting for another process that is working on {cache}\n"
+        shard.write_bytes(whole)
+        before = shard.stat().st_mtime_ns
+    assert process.communicate(timeout=60)[1] == "" and process.returncode == 0
+    assert shard.stat().st_mtime_ns == before and shard.read_bytes() == whole
+
+
+def test_original_edited_in_place_is_decoded_again(small_nih, tmp_path):
+    """The file has the same size before and after, as a DICOM file whose MONOCHROME2 becomes MONOCHROME1."""
+    image = next(small_nih.rglob("00000003_001.png"))
+    Image.fromarray(np.full((12, 12), 7, np.uint8)).save(image, compress_level=0)
+    size = image.stat().st_size
+    make(small_nih, tmp_path / "cache")
+    Image.fromarray(np.full((12, 12), 9, np.uint8)).save(image, compress_level=0)
+    assert image.stat().st_size == size
+    for options in ({}, {"allow_rejected": None}, {"verify": True}):
+        make(small_nih, tmp_path / "cache", **options)
+        dataset = open_dataset(tmp_path / "cache").resolved
+        row = dataset.table["image"].tolist().index("00000003_001.png")
+        assert (dataset.open_images(12)(row) == 9).all()
+
+
+def test_touched_originals_are_compared_once_and_not_decoded(small_nih, tmp_path):
+    make(small_nih, tmp_path / "cache")
+    shard, meta = tmp_path / "cache" / "shards" / "00000.npy", tmp_path / "cache" / "meta.json"
+    before = [path.stat().st_mtime_ns for path in (shard, meta)]
+    for path in small_nih.rglob("*.png"):
+        os.utime(path, ns=(10**18, 10**18))
+    make(small_nih, tmp_path / "cache")
+    with filelock.FileLock(tmp_path / "cache" / ".lock"):  # nothing is left to write
+        make(small_nih, tmp_path / "cache")
+    assert [path.stat().st_mtime_ns for path in (shard, meta)] == before
+
+
+def test_transient_failure_of_an_allowed_image_is_not_permanent(small_nih, tmp_path):
+    """The content, size and modification time are the same before, during and after the failure."""
+    image, cache = next(small_nih.rglob("00000003_001.png")), tmp_path / "cache"
+    aside = image.rename(tmp_path / "aside.png")
+    image.symlink_to(image.name)  # a loop: the system cannot look it up
+    assert make(small_nih, cache, allow_rejected="2%")["rejected"] == 1
+    assert "00000003_001.png" in (cache / "rejected.csv").read_text()
+    with filelock.FileLock(cache / ".lock"):
+        assert make(small_nih, cache, allow_rejected=None)["rejected"] == 1
+    aside.replace(image)
+    assert make(small_nih, cache, allow_rejected=None)["rejected"] == 0
+    assert len(open_dataset(cache).resolved.table) == 80 and not (cache / "rejected.csv").exists()
+
+
+def test_images_that_the_system_cannot_look_up_are_listed(small_nih, tmp_path):
+    """A file of a table of labels vanishes during the work, a loop of links is there from the start."""
+    names = [str(path.relative_to(small_nih)) for path in sorted(small_nih.rglob("*.png"))]
+    (small_nih / "labels.csv").write_text("path,patient,Mass\n" + "".join(f"{n},{i},1\n" for i, n in enumerate(names)))
+    (small_nih / names[3]).unlink()
+    (small_nih / names[3]).symlink_to(Path(names[3]).name)
+    dataset = open_dataset(DataConfig(small_nih, labels_csv=small_nih / "labels.csv", protocol=None)).resolved
+    assert len(dataset.table) == 80
+    (small_nih / names[5]).unlink()
+    with pytest.raises(UnreadableImages, match="2 of 80 images cannot be read"):
+        prepare(dataset, tmp_path / "cache", 12, workers=1)
+    listed = (tmp_path / "cache" / "rejected.csv").read_text()
+    assert names[3] in listed and names[5] in listed
+
+
+def test_images_that_cannot_be_read_at_all_are_never_allowed(small_nih, tmp_path):
+    for path in small_nih.rglob("*.png"):
+        path.write_bytes(b"no image")
+    with pytest.raises(UnreadableImages, match=r"80 of 80 images cannot be read .* Repair them and run again\.$"):
+        make(small_nih, tmp_path / "cache", allow_rejected="100%")
+
+
+def test_missing_images_are_counted_before_the_work(small_nih, tmp_path, caplog):
+    for path in sorted(small_nih.rglob("*.png"))[1:]:
+        path.unlink()
+    with pytest.raises(ValueError, match="79 of 80 .* `allow_missing` 5% allows 4. Use `allow_missing` 79"):
+        make(DataConfig(small_nih, allow_missing=True), tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+    with caplog.at_level("INFO"):
+        make(DataConfig(small_nih, allow_missing=79), tmp_path / "cache")
+    assert "79 of 80 images of the table are not in" in caplog.messages[0]
+
+
+def test_what_a_killed_process_left_is_removed(small_nih, tmp_path):
+    make(small_nih, tmp_path / "whole")
+    (tmp_path / "cache" / "shards").mkdir(parents=True)
+    for name in (".part-meta.json", "shards/.part-00000.npy", "shards/.part-00007.npy"):
+        (tmp_path / "cache" / name).write_bytes(b"half")
+    make(small_nih, tmp_path / "cache")
+    assert contents(tmp_path / "cache") == contents(tmp_path / "whole")

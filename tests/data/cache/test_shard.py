@@ -1,11 +1,12 @@
 import csv
 import hashlib
+import os
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mamsf_keras.data.cache.shard import Shard, is_current, make_shard, open_shard, pixel_hash, record_path
+from mamsf_keras.data.cache.shard import Shard, is_current, make_shard, open_shard, record_path, refresh
 
 pytestmark = pytest.mark.no_keras
 
@@ -20,8 +21,11 @@ def shard(tmp_path):
 
 
 def records(shard):
-    with open(shard.record, newline="") as file:
-        return list(csv.DictReader(file))
+    return records_of(shard.record.read_text())
+
+
+def records_of(text):
+    return list(csv.DictReader(text.splitlines()))
 
 
 def test_shard_holds_resized_images_and_black_where_there_is_none(shard):
@@ -61,22 +65,53 @@ def test_equal_inputs_give_equal_files(shard):
 
 
 def test_shard_is_current_until_its_files_or_images_change(shard, tmp_path):
-    assert not is_current(shard, accept_rejected=True)
+    assert not is_current(shard)
     make_shard(shard)
-    assert is_current(shard, accept_rejected=True) and not is_current(shard)
+    assert is_current(shard)
     good = Shard(shard.images[:2], tmp_path / "00001.npy", 12)
     make_shard(good)
     assert is_current(good)
     for other in (Shard(good.images[:1], good.path, 12), Shard(good.images, good.path, 13)):
         assert not is_current(other)
     for path in (good.path, good.record, tmp_path / "a.png"):
-        content = path.read_bytes()
+        content, times = path.read_bytes(), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
         path.write_bytes(content[:-20])
-        assert not is_current(good), path
+        os.utime(path, ns=times)
+        assert not is_current(good) and not refresh(good), path
         path.write_bytes(content)
-        assert is_current(good)
+        os.utime(path, ns=times)
+        assert is_current(good) and refresh(good)
     good.record.unlink()
     assert not is_current(good)
+
+
+def test_new_modification_time_is_compared_by_checksum_and_then_kept(shard, tmp_path):
+    make_shard(shard)
+    before = shard.record.read_text()
+    path = tmp_path / "a.png"
+    content = path.read_bytes()
+    os.utime(path, ns=(10**18, 10**18))
+    assert not is_current(shard) and shard.record.read_text() == before
+    assert refresh(shard) and is_current(shard)
+    assert shard.record.read_text() == before.replace(records_of(before)[0]["modified"], str(10**18))
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # of the same size
+    os.utime(path, ns=(2 * 10**18, 2 * 10**18))
+    assert not is_current(shard) and not refresh(shard)
+
+
+def test_rejected_image_is_retried_and_a_lost_one_is_rejected(shard, tmp_path):
+    (tmp_path / "b.png").unlink()
+    make_shard(shard)
+    assert [bool(record["error"]) for record in records(shard)] == [False, True, True]
+    assert is_current(shard) and refresh(shard)
+    good, times = (tmp_path / "a.png").read_bytes(), (10**18, 10**18)
+    os.utime(tmp_path / "c.png", ns=times)
+    assert refresh(shard)
+    (tmp_path / "c.png").write_bytes(good)
+    assert not is_current(shard) and not refresh(shard)
+    make_shard(shard)
+    (tmp_path / "b.png").write_bytes(good)
+    assert not is_current(shard) and not refresh(shard)
 
 
 def test_opened_shard_is_mapped_and_read_only(shard):
@@ -97,10 +132,3 @@ def test_lost_or_damaged_shard_is_refused(shard, length):
         shard.path.write_bytes(shard.path.read_bytes()[:length])
     with pytest.raises(ValueError, match="00000.npy is lost or damaged: run `mamsf-keras prepare` again"):
         open_shard(shard.path)
-
-
-def test_hash_is_that_of_pixels_and_shape():
-    pixels = np.arange(24, dtype=np.uint8).reshape(4, 6)
-    assert pixel_hash(pixels) == hashlib.sha256(b"(4, 6)" + bytes(range(24))).hexdigest()
-    assert pixel_hash(pixels.reshape(6, 4)) != pixel_hash(pixels)
-    assert pixel_hash(np.asfortranarray(pixels)) == pixel_hash(np.tile(pixels, 2)[:, :6]) == pixel_hash(pixels)

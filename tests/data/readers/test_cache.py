@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mamsf_keras.config import DataConfig
 from mamsf_keras.data.batches.stream import Stream
@@ -83,12 +84,30 @@ def test_table_is_that_of_the_originals(small_nih, cache_dir):
     assert cached.table[["height", "width"]].drop_duplicates().to_numpy().tolist() == [[16, 16]]
 
 
+def test_names_that_spell_missing_and_ages_in_days_survive_the_cache(tmp_path):
+    names = ["NA", "nan", "null", "None"]
+    for number, name in enumerate(names):
+        Image.fromarray(np.full((8, 8), number, np.uint8)).save(tmp_path / name, format="png")
+    rows = [f"{name},P{name},{i % 2},{100 * i + 11}D,NA,None" for i, name in enumerate(names)]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,patient,X,age,sex,view", *rows]) + "\n")
+    files = open_dataset(DataConfig(tmp_path, labels_csv=tmp_path / "labels.csv", protocol=None))
+    cached = prepare(files, tmp_path / "cache", 8, workers=1)
+    assert cached.resolved.table["image"].tolist() == names
+    assert cached.fingerprint == files.fingerprint
+    for column in files.table.columns.drop("X"):
+        assert cached.table[column].astype(str).tolist() == files.table[column].astype(str).tolist(), column
+    lists = tmp_path / "split.csv"
+    lists.write_text("image,split\nNA,train\nnan,validation\nnull,test\nNone,train\n")
+    cached = open_dataset(DataConfig(tmp_path / "cache", protocol=f"file:{lists}"))
+    assert cached.table["split"].tolist() == ["train", "validation", "test", "train"]
+
+
 def test_images_that_are_not_in_the_cache_are_counted(small_nih, tmp_path):
     next(small_nih.rglob("00000003_001.png")).write_bytes(b"no image")
     next(small_nih.rglob("00000004_000.png")).unlink()
     originals = open_dataset(DataConfig(small_nih, allow_missing=True))
     dataset = prepare(originals, tmp_path / "cache", 12, workers=1, allow_rejected=1)
-    assert "78 images of 12 x 12 pixels, 0 MiB" in dataset.notes[0]
+    assert "78 images of 12 x 12 pixels, 11.0 KiB, from" in dataset.notes[0]
     assert dataset.notes[0].endswith(
         "; 2 of 80 images of the tables, missing or rejected, are not in it and are left out"
     )
@@ -118,6 +137,20 @@ def test_lost_or_cut_index_is_refused_and_made_again(small_nih, cache_dir, damag
         open_dataset(cache_dir)
     prepare(open_dataset(small_nih), cache_dir, image_size=12, workers=1)
     assert contents(cache_dir) == before
+
+
+def test_edited_list_of_rejected_images_changes_nothing_and_is_made_again(small_nih, tmp_path):
+    next(small_nih.rglob("00000003_001.png")).write_bytes(b"no image")
+    cache_dir = tmp_path / "cache"
+    prepare(open_dataset(small_nih), cache_dir, image_size=12, workers=1, allow_rejected=1)
+    before = contents(cache_dir)
+    for text in ('image,error\nx.png,"open\n', "", "image;error\n"):
+        (cache_dir / "rejected.csv").write_text(text)
+        assert len(open_dataset(cache_dir).resolved.table) == 79
+        with pytest.raises(ValueError, match="1 of 80 images cannot be read"):
+            prepare(open_dataset(small_nih), cache_dir, image_size=12, workers=1)
+        prepare(open_dataset(small_nih), cache_dir, image_size=12, workers=1, allow_rejected=1)
+        assert contents(cache_dir) == before
 
 
 def test_cut_shard_is_named_before_training(cache_dir):

@@ -54,12 +54,46 @@ def test_named_columns_and_equal_base_names_in_two_folders(read):
     assert dataset.findings == ("Y",) and dataset.table["image"].tolist() == ["a/0.png", "b/0.png"]
 
 
+def test_age_in_other_units_and_odd_ages(read):
+    rows = [f"{i}.png,{i},{i % 2},{age}" for i, age in enumerate(["58", "006M", "10 days", "90+", ""])]
+    dataset = read("\n".join(["path,patient,X,Age", *rows]) + "\n")
+    assert dataset.table["age"][:3].tolist() == [58, 0.5, 10 / 365.25] and dataset.table["age"][3:].isna().all()
+    assert dataset.notes == ("ages that are not understood and count as missing: 1 (such as 90+)",)
+
+
+def test_columns_and_findings_may_be_spelled_in_another_way(read):
+    text = "IMAGE_ID,PatientId,AGE,Gender,Pleural Effusion,No finding\na.png,1,50,1,1,0\nb.png,2,60,0,0,1\n"
+    dataset = read(text)
+    assert dataset.findings == ("Pleural Effusion", "No finding")  # and not Gender
+    assert dataset.table[["image", "patient", "age", "sex"]].to_numpy().tolist() == [
+        ["a.png", "1", 50, "1"],
+        ["b.png", "2", 60, "0"],
+    ]
+    assert read(text, label_columns=("pleural_effusion",)).findings == ("Pleural Effusion",)
+    with pytest.raises(ValueError, match=r"lacks the column\(s\) Plural Effusion \(did you mean Pleural Effusion\?\)"):
+        read(text, label_columns=("Plural Effusion",))
+    with pytest.raises(ValueError, match="several columns of one finding: normal, No finding. Name one"):
+        read(text.replace("Gender", "normal"))
+
+
+def test_labels_that_are_written_as_missing_are_blank(read):
+    rows = [f"{i}.png,{i},{label}" for i, label in enumerate(["1", "0", "NA", "null", "None", "NaN", "N/A", "-1"])]
+    dataset = read("\n".join(["path,patient,X", *rows]) + "\n", blank="negative")
+    np.testing.assert_array_equal(dataset.table["X"], [1, 0, 0, 0, 0, 0, 0, np.nan])
+
+
 def test_columns_that_look_like_labels_but_are_not_used_are_noted(read):
     text = "path,patient,A,B,C,age\na,1,1,1?,-1,60\nb,2,0,0,,61\nc,3,1,1,-1,50\n"
     dataset = read(text)
     assert dataset.findings == ("A",)
     assert "cells such as '1?': B" in dataset.notes[0] and "without a positive: C" in dataset.notes[1]
     assert len(dataset.notes) == 2 and read(text, label_columns=("A",)).notes == ()
+    notes = read("path,patient,A,B,B,C,D\na,1,1,1,1,,NA\nb,2,0,0,0,,\n").notes
+    assert [note.partition(" (`label")[0] for note in notes] == [
+        "column not taken as a finding, more than one column of this name: B",
+        "column not taken as a finding, all blank: C",
+        "column not taken as a finding, all blank: D",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -75,6 +109,9 @@ def test_columns_that_look_like_labels_but_are_not_used_are_noted(read):
         ("path,patient,X\n../a,1,1\n", {}, "leave the data folder"),
         ("path,patient,X,X\na,1,1,1\n", {"label_columns": ("X",)}, r"column\(s\) X more than once"),
         ("path,patient,row\na,1,1\n", {}, "cannot be called row"),
+        ("path,patient,X\na,NA,1\nb,NA,0\n", {}, r"written as missing: 2 \(first: a has NA, b has NA\)"),
+        ('path,patient,X,Y\na,1,1,"see\nb,2,1,12"\n', {}, "line 2: a quoted field ends only in line 3"),
+        ("path;patient;X\na;1;1\n", {}, "separates its columns by semicolons"),
         ("path,patient,patient,X\na,1,1,1\n", {}, r"column\(s\) patient more than once"),
         ("path,patient,Age,Age,X\na,1,1,1,1\n", {}, r"column\(s\) Age more than once"),
         ("path,patient,Sex,Sex,X\na,1,M,M,1\n", {}, r"column\(s\) Sex more than once"),

@@ -4,9 +4,10 @@ from PIL import Image
 
 from mamsf_keras.config import DataConfig
 from mamsf_keras.data.readers import nih
-from mamsf_keras.data.readers.nih import find_images, read_boxes
+from mamsf_keras.data.readers.nih import find_images
 from mamsf_keras.data.splits import overlap, split_table
-from mamsf_keras.findings import FINDINGS, IMAGES, NO_FINDING, POSITIVES
+from mamsf_keras.findings import FINDINGS, IMAGES, POSITIVES
+from mamsf_keras.reports.dataset import describe
 from tests.toys import HEADER, rewrite_table, simple_rows, write_nih
 
 pytestmark = pytest.mark.no_keras
@@ -38,9 +39,6 @@ def test_real_folder(nih_dir):
     dataset = read(nih_dir)
     assert counts(dataset)[:2] == (2_049, 1_536)
     assert dataset.table["age"].max() == 412  # an error of the NIH table, which is passed on
-    boxes = read_boxes(nih_dir)
-    assert len(boxes) == 126 and boxes["width"].gt(0).all()
-    assert "Infiltration" in set(boxes["finding"])  # written "Infiltrate" there
 
 
 @pytest.mark.parametrize(
@@ -81,9 +79,37 @@ def test_newer_table_with_units_of_age_is_read(small_nih):
     assert read(small_nih).table["age"].unique().tolist() == [58]
 
 
+@pytest.mark.parametrize(
+    ("written", "years"), [("018M", 1.5), ("026W", 182 / 365.25), ("010D", 10 / 365.25), ("3 months", 0.25), ("7", 7)]
+)
+def test_age_keeps_its_unit(small_nih, written, years):
+    rewrite_table(small_nih, lambda rows: [rows[0], *[[*row[:4], written, *row[5:]] for row in rows[1:]]])
+    dataset = read(small_nih)
+    assert dataset.table["age"].unique() == pytest.approx([years]) and dataset.notes == ()
+
+
+def test_odd_ages_are_counted_and_named(small_nih):
+    rewrite_table(small_nih, change_field(4, "90+"))
+    dataset = read(small_nih)
+    assert dataset.table["age"].isna().tolist() == [row == 2 for row in range(80)]
+    assert dataset.notes == ("ages that are not understood and count as missing: 1 (such as 90+)",)
+    rewrite_table(small_nih, change_field(2, "3rd"))
+    assert read(small_nih).notes[1] == "follow-up numbers that are not understood and count as missing: 1 (such as 3rd)"
+
+
 def test_blank_ages_and_sexes_are_read(small_nih):
     rewrite_table(small_nih, lambda rows: [rows[0], *[[*row[:4], "", "", "", *row[7:]] for row in rows[1:]]])
     assert read(small_nih).table["age"].isna().all()
+
+
+def test_findings_may_be_spelled_in_another_way(small_nih):
+    before = counts(read(small_nih))
+
+    def respell(rows):
+        return [[row[0], row[1].replace("No Finding", "no finding").replace("Mass", "MASS"), *row[2:]] for row in rows]
+
+    rewrite_table(small_nih, respell)
+    assert counts(read(small_nih)) == before
 
 
 def change_field(column, value):
@@ -98,6 +124,11 @@ def change_field(column, value):
     ("column", "value", "message"),
     [
         (1, "Mass|Broken Heart", r"unknown findings on 1 rows: 1 \(first: Broken Heart\). Known: Atelectasis"),
+        (1, "Mass|Effusoin", r"unknown findings on 1 rows: 1 \(first: Effusoin \(did you mean Effusion\?\)\)"),
+        (1, "", r"unknown findings on 1 rows: 1 \(first: blank\)"),
+        (1, "Mass|normal", 'both a finding and "No Finding"'),
+        (3, "NA", r"patients that are written as missing: 1 \(first: 00000002_000.png has NA\)"),
+        (2, '"0', "Data_Entry_2017.csv is not a CSV table, line 4: "),
         (1, "Mass|No Finding", 'both a finding and "No Finding"'),
         (0, "../../x.png", "leave the data folder"),
         (0, "/etc/x.png", "leave the data folder"),
@@ -152,6 +183,14 @@ def test_other_suffix_is_matched_and_noted(small_nih):
     assert dataset.notes == ("80 images have another suffix than in the table and were matched without it.",)
 
 
+def test_link_that_the_system_cannot_look_up_is_left_to_the_reader_of_images(small_nih):
+    for name in ("00000003_001.png", "folder"):
+        (small_nih / "images_001" / "images" / name).unlink(missing_ok=True)
+        (small_nih / "images_001" / "images" / name).symlink_to(name)
+    paths, _ = find_images(pd.Series(["00000003_000.png", "00000003_001.png", "none.png"]), small_nih)
+    assert paths.notna().tolist() == [True, True, False] and paths[1].endswith("00000003_001.png")
+
+
 def test_images_are_found_at_any_depth_and_through_links(small_nih, tmp_path):
     deep = small_nih / "images_002" / "a" / "b"
     deep.mkdir(parents=True)
@@ -169,6 +208,23 @@ def test_images_are_found_at_any_depth_and_through_links(small_nih, tmp_path):
     assert len(read(small_nih).table) == 80  # anywhere below where there is no images* folder
 
 
+def test_archives_that_are_still_packed_are_named(small_nih):
+    files = sorted(small_nih.rglob("*.png"))
+    for number in (1, 2):
+        (small_nih / f"images_{number:03d}.tar.gz").touch()
+    files[0].unlink()
+    words = (
+        r"1 of 80 .* may still be packed: unpack the archives in .*: 2 \(first: images_001.tar.gz, images_002.tar.gz\)"
+    )
+    with pytest.raises(ValueError, match=words):
+        read(small_nih)
+    for path in files[1:]:
+        path.unlink()
+    with pytest.raises(ValueError, match="none was found. The images may still be packed"):
+        read(small_nih)
+    assert any("may still be packed" in note for note in describe(DataConfig(small_nih)).notes)
+
+
 def test_two_files_with_the_name_of_one_image_are_refused(small_nih):
     first = next(small_nih.rglob("00000002_000.png"))
     second = small_nih / "images_002" / first.name
@@ -176,18 +232,6 @@ def test_two_files_with_the_name_of_one_image_are_refused(small_nih):
     second.write_bytes(first.read_bytes())
     with pytest.raises(ValueError, match="Two files have the name of one image: .*images_001.* and .*images_002"):
         read(small_nih)
-
-
-def test_box_list_is_read_with_the_name_of_its_finding(tmp_path):
-    text = "Image Index,Finding Label,Bbox [x,y,w,h],,,\n00000001_000.png,Infiltrate,1.5,2,3,4\n"
-    (tmp_path / "BBox_List_2017.csv").write_text(text)
-    assert read_boxes(tmp_path).values.tolist() == [["00000001_000.png", "Infiltration", 1.5, 2, 3, 4]]
-    (tmp_path / "BBox_List_2017.csv").write_text(text.replace("Infiltrate", NO_FINDING))
-    with pytest.raises(ValueError, match="boxes of unknown findings: No Finding"):
-        read_boxes(tmp_path)
-    (tmp_path / "BBox_List_2017.csv").unlink()
-    with pytest.raises(FileNotFoundError, match="BBox_List_2017.csv does not exist"):
-        read_boxes(tmp_path)
 
 
 def test_broken_quote_empty_table_and_blank_patient_are_refused(small_nih):

@@ -8,9 +8,13 @@ from mamsf_keras import FINDINGS, RunDir, train
 from mamsf_keras.devices import Devices
 from mamsf_keras.training.callbacks.build import build_callbacks, finished_loggers
 from mamsf_keras.training.callbacks.mlflow import MLflow
+from mamsf_keras.training.callbacks.save_best_model import SaveBestModel
+from mamsf_keras.training.callbacks.save_checkpoint import SaveCheckpoint
+from mamsf_keras.training.callbacks.tensorboard import TensorBoard
+from mamsf_keras.training.callbacks.write_history import WriteHistory
 from mamsf_keras.training.history import History
 from mamsf_keras.training.inference_copy import InferenceCopy
-from tests.runs import toy_config
+from tests.runs import check_same_files, toy_config
 from tests.training.callbacks.test_tensorboard import read_scalars
 
 
@@ -19,6 +23,26 @@ def store(tmp_path, monkeypatch):
     """The URI of an MLflow store in a folder."""
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     return f"file:{tmp_path}/mlruns"
+
+
+@pytest.fixture(scope="module")
+def logged(shared_nih, tmp_path_factory):
+    """An uninterrupted run with all loggers. Not to be changed."""
+    pytest.importorskip("mlflow")
+    folder = tmp_path_factory.mktemp("logged")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+        train(toy_config(shared_nih, fusion=False, mlflow=f"file:{folder}/mlruns"), folder / "run")
+        yield RunDir(folder / "run")
+
+
+def all_metrics(run):
+    """What the server has of a run, also what it has twice: {name: [(step, value), ...]}."""
+    import mlflow
+
+    client, run_id = mlflow.MlflowClient(run.config.mlflow), run.mlflow_id.read_text()
+    names = client.get_run(run_id).data.metrics
+    return {name: [(m.step, m.value) for m in client.get_metric_history(run_id, name)] for name in names}
 
 
 def names(config, run, data, devices):
@@ -30,18 +54,17 @@ def names(config, run, data, devices):
 @pytest.mark.tensorflow
 def test_order(shared_nih, training_data, tmp_path, store):
     scores = ["StopOnNonFinite", "ValidationAUROC", "AnchorMetrics"]
-    files = ["SaveBestModel", "SaveCheckpoint", "WriteHistory"]
+    files = ["SaveCheckpoint", "SaveBestModel", "WriteHistory", "TensorBoard"]
+    end = ["ProgressBar", "StopWithoutProgress"]
     config, run = toy_config(shared_nih), RunDir(tmp_path)
     alone = Devices(contextlib.nullcontext())
-    expected = [*scores, "TensorBoard", "ProgressBar", "RecordHistory", *files, "StopWithoutProgress"]
-    assert names(config, run, training_data, alone) == expected
+    assert names(config, run, training_data, alone) == [*scores, "RecordHistory", *files, *end]
     mirrored = Devices(contextlib.nullcontext(), 2, mirrored=True)
     logged = toy_config(shared_nih, mlflow=store)
-    expected = ["SyncReplicas", *scores, "TensorBoard", "MLflow", *expected[4:]]
+    expected = ["SyncReplicas", *scores, "RecordHistory", *files, "MLflow", *end]
     assert names(logged, run, training_data, mirrored) == expected
     second = Devices(contextlib.nullcontext(), 2, process=1, processes=2)
-    expected = [*scores, "ProgressBar", "RecordHistory", "StopWithoutProgress"]
-    assert names(logged, run, training_data, second) == expected
+    assert names(logged, run, training_data, second) == [*scores, "RecordHistory", *end]
 
 
 @pytest.mark.tensorflow
@@ -49,7 +72,7 @@ def test_loggers_hear_how_training_ended(shared_nih, tmp_path, store):
     import mlflow
 
     run = RunDir(tmp_path)
-    logger = MLflow(toy_config(shared_nih, mlflow=store), run)
+    logger = MLflow(toy_config(shared_nih, mlflow=store), run, History())
     client = mlflow.MlflowClient(store)
     with pytest.raises(KeyboardInterrupt), finished_loggers([History(), logger]):
         raise KeyboardInterrupt
@@ -80,3 +103,28 @@ def test_history_tensorboard_and_mlflow_agree(shared_nih, tmp_path, store):
         assert events[tag] == pytest.approx(expected, rel=1e-6)
         sent = {metric.step: metric.value for metric in client.get_metric_history(run_id, tag)}
         assert sent == pytest.approx(expected)
+
+
+WITHOUT_MODEL = [pytest.param(name, marks=pytest.mark.tensorflow) for name in (WriteHistory, TensorBoard, MLflow)]
+
+
+@pytest.mark.parametrize("callback", [SaveCheckpoint, SaveBestModel, *WITHOUT_MODEL])
+def test_run_that_is_killed_between_the_files_of_an_epoch_loses_and_repeats_nothing(
+    logged, shared_nih, tmp_path, monkeypatch, callback
+):
+    """Killed before `callback` in the best epoch: what the run leaves is that of an uninterrupted one."""
+    best = pd.read_csv(logged.history)["val_auroc"].argmax()
+
+    def kill(self, epoch, logs=None):
+        if epoch == best:
+            raise KeyboardInterrupt  # as after a kill, the folder of the run stays
+        return original(self, epoch, logs)
+
+    original, run = callback.on_epoch_end, RunDir(tmp_path / "run")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(callback, "on_epoch_end", kill)
+        train(logged.config, run.path)
+    train(logged.config, run.path, resume=True)
+    check_same_files(logged.path, run.path)
+    assert read_scalars(run.tensorboard) == read_scalars(logged.tensorboard)
+    assert all_metrics(run) == all_metrics(logged)

@@ -20,7 +20,7 @@ def values(block):
 
 def counts(anchor):
     """The number of updates and the number of steps in the open accumulation window."""
-    return float(anchor.update_count), float(anchor.step_count)
+    return float(anchor.update_count), float(anchor.step_count) % float(anchor.accumulation_steps)
 
 
 def toy_model(**options):
@@ -241,6 +241,126 @@ def test_custom_model_stops_tracking_by_a_call():
     assert shadow_does_not_move()
 
 
+class Load(keras.callbacks.Callback):
+    """Calls a function of the model after a step of the second epoch."""
+
+    def __init__(self, load, step=1):
+        super().__init__()
+        self.load = load
+        self.step = step
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == (1, self.step):
+            self.load(self.model)
+
+
+@pytest.mark.parametrize("window", [None, 4])
+@pytest.mark.parametrize("backup_first", [False, True])
+def test_run_restored_by_backup_and_restore_equals_an_uninterrupted_one(tmp_path, backup_first, window):
+    """4 epochs of 4 steps; the first `fit` fails in the third epoch, the second starts in a new model."""
+
+    def fit_on(model, folder, *others):
+        pair = [SelectiveEMACallback(0.9), keras.callbacks.BackupAndRestore(tmp_path / folder)]
+        fit(model, *(pair[::-1] if backup_first else pair), *others, epochs=4, images=16)
+        return model
+
+    def model_without_dropout():
+        keras.utils.set_random_seed(0)
+        model = MAMSFNet(toy_backbone(dropout=0.0), ("A", "B"), use_fusion=False, classifier_activation=None)
+        model.compile(keras.optimizers.Adam(0.05, gradient_accumulation_steps=window), CellwiseBCE())
+        return model
+
+    class Crash(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    expected = fit_on(model_without_dropout(), "uninterrupted")
+    with pytest.raises(KeyboardInterrupt):
+        fit_on(model_without_dropout(), "crashed", Crash())
+    again = fit_on(model_without_dropout(), "crashed")
+    for block in ("online", "shadow"):
+        for one, two in zip(*(values(getattr(model.anchor, block)) for model in (expected, again)), strict=True):
+            np.testing.assert_array_equal(one, two)
+    assert counts(again.anchor) == counts(expected.anchor) == (4 if window else 16, 0)
+    assert relative_error(values(again.anchor.shadow), values(again.anchor.online)) > 1e-3
+
+
+@pytest.mark.parametrize("with_file", [False, True])
+def test_weights_loaded_in_the_middle_of_an_epoch_do_not_stop_the_shadow(tmp_path, with_file):
+    model, record = toy_model(), Record()
+    model.save_weights(tmp_path / "start.weights.h5")
+    weights = model.get_weights()
+
+    def load(model):
+        model.load_weights(tmp_path / "start.weights.h5") if with_file else model.set_weights(weights)
+
+    start = values(model.anchor.shadow)
+    fit(model, SelectiveEMACallback(0.9), Load(load), record, epochs=3)
+    online = record.online[10:]  # as loaded, after 8 + 2 steps
+    assert relative_error(values(model.anchor.shadow), numpy_shadow(start, online, lambda t: 0.9)) < 1e-6
+    assert counts(model.anchor) == (14, 0)
+
+
+class CustomModel(keras.Model):
+    """Calls its anchor as often as told, always with the same `training` if told."""
+
+    def __init__(self, calls, training):
+        super().__init__()
+        self.calls, self.always = calls, training
+        block = toy_backbone()[1]
+        self.anchor = MomentumAnchor(block, name="own_anchor")
+        self.pool = keras.layers.GlobalAveragePooling2D()
+        self.build(block.input_shape)
+
+    def build(self, shape):
+        self.pool.build(self.anchor.compute_output_shape(shape)[0])
+
+    def call(self, maps, training=False):
+        training = training if self.always is None else self.always
+        return sum(self.pool(sum(self.anchor(maps, training=training))) for _ in range(self.calls))
+
+
+def fit_custom(calls=1, training=None, **options):
+    model = CustomModel(calls, training)
+    model.compile("sgd", "mse", **options)
+    maps, targets = np.ones((8, 8, 8, 8), "float32"), np.zeros((8, 12), "float32")
+
+    def batches():
+        for step in range(8):
+            yield maps[step : step + 1], targets[step : step + 1]
+
+    try:
+        model.fit(batches(), verbose=0, callbacks=[SelectiveEMACallback(0.9)])
+    finally:
+        assert float(model.anchor.tracking) == 0
+    return model
+
+
+def test_shadow_that_never_moves_is_an_error():
+    with pytest.raises(ValueError, match="Received: 0 calls of own_anchor in 8 steps. Pass `training` on in `call`"):
+        fit_custom(training=False)
+
+
+def test_anchor_called_twice_per_step_is_an_error():
+    with pytest.raises(ValueError, match="Received: 16 calls of own_anchor in 8 steps. Concatenate the inputs"):
+        fit_custom(calls=2)
+
+
+def test_anchor_called_once_per_step_is_none():
+    assert counts(fit_custom().anchor) == (8, 0)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="Keras runs one step at a time on PyTorch")
+def test_anchor_is_counted_in_every_step_of_an_execution():
+    assert counts(fit_custom(steps_per_execution=3).anchor) == (8, 0)
+    with pytest.raises(ValueError, match="Received: 16 calls"):
+        fit_custom(calls=2, steps_per_execution=4)
+
+
 def test_overflow_in_float16_spoils_the_online_statistics_but_not_the_shadow():
     with dtype_policy("mixed_float16"):
         model = toy_model()
@@ -283,5 +403,5 @@ def test_accumulation_is_seen_through_loss_scaling():
         model.compile(keras.optimizers.LossScaleOptimizer(inner), CellwiseBCE())
     callback = SelectiveEMACallback(0.9)
     callback.set_model(model)
-    callback.on_train_begin()
+    callback.on_epoch_begin(0)
     assert float(model.anchor.accumulation_steps) == 4

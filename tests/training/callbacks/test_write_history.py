@@ -24,15 +24,10 @@ def test_files_hold_every_finished_epoch(tmp_path):
     assert sizes[0] != sizes[1]
 
 
-def test_new_run_writes_nothing_at_its_start(tmp_path):
-    WriteHistory(History(), RunDir(tmp_path)).on_train_begin()
-    assert not list(tmp_path.iterdir())
-
-
-def test_resumed_run_replaces_files_that_are_ahead_of_its_checkpoint(tmp_path):
+def test_files_that_are_ahead_of_the_history_are_replaced(tmp_path):
     run = RunDir(tmp_path)
     WriteHistory(History(EPOCHS), run).on_epoch_end(1)
     plot = run.history_plot.read_bytes()
-    WriteHistory(History(EPOCHS[:1]), run).on_train_begin()
+    WriteHistory(History(EPOCHS[:1]), run).on_epoch_end(0)
     assert pd.read_csv(run.history).to_dict("records") == EPOCHS[:1]
     assert run.history_plot.read_bytes() != plot

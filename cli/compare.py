@@ -1,0 +1,56 @@
+"""`mamsf-keras compare`."""
+
+import click
+
+from mamsf_keras.cli.config_options import quiet_option
+from mamsf_keras.config import SPLITS
+
+
+class ManyAgainst(click.Command):
+    """A command whose `--against` takes all words up to the next option, so that shell patterns work after it."""
+
+    def parse_args(self, ctx, args):
+        words, against = [], False
+        for i, word in enumerate(args):
+            if word == "--":
+                words += args[i:]
+                break
+            if word.startswith("-"):
+                against = word == "--against"
+                words += [] if against else [word]
+            else:
+                words += ["--against", word] if against else [word]
+        return super().parse_args(ctx, words)
+
+
+@click.command(name="compare", cls=ManyAgainst, short_help="Compare two recipes, each trained with several seeds.")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(), metavar="RUN [RUN ...]")
+@click.option(
+    "--against",
+    required=True,
+    multiple=True,
+    type=click.Path(),
+    metavar="RUN [RUN ...]",
+    help="Runs of the other recipe: all words up to the next option.",
+)
+@click.option("--out", required=True, type=click.Path(), help="Output folder for the results.")
+@click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True, help="Split to compare on.")
+@click.option("--overwrite", is_flag=True, help="Overwrite the results in the folder.")
+@quiet_option
+def command(runs, against, out, split, overwrite):
+    """Compare two recipes, each trained with several seeds.
+
+    The runs of a recipe may differ in seed and paths only. Evaluate each run first. The differences in AUROC and
+    average precision come with 95% confidence intervals and p-values that respect both seeds and patients. A test
+    needs five seeds per recipe.
+
+    Example:
+
+    \b
+        mamsf-keras compare runs/asl-* --against runs/bce-* --out asl-or-bce
+    """
+    from mamsf_keras.evaluation.compare import compare
+    from mamsf_keras.reports.comparison import comparison_text
+
+    result = compare(runs, against, out, split, overwrite=overwrite)
+    click.echo(f"{comparison_text(result)}\nwritten: {out}")

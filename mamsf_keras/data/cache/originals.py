@@ -1,0 +1,39 @@
+"""Compares the originals of a finished cache with what they were when the cache was made."""
+
+import logging
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mamsf_keras.data.cache.records import file_checksum, look_up, read_records
+from mamsf_keras.data.tables import count_and_first
+
+logger = logging.getLogger(__name__)
+
+
+def check_originals(cache_dir: str | Path) -> None:
+    """Checks that the originals of a finished cache are as they were when they were read. It skips those that are gone.
+
+    It looks up each file once. Only if one has the same size and another modification time, the checksums decide.
+
+    Raises:
+        ValueError: names the originals that were changed.
+    """
+    touched, changed = 0, []
+    paths = sorted((Path(cache_dir) / "shards").glob("*.csv"))
+    for path in tqdm(paths, desc="comparing originals", unit=" shards", delay=2):
+        for record in read_records(path) or []:
+            size, modified = look_up(record.path)
+            if not size or record.error or (size, modified) == (record.bytes, record.modified):
+                continue
+            touched += 1
+            if size != record.bytes or file_checksum(record.path) not in (record.checksum, ""):
+                changed.append(record.path)
+    if changed:
+        raise ValueError(
+            f"Original images were changed after the cache {cache_dir} was made: {count_and_first(changed)}. Run the "
+            "same `mamsf-keras prepare` again."
+        )
+    if touched:
+        text = "%d originals of the cache %s have new modification times and equal content; `mamsf-keras prepare` "
+        logger.info(text + "saves comparing them at each start", touched, cache_dir)

@@ -1,0 +1,44 @@
+"""Strict decoding of JPEG: lost data are an error.
+
+libjpeg draws gray where data are lost and issues a warning, which Pillow and gdcm ignore. simplejpeg uses the same
+library and makes the warning an error. JPEG has no checksum, so changed bytes that still decode to as many pixels are
+not found.
+"""
+
+import simplejpeg
+from PIL import Image
+
+COLORSPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
+FRAME_HEADERS = (0xC0, 0xC1, 0xC2, 0xC3)
+"""Markers of the frame header: baseline, extended, progressive, lossless."""
+
+
+def decode_jpeg(data: bytes, image: Image.Image) -> Image.Image:
+    """Decodes a JPEG to the same pixels as Pillow.
+
+    Args:
+        data: the file.
+        image: what Pillow reads from its header.
+
+    Raises:
+        ValueError: if the data are damaged or incomplete; states the reason.
+    """
+    pixels = simplejpeg.decode_jpeg(data, COLORSPACES[image.mode])
+    if image.mode == "CMYK":
+        pixels = 255 - pixels  # Pillow assumes the inverse convention, that of Adobe
+    return Image.frombytes(image.mode, image.size, pixels.tobytes())
+
+
+def check_jpeg(data: bytes) -> None:
+    """Raises `ValueError` if JPEG data of any precision, such as those of a DICOM file, are damaged or incomplete."""
+    simplejpeg.decode_jpeg(_as_eight_bits(data), "GRAY")
+
+
+def _as_eight_bits(data) -> bytes:
+    """Replaces the precision, since simplejpeg accepts 8 bits only. It does not change how the data are compressed."""
+    place = 2
+    while place + 4 < len(data) and data[place] == 0xFF:
+        if data[place + 1] in FRAME_HEADERS:
+            return data if data[place + 4] == 8 else data[: place + 4] + b"\x08" + data[place + 5 :]
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return data

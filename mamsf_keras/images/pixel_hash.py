@@ -1,0 +1,12 @@
+"""The hash by which images with equal pixels are found. Every command uses it."""
+
+import hashlib
+
+import numpy as np
+
+
+def pixel_hash(grey: np.ndarray) -> str:
+    """Returns the SHA-256 of the pixels and shape of an image: equal for equal pictures in any file format."""
+    digest = hashlib.sha256(repr(grey.shape).encode())
+    digest.update(np.ascontiguousarray(grey).data)
+    return digest.hexdigest()

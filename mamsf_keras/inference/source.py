@@ -1,0 +1,164 @@
+"""Opens what predicts, a run, an export or a server, with its calibration."""
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from mamsf_keras.evaluation.calibration import Calibration
+from mamsf_keras.evaluation.operating_points import OPERATING_POINTS
+from mamsf_keras.inference.exports import open_export
+from mamsf_keras.predictors.predictor import Predictor
+from mamsf_keras.predictors.server import open_server
+from mamsf_keras.run_dir import RunDir
+from mamsf_keras.settings import require
+from mamsf_keras.storage import checksum
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """The predictions of a batch, each float64 `(images, findings)`.
+
+    Attributes:
+        probabilities: in [0, 1].
+        calibrated: calibrated probabilities, NaN where a finding has no calibration; None if the source has none.
+        positive: 1 or 0 by the operating point, NaN where a finding has no threshold; None if the source has none.
+    """
+
+    probabilities: np.ndarray
+    calibrated: np.ndarray | None
+    positive: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A predictor and what turns its probabilities into decisions.
+
+    Attributes:
+        name: of the run, the export or the server, as it was given.
+        predictor: makes the predictions.
+        image_size: height and width that images are resized to.
+        operating_point: name of the operating point of the decisions; None if an export makes them, or none are made.
+        calibration: of a run; None for exports, which hold their own, and for a run without one.
+        model_sha256: checksum of the model file; None for folders and servers.
+    """
+
+    name: str
+    predictor: Predictor
+    image_size: int
+    operating_point: str | None = None
+    calibration: Calibration | None = None
+    model_sha256: str | None = None
+
+    def score(self, pixels: np.ndarray, batch_size: int) -> Scores:
+        """Predicts a batch.
+
+        Args:
+            pixels: uint8 `(images, image_size, image_size)`, at most `batch_size` images.
+            batch_size: what the batch is filled up to for a model that is compiled for each size.
+        """
+        count = len(pixels)
+        if self.predictor.compiles and count < batch_size:
+            pixels = np.concatenate([pixels, np.zeros((batch_size - count, *pixels.shape[1:]), np.uint8)])
+        outputs = self.predictor.outputs(pixels[..., None])
+        arrays = {name: np.asarray(values, np.float64)[:count] for name, values in outputs.items()}
+        if not np.isfinite(arrays["probabilities"]).all():
+            raise ValueError(f"{self.name} predicts infinite values or NaN.")
+        if self.calibration is None:
+            return Scores(arrays["probabilities"], arrays.get("calibrated"), arrays.get("positive"))
+        return self._decide(self.calibration, arrays["probabilities"])
+
+    def _decide(self, calibration, probabilities) -> Scores:
+        calibrated, positive = np.full_like(probabilities, np.nan), np.full_like(probabilities, np.nan)
+        for i, name in enumerate(self.predictor.findings):
+            if (values := calibration.apply(name, probabilities[:, i])) is not None:
+                calibrated[:, i] = values
+            if (threshold := self.thresholds[name]) is not None:
+                positive[:, i] = probabilities[:, i] >= threshold
+        return Scores(probabilities, calibrated, positive)
+
+    @property
+    def thresholds(self) -> dict[str, float | None]:
+        """The threshold of the raw probability by finding; None where there is none. Empty without a calibration."""
+        if self.calibration is None or self.operating_point is None:
+            return {}
+        fitted = {name: self.calibration.findings.get(name) for name in self.predictor.findings}
+        return {name: one.thresholds[self.operating_point] if one else None for name, one in fitted.items()}
+
+    @property
+    def unstable(self) -> list[str]:
+        """Findings whose thresholds were fitted on few patients."""
+        return [name for name, one in self.calibration.findings.items() if one.unstable] if self.calibration else []
+
+
+def open_source(
+    run_dir: str | Path | None = None,
+    model: str | Path | None = None,
+    server: str | None = None,
+    *,
+    operating_point: str | None = None,
+    image_size: int | None = None,
+) -> Source:
+    """Opens a run, an export or a server.
+
+    Args:
+        run_dir: folder of a run, whose best model and calibration are used.
+        model: an export: the folder of a version of a SavedModel, or a `.tflite` or `.keras` file.
+        server: URL of a server; see `ServerPredictor`.
+        operating_point: one of `OPERATING_POINTS`, for a run; "youden" by default. That of an export is fixed.
+        image_size: height and width in pixels, for a model that accepts any.
+
+    Raises:
+        FileNotFoundError: if the run or the export does not exist.
+        ValueError: if not exactly one source is given, or it is not what it should be.
+        ConnectionError: if the server cannot be reached.
+    """
+    if sum(given is not None for given in (run_dir, model, server)) != 1:
+        raise ValueError("Use one of `run_dir`, `model` and `server`.")
+    require(operating_point in (None, *OPERATING_POINTS), "operating_point", _one_of(), operating_point)
+    if run_dir is not None:
+        return _open_run(RunDir.open(run_dir), operating_point or "youden", image_size)
+    if operating_point is not None:
+        raise ValueError("`operating_point` needs `run_dir`: that of an export was chosen when it was exported.")
+    if model is None:
+        predictor = open_server(str(server))
+        return Source(str(server), predictor, _size(predictor.image_size, image_size, None))
+    exported = open_export(model)
+    sha256 = checksum(model) if Path(model).is_file() else None
+    return Source(str(model), exported, _size(exported.image_size, image_size, None), model_sha256=sha256)
+
+
+def _one_of() -> str:
+    return f"be one of {', '.join(OPERATING_POINTS)}"
+
+
+def _open_run(run, operating_point, image_size) -> Source:
+    path = run.model("best")
+    if not path.exists():
+        raise FileNotFoundError(f"{run.path} has no {path.name} yet: resume the run until an epoch is finished.")
+    predictor, model = open_export(path), checksum(path)
+    calibration = Calibration.load(run.calibration) if run.calibration.exists() else None
+    if calibration is None or calibration.model_sha256 != model:
+        what = "no calibration" if calibration is None else "the calibration of an earlier model"
+        logger.warning(
+            "no calibrated probabilities and no decisions: the run has %s (`mamsf-keras evaluate` fits one)", what
+        )
+        calibration = None
+    size = _size(predictor.image_size, image_size, run.config.image_size)
+    source = Source(str(run.path), predictor, size, operating_point if calibration else None, calibration, model)
+    if source.unstable:
+        logger.info("thresholds fitted on few patients, unstable: %s", ", ".join(source.unstable))
+    return source
+
+
+def _size(fixed: int | None, asked: int | None, default: int | None) -> int:
+    """Returns the image size of a model, or the one asked for if the model accepts any."""
+    if fixed is not None and asked not in (None, fixed):
+        raise ValueError(f"`image_size` must be that of the model, {fixed}. Received: image_size={asked}.")
+    size = fixed or asked or default
+    if size is None:
+        raise ValueError("The model accepts images of any size: choose one with `image_size`.")
+    return size

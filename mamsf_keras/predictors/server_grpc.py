@@ -1,0 +1,71 @@
+"""The gRPC client of TensorFlow Serving, on the official stubs of tensorflow-serving-api."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mamsf_keras.predictors.server_client import SIGNATURE, TIMEOUT, ServerPredictor
+
+try:
+    import grpc
+    import tensorflow as tf
+    from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
+except ImportError as error:
+    raise ImportError(
+        "grpc:// needs the stubs of TensorFlow Serving: `pip install tensorflow-serving-api`, or use http://."
+    ) from error
+
+MESSAGE_BYTES = 4 * 2**20
+"""The limit of gRPC on the size of a message, unless both sides raise it."""
+RESERVED = 2**14
+"""Bytes of a message that are not pixels."""
+UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+class GrpcPredictor(ServerPredictor):
+    """Predicts over gRPC, without encryption. Batches above the message limit of gRPC are split."""
+
+    def connect(self) -> None:
+        """Makes a channel. gRPC connects on the first request."""
+        self.channel = grpc.insecure_channel(self.address)
+        self.stub = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
+
+    def signature(self) -> tuple[list[int], list[str]]:
+        """Reads the signature from the server; see `ServerPredictor.signature`."""
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+        self._fill_in(request.model_spec)
+        packed = self._call(self.stub.GetModelMetadata, request).metadata["signature_def"]
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        packed.Unpack(signatures)
+        signature = signatures.signature_def[SIGNATURE]
+        self.check_signature(signature.inputs, signature.outputs)
+        return [dim.size for dim in signature.inputs["images"].tensor_shape.dim], list(signature.outputs)
+
+    def request(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Requests outputs; see `ServerPredictor.request`. The batch is split to fit the message limit."""
+        per_image = 4 * int(np.prod(images.shape[1:]))  # float32
+        fitting = max((MESSAGE_BYTES - RESERVED) // per_image, 1)
+        parts = [self._request(images[i : i + fitting], names) for i in range(0, len(images), fitting)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+    def _request(self, images, names) -> dict[str, np.ndarray]:
+        request = predict_pb2.PredictRequest(output_filter=list(names))
+        self._fill_in(request.model_spec)
+        request.model_spec.signature_name = SIGNATURE
+        request.inputs["images"].CopyFrom(tf.make_tensor_proto(images, tf.float32))
+        response = self._call(self.stub.Predict, request)
+        return {name: tf.make_ndarray(response.outputs[name]) for name in names}
+
+    def _fill_in(self, model_spec):
+        model_spec.name = self.model
+        if self.version is not None:
+            model_spec.version.value = self.version
+
+    def _call(self, method, request):
+        """Calls the server, and turns its errors into one line with its own words."""
+        try:
+            return method(request, timeout=TIMEOUT)
+        except grpc.RpcError as error:
+            if error.code() in UNREACHABLE:
+                raise ConnectionError(f"{self.url} cannot be reached: {error.details()}") from None
+            raise ValueError(f"{self.url} refuses, {error.code().name}: {error.details()}") from None

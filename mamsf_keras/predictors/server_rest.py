@@ -1,0 +1,76 @@
+"""The REST client of TensorFlow Serving, in its row format.
+
+Documented at https://www.tensorflow.org/tfx/serving/api_rest: a request holds `instances`, one object per row with its
+named inputs; the response holds `predictions`, one object per row with the named outputs, or `error`.
+"""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+
+import numpy as np
+
+from mamsf_keras.predictors.server_client import SIGNATURE, TIMEOUT, ServerPredictor
+
+
+class RestPredictor(ServerPredictor):
+    """Predicts over REST."""
+
+    def connect(self) -> None:
+        """Composes the address of the model. Each request is a connection of its own."""
+        scheme = self.url.partition("://")[0]
+        version = "" if self.version is None else f"/versions/{self.version}"
+        self.base = f"{scheme}://{self.address}/v1/models/{self.model}{version}"
+
+    def signature(self) -> tuple[list[int], list[str]]:
+        """Reads the signature from the server; see `ServerPredictor.signature`."""
+        answer = self._call(f"{self.base}/metadata")
+        try:
+            signature = answer["metadata"]["signature_def"]["signature_def"][SIGNATURE]
+            inputs, outputs = signature["inputs"], signature["outputs"]
+        except (KeyError, TypeError):
+            raise ValueError(f"{self.url} does not describe its model as TensorFlow Serving does.") from None
+        self.check_signature(inputs, outputs)
+        return [int(dim["size"]) for dim in inputs["images"]["tensor_shape"]["dim"]], list(outputs)
+
+    def request(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Requests outputs; see `ServerPredictor.request`."""
+        body = {"signature_name": SIGNATURE, "instances": [{"images": image} for image in images.tolist()]}
+        answer = self._call(f"{self.base}:predict", body)
+        rows = answer.get("predictions")
+        if not isinstance(rows, list) or len(rows) != len(images):
+            raise ValueError(f"{self.url} does not return one row of predictions per image.")
+        try:
+            return {
+                name: np.array([row[name] for row in rows], None if name == "findings" else float) for name in names
+            }
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(f"{self.url} does not return rows of {', '.join(names)}.") from None
+
+    def _call(self, address, body=None) -> dict:
+        """Sends JSON, or asks for it, and turns the errors of the server into one line with its own words."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(address, data, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+                answer = json.load(response)
+        except urllib.error.HTTPError as error:
+            raise ValueError(f"{self.url} refuses, {error.code}: {_reason(error)}") from None
+        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+            raise ConnectionError(f"{self.url} cannot be reached: {getattr(error, 'reason', error)}") from None
+        except ValueError as error:
+            raise ValueError(f"{self.url} does not answer in JSON: {error}") from None
+        if not isinstance(answer, dict):
+            raise ValueError(f"{self.url} does not answer with a JSON object.")
+        return answer
+
+
+def _reason(error) -> str:
+    """Returns the `error` of an answer, or its text."""
+    text = error.read().decode(errors="replace")
+    try:
+        text = json.loads(text)["error"]
+    except (ValueError, KeyError, TypeError):
+        pass
+    return " ".join(text.split())[:500]

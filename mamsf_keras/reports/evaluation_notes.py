@@ -1,0 +1,155 @@
+"""The sentences of the report on an evaluation: the protocol, what intervals mean, and why a value is missing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mamsf_keras.reports.evaluation_tables import POINTS, median_and_range, width_ratio
+from mamsf_keras.reports.published import difference_from_protocol
+
+Summary = Mapping[str, Any]
+
+
+def protocol_facts(summary: Summary) -> dict[str, str]:
+    """Returns the protocol, data, model and versions by name, as text."""
+    data = summary.get("fingerprint")
+    overlap = summary.get("patient_overlap")
+    known = {
+        "Protocol": summary.get("protocol") or "not stated in a predictions file",
+        "Split": summary.get("split") or "not stated in a predictions file",
+        "Images": f"{summary['images']:,}",
+        "Patients": f"{summary['patients']:,}",
+        "Patients in more than one split": "not known" if overlap is None else f"{overlap:,}",
+        "Data folder": summary.get("data_dir"),
+        "Data fingerprint": f"{data['images']:,} images in all splits, SHA-256 {data['sha256']}" if data else None,
+        "Predictions": summary.get("predictions"),
+        "Predictions checksum": _sha256(summary.get("predictions_sha256")),
+        "Labels": summary.get("labels"),
+        "Model checksum": _sha256(summary.get("model_sha256")),
+        "Calibration": "applied, fitted on the validation split" if summary["calibrated"] else "none",
+        "Resamples of the patients": f"{summary['resamples']:,}",
+        "Versions": ", ".join(f"{name} {version}" for name, version in summary["versions"].items()),
+    }
+    return {name: text for name, text in known.items() if text is not None}
+
+
+def _sha256(checksum) -> str | None:
+    return checksum and f"SHA-256 {checksum}"
+
+
+def interval_note(summary: Summary) -> str:
+    """Returns what the two kinds of interval mean and how their widths compare."""
+    per_patient = summary["images"] / max(summary["patients"], 1)
+    text = (
+        "The patient-level interval (blue) resamples patients with all their images. The image-level interval "
+        "(orange, DeLong) assumes independent images, which images of the same patient are not. "
+    )
+    if summary["images"] == summary["patients"]:
+        return text + (
+            "Here each image counts as a patient of its own. If patients have several images, both intervals are too "
+            "narrow: add a `patient` column to the predictions."
+        )
+    ratios = [(ratio, name) for name, row in summary["findings"].items() if (ratio := width_ratio(row)) is not None]
+    text += f"A patient has {per_patient:.2f} images on average. "
+    if not ratios:
+        return text + "No finding has both intervals."
+    return text + (
+        "The median ratio of the widths, patient-level over image-level, is "
+        f"{median_and_range(ratios)}. The patient-level interval is the one to report."
+    )
+
+
+def score_gaps(summary: Summary, intervals: bool = True) -> list[str]:
+    """Returns why AUROC and average precision, or their intervals, are missing."""
+    rows = summary["findings"]
+    undefined = {name: row for name, row in rows.items() if row["auroc"] is None}
+    notes = []
+    if undefined:
+        names = ", ".join(f"{name} ({row['positives']:,} of {row['images']:,})" for name, row in undefined.items())
+        notes.append(f"Undefined, because the images are all with or all without the finding: {names} positive.")
+    masked = [f"{name} ({row['masked']:,})" for name, row in rows.items() if row["masked"]]
+    if masked:
+        notes.append(f"Images without a label, left out: {', '.join(masked)}.")
+    if not intervals:
+        return notes
+    without = {name: row for name, row in rows.items() if row["auroc"] is not None and row["auroc_interval"] is None}
+    extreme = [name for name, row in without.items() if row["auroc"] in (0, 1)]
+    few = [f"{name} ({row['positive_patients']})" for name, row in without.items() if name not in extreme]
+    if few:
+        notes.append(f"No patient-level interval below 10 positive patients: {', '.join(few)}.")
+    if extreme:
+        notes.append(f"No interval of an AUROC of exactly 0 or 1: {', '.join(extreme)}.")
+    return notes
+
+
+def calibration_gaps(summary: Summary) -> list[str]:
+    """Returns why calibrated values or slopes are missing."""
+    rows = summary["findings"]
+    empty = [name for name, row in rows.items() if row["brier"] is None]
+    notes = [f"No labeled images: {', '.join(empty)}."] if empty else []
+    if not summary["calibrated"]:
+        notes.append("No calibration was applied: only raw probabilities are shown.")
+    else:
+        lacking = [name for name, row in rows.items() if row["calibrated"] is None]
+        if lacking:
+            notes.append(
+                f"No calibrated probabilities of {', '.join(lacking)}: the validation labels are of one kind, the "
+                "scores are all equal, or the calibration lacks the finding."
+            )
+    reversed_ = [name for name, row in rows.items() if _is_reversed(row)]
+    if reversed_:
+        notes.append(
+            f"The calibration reverses the scores of {', '.join(reversed_)}: on the validation split, higher scores "
+            "went with fewer positives. Do not use these calibrated probabilities."
+        )
+    parts = [(name, part) for name, row in rows.items() for part in (row, row["calibrated"]) if part]
+    slopes = dict.fromkeys(name for name, part in parts if part["calibration_slope"] is None and name not in empty)
+    if slopes:
+        notes.append(
+            f"No slope of {', '.join(slopes)}: the labels are of one kind, or the probabilities separate them or are "
+            "all equal."
+        )
+    return notes
+
+
+def _is_reversed(row) -> bool:
+    """Returns True if raw and calibrated probabilities have slopes of opposite signs."""
+    raw, calibrated = row["calibration_slope"], (row["calibrated"] or {}).get("calibration_slope")
+    return raw is not None and calibrated is not None and raw * calibrated < 0
+
+
+def operating_point_gaps(summary: Summary) -> list[str]:
+    """Returns why operating points or their rates are missing."""
+    if not summary["calibrated"]:
+        return ["No operating points: no calibration was applied. Thresholds are never chosen on the evaluated images."]
+    notes = []
+    lacking = [
+        name
+        for name, row in summary["findings"].items()
+        if any((row["operating_points"] or {}).get(point) is None for point in POINTS)
+    ]
+    if lacking:
+        notes.append(
+            f"No threshold of {', '.join(lacking)}: the validation labels are of one kind, the calibration lacks the "
+            "finding, or there are no labeled images."
+        )
+    points = [
+        (name, point)
+        for name, row in summary["findings"].items()
+        for point in (row["operating_points"] or {}).values()
+        if point
+    ]
+    rates = dict.fromkeys(
+        name for name, point in points if None in (point["sensitivity"], point["specificity"], point["ppv"])
+    )
+    if rates:
+        notes.append(f"A rate is undefined where its denominator is 0: {', '.join(rates)}.")
+    return [*notes, "A rate has no interval below 10 patients in its denominator, or if it is exactly 0 or 1."]
+
+
+def published_gap(summary: Summary) -> str | None:
+    """Returns why no published results are shown, or None if they may be."""
+    difference = difference_from_protocol(summary)
+    return difference and (
+        "Not shown. Published results are comparable only on the official NIH test split: all 25,596 images, all 14 "
+        f"findings, no patient in two splits. Here {difference}."
+    )

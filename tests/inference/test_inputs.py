@@ -1,0 +1,88 @@
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mamsf_keras.inference.inputs import find_inputs, is_bare_dicom, is_image, starts_with_elements
+
+pytestmark = pytest.mark.no_keras
+
+
+def image(path, kind="PNG"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(path, kind)
+    return path
+
+
+def bare_dicom(path, implicit=True, little=True, **elements):
+    """Writes DICOM without preamble and file meta information."""
+    pydicom = pytest.importorskip("pydicom", reason="pydicom is the extra `dicom`")
+    dataset = pydicom.Dataset()
+    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 4, 4, 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
+    dataset.PixelData = np.full((4, 4), 200, np.uint8).tobytes()
+    dataset["PixelData"].VR = "OB"
+    for name, value in elements.items():
+        setattr(dataset, name, value)
+    pydicom.dcmwrite(path, dataset, implicit_vr=implicit, little_endian=little)
+    assert path.read_bytes()[128:132] != b"DICM"
+    return path
+
+
+def test_files_in_the_order_given_and_folders_by_name_each_once(tmp_path):
+    b, a, late = (image(tmp_path / name) for name in ("in/sub/b.png", "in/a.PNG", "late.jpg"))
+    found = find_inputs([late, tmp_path / "in", str(b)])
+    assert found.paths == [late, a, b] and not found.skipped and not found.unreadable
+
+
+def test_content_counts_and_the_suffix_only_where_it_claims_an_image(tmp_path):
+    kept = [image(tmp_path / "in" / "no_suffix"), image(tmp_path / "in" / "x.dat", "JPEG")]
+    kept.append(image(tmp_path / "in" / "x.unknown", "TIFF"))  # is named as unreadable, not passed over
+    (tmp_path / "in" / "damaged.png").write_bytes(b"text")
+    kept.append(tmp_path / "in" / "damaged.png")
+    others = [tmp_path / "in" / name for name in ("DICOMDIR", "labels.csv", "notes.txt", "empty")]
+    for path in others:
+        path.write_bytes(b"" if path.name == "empty" else b"image,Mass\nBM,1\n" * 50)
+    found = find_inputs([tmp_path / "in"])
+    assert sorted(found.paths) == sorted(kept) and sorted(found.skipped) == sorted(others)
+
+
+@pytest.mark.parametrize(("implicit", "little"), [(True, True), (False, True), (False, False)])
+@pytest.mark.parametrize("elements", [{}, {"SOPInstanceUID": "1.2.3"}, {"PatientID": "7"}])
+def test_dicom_without_preamble_or_suffix_is_found(tmp_path, implicit, little, elements):
+    path = bare_dicom(tmp_path / "IM0001", implicit, little, **elements)
+    assert is_image(path) and is_bare_dicom(path)
+
+
+def test_other_bytes_are_no_elements(tmp_path):
+    rng = np.random.default_rng(0)
+    assert not any(starts_with_elements(rng.bytes(2048)) for _ in range(500))
+    for start in (b"", b"\0" * 2048, b"\xff" * 2048, b"plain text " * 200, b"\x08\x00", b"PK\3\4" + b"\0" * 400):
+        assert not starts_with_elements(start)
+    assert not is_bare_dicom(image(tmp_path / "x.png"))
+
+
+def test_file_that_is_not_there_stays_in_the_list(tmp_path):
+    assert find_inputs([tmp_path / "none.png"]).paths == [tmp_path / "none.png"]
+
+
+def test_linked_folders_are_searched_once(tmp_path):
+    path = image(tmp_path / "data" / "a.png")
+    (tmp_path / "data" / "loop").symlink_to(tmp_path / "data")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "data")
+    assert [os.path.realpath(found) for found in find_inputs([tmp_path / "in"]).paths] == [str(path)]
+
+
+def test_folder_that_cannot_be_listed_is_reported(tmp_path, monkeypatch):
+    (tmp_path / "locked").mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert find_inputs([tmp_path]).unreadable == [(tmp_path / "locked", "Permission denied")]

@@ -1,0 +1,76 @@
+import pytest
+
+from mamsf_keras.reports.evaluation_notes import (
+    calibration_gaps,
+    interval_note,
+    operating_point_gaps,
+    protocol_facts,
+    published_gap,
+    score_gaps,
+)
+from tests.reports.test_evaluation import evaluated
+from tests.reports.test_published import official_summary
+
+pytestmark = pytest.mark.no_keras
+
+
+def row(by_patient, by_image, auroc=0.8, **more):
+    return {"auroc": auroc, "auroc_interval": by_patient, "auroc_interval_images": by_image, **more}
+
+
+def test_widths_of_the_intervals_are_compared_in_words():
+    rows = {"A": row([0.7, 0.9], [0.75, 0.85]), "B": row([0.7, 0.8], [0.7, 0.8]), "C": row(None, [0.7, 0.8])}
+    note = interval_note({"images": 30, "patients": 10, "findings": rows})
+    assert "assumes independent images" in note and "3.00 images on average" in note
+    assert "is 1.50 (from 1.00, B, to 2.00, A)." in note
+    assert "No finding has both intervals." in interval_note({"images": 9, "patients": 3, "findings": {"C": rows["C"]}})
+
+
+def test_a_file_without_patients_is_named():
+    assert "each image counts as a patient of its own" in interval_note({"images": 9, "patients": 9, "findings": {}})
+
+
+def test_every_missing_score_has_its_reason():
+    rows = {
+        "A": row(None, None, None, positives=0, images=8, masked=2),
+        "B": row(None, [0.1, 0.2], positive_patients=7, masked=0),
+        "C": row(None, None, 1.0, positive_patients=30, masked=0),
+    }
+    assert score_gaps({"findings": rows}) == [
+        "Undefined, because the images are all with or all without the finding: A (0 of 8) positive.",
+        "Images without a label, left out: A (2).",
+        "No patient-level interval below 10 positive patients: B (7).",
+        "No interval of an AUROC of exactly 0 or 1: C.",
+    ]
+    assert len(score_gaps({"findings": rows}, intervals=False)) == 2
+
+
+def test_missing_calibration_and_operating_points_have_their_reason():
+    summary = evaluated()[0]
+    assert calibration_gaps(summary)[0].startswith("No calibrated probabilities of Edema: the validation labels")
+    assert calibration_gaps(summary)[1].startswith("No slope of Edema:")
+    assert operating_point_gaps(summary)[0].startswith("No threshold of Edema:")
+    summary = evaluated(calibrated=False)[0]
+    assert calibration_gaps(summary)[0].startswith("No calibration was applied")
+    assert operating_point_gaps(summary)[0].startswith("No operating points")
+
+
+def test_a_calibration_that_reverses_the_scores_is_named():
+    cells = {"brier": 0.1, "calibration_slope": 1.0, "calibrated": {"calibration_slope": -2.9}}
+    [note] = calibration_gaps({"findings": {"Nodule": cells}, "calibrated": True})
+    assert note.startswith("The calibration reverses the scores of Nodule")
+
+
+def test_protocol_has_what_is_known():
+    summary, _, _ = evaluated(fingerprint={"images": 2600, "sha256": "ab"}, model_sha256="cd")
+    facts = protocol_facts(summary)
+    assert facts["Protocol"] == "official" and facts["Patients in more than one split"] == "0"
+    assert facts["Data fingerprint"] == "2,600 images in all splits, SHA-256 ab" and facts["Versions"] == "numpy 2"
+    assert facts["Model checksum"] == "SHA-256 cd" and "Predictions" not in facts
+    del summary["patient_overlap"]
+    assert protocol_facts(summary)["Patients in more than one split"] == "not known"
+
+
+def test_published_results_are_explained_or_shown():
+    assert published_gap(official_summary()) is None
+    assert published_gap(official_summary() | {"patients": 172}).endswith("Here there are 172 patients.")
