@@ -48,7 +48,7 @@ test-slow: .venv/installed-dev
 	touch $@
 
 .venv/installed-dev: .venv/installed
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev,dicom,docs,jax,mlflow,serving,torch]"
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev,dicom,docs,jax,mlflow,onnx,serving,torch]"
 	touch $@
 
 clean:

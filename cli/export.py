@@ -2,16 +2,33 @@
 
 import click
 
-from mamsf_keras.cli.backend import load_keras, use_backend
+from mamsf_keras.cli.backend import load_keras
 from mamsf_keras.cli.config_options import allowance_option, quiet_option
 from mamsf_keras.cli.hints import hint_at_unreadable_images, run_data
-from mamsf_keras.config import FORMATS
+from mamsf_keras.config import DEFAULT_FORMATS, FORMATS, QUANTIZATIONS
 
 
-@click.command(name="export", short_help="Export a run as SavedModel and TFLite.")
+@click.command(name="export", short_help="Export a run as SavedModel, TFLite, ONNX or for Hugging Face.")
 @click.option("--run-dir", required=True, type=click.Path(), help="Folder of a run.")
 @click.option(
-    "--format", "formats", multiple=True, type=click.Choice(FORMATS), help="Format; may be repeated.  [default: both]"
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(FORMATS),
+    help=f"Format; may be repeated.  [default: {' and '.join(DEFAULT_FORMATS)}]",
+)
+@click.option(
+    "--quantize",
+    multiple=True,
+    type=click.Choice(QUANTIZATIONS),
+    help="How TFLite stores the model; may be repeated, for one file each.  [default: none]",
+)
+@click.option(
+    "--operating-point",
+    default="youden",
+    show_default=True,
+    type=click.Choice(["youden", "sensitivity_90", "f1"]),
+    help="Thresholds of the output `positive`.",
 )
 @click.option(
     "--out", default="saved_models/mamsf", show_default=True, type=click.Path(), help="Folder for the models."
@@ -19,22 +36,36 @@ from mamsf_keras.config import FORMATS
 @click.option("--data-dir", type=click.Path(), help="Data folder for the comparison.  [default: that of the run]")
 @allowance_option("--allow-missing", help="Missing images to leave out.  [default: that of the run]")
 @quiet_option
-def command(run_dir, formats, out, data_dir, allow_missing):
-    """Export the best model of a run as SavedModel (OUT/VERSION/) and TFLite (OUT/NAME-VERSION.tflite).
+def command(run_dir, out, formats, data_dir, allow_missing, quantize, operating_point):
+    """Export the best model of a run.
 
-    Each file is compared with Keras on validation images and published only if it agrees. Export runs on TensorFlow,
-    regardless of the backend that the run was trained on. Not a medical device.
+    \b
+    saved-model  OUT/VERSION/, for TensorFlow Serving
+    tflite       OUT/NAME-VERSION.tflite, for LiteRT on phones
+    onnx         OUT/NAME-VERSION.onnx, for ONNX Runtime
+    keras        OUT/NAME-VERSION-keras/, for Hugging Face
+
+    Each file is compared with Keras on the validation split and published only if it agrees. Conversions run on
+    TensorFlow, regardless of the backend that the run was trained on. Not a medical device.
 
     Example:
 
     \b
         mamsf-keras export --run-dir runs/demo --out saved_models/mamsf
+        mamsf-keras export --run-dir runs/demo --format tflite --quantize float16
     """
-    use_backend("tensorflow")
     load_keras()
     from mamsf_keras.export.export import export_run
 
     with hint_at_unreadable_images(run_data(run_dir, data_dir, allow_missing)):
-        exported = export_run(run_dir, out, formats or FORMATS, data_dir, allow_missing)
-    for name, (path, parity) in exported.items():
-        click.echo(f"{name}: {path}\n  {parity}")
+        exported = export_run(
+            run_dir,
+            out,
+            formats or DEFAULT_FORMATS,
+            data_dir,
+            allow_missing,
+            quantize=quantize or ("none",),
+            operating_point=operating_point,
+        )
+    for name, result in exported.items():
+        click.echo(f"{name}: {result.path}, {result.size_bytes / 1e6:.1f} MB\n  {result.parity}")

@@ -16,7 +16,10 @@ from mamsf_keras.storage import write_json
 PROTOCOLS = ("official", "random-patient", "disease-only")
 """Named protocols for splitting the images. `file:PATH` is a custom split."""
 SPLITS = ("train", "validation", "test")
-FORMATS = ("saved-model", "tflite")
+FORMATS = ("saved-model", "tflite", "onnx", "keras")
+DEFAULT_FORMATS = ("saved-model", "tflite")
+QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+"""How TFLite stores the weights; "int8" computes in 8 bits too."""
 CUTS = ("head", "final_block", "last_stage", "whole")
 LOSSES = ("bce", "weighted-bce", "focal", "asl", "weighted-asl", "ldam", "bce-adjusted")
 AUGMENTATIONS = ("none", "light", "strong")

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +64,24 @@ class Calibration:
         if finding is None or finding.slope is None or finding.intercept is None:
             return None
         return expit(finding.slope * logits(probabilities) + finding.intercept)
+
+    def coefficients(self, findings: Sequence[str], operating_point: str) -> dict[str, list[float]]:
+        """Returns `slope`, `intercept` and `threshold` of some findings, in their order.
+
+        Slope and intercept are NaN without a fit, so that the calibrated probability is NaN, and the threshold is
+        infinite where there is none, so that no image is positive.
+        """
+        rows = [self.findings.get(name) for name in findings]
+
+        def column(value: Callable[[FindingCalibration], float | None], missing: float) -> list[float]:
+            found = [None if row is None else value(row) for row in rows]
+            return [missing if number is None else number for number in found]
+
+        return {
+            "slope": column(lambda row: row.slope, np.nan),
+            "intercept": column(lambda row: row.intercept, np.nan),
+            "threshold": column(lambda row: row.thresholds[operating_point], np.inf),
+        }
 
     def save(self, path: str | Path) -> None:
         """Writes the calibration as strict JSON, atomically."""

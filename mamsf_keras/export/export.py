@@ -1,135 +1,179 @@
 """Exports the best model of a run, and publishes the files once they agree with Keras."""
 
-import contextlib
-import itertools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import keras
 import numpy as np
 
-from mamsf_keras.config import FORMATS
-from mamsf_keras.data.batches.stream import Stream
+from mamsf_keras.config import DEFAULT_FORMATS
+from mamsf_keras.devices import without_tensorflow
+from mamsf_keras.evaluation.calibration import Calibration
 from mamsf_keras.evaluation.evaluate import best_model, open_run_data, with_findings_of
-from mamsf_keras.export.formats import FORMATS as REGISTRY
-from mamsf_keras.export.parity import MAX_DIFFERENCE, Parity, compare
+from mamsf_keras.export.formats import FORMATS, selected
+from mamsf_keras.export.model_card import describe_run
+from mamsf_keras.export.parity import FEWEST_IMAGES, Reference, compare
+from mamsf_keras.export.publish import publish, staging, write_documents
+from mamsf_keras.export.results import SMALLEST_SPREAD, Exported
+from mamsf_keras.export.source import Source, require_operating_point, run_calibration, spread_over, write_images
+from mamsf_keras.export.worker import REFERENCE, Task
 from mamsf_keras.model.mamsf import MAMSFNet
-from mamsf_keras.predictors.keras_model import KerasPredictor
-from mamsf_keras.predictors.predictor import Predictor
 from mamsf_keras.run_dir import RunDir
-from mamsf_keras.storage import scratch_folder
+from mamsf_keras.settings import require
 
-PARITY_IMAGES = 64
-PARITY_BATCHES = (1, 7, 32)
+REPRESENTATIVE_IMAGES = 200
+"""Training images that int8 measures the ranges of activations on."""
+
 logger = logging.getLogger(__name__)
 
 
+@without_tensorflow()
 def export_run(
     run_dir: str | Path,
     out: str | Path = "saved_models/mamsf",
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] = DEFAULT_FORMATS,
     data_dir: str | Path | None = None,
     allow_missing: int | str | None = None,
-) -> dict[str, tuple[Path, Parity]]:
-    """Exports `best.keras` of a run for TensorFlow Serving and for phones.
+    *,
+    quantize: Sequence[str] = ("none",),
+    operating_point: str = "youden",
+) -> dict[str, Exported]:
+    """Exports `best.keras` of a run, with a model card, and compares each export with Keras.
 
-    SavedModels go to `OUT/VERSION/`, TFLite to `OUT/NAME-VERSION.tflite`, VERSION being the next free integer. Each is
-    written under another name, loaded again, compared with Keras on validation images in batches of several sizes, and
-    renamed if it agrees. A server that polls OUT never sees half a version.
+    The exports get the next free VERSION: `OUT/VERSION/` (SavedModel), `OUT/NAME-VERSION.tflite`, `.onnx`, and
+    `OUT/NAME-VERSION-keras/`. Each is written in a process of its own under a temporary name, loaded again, compared
+    on the whole validation split, and renamed if all of them agree with Keras. A server that polls OUT never sees half
+    a version. `NAME-VERSION.parity.json` has the comparison.
 
     Args:
         run_dir: the folder of a run.
         out: folder of the model; its name is NAME.
-        formats: any of "saved-model" and "tflite".
+        formats: any of "saved-model", "tflite", "onnx" and "keras".
         data_dir: the data folder for the comparison; None takes that of the run.
         allow_missing: how many absent images may be left out, as a number or a share; None takes that of the run.
+        quantize: ways to store TFLite: any of "none", "float16", "dynamic" and "int8", one file each.
+        operating_point: thresholds of the output `positive`: "youden", "sensitivity_90" or "f1".
 
     Returns:
-        For each format its path and how it compares with Keras.
+        For each format its path, the comparison, size and latency.
 
     Raises:
-        ValueError: if Keras runs on another backend than TensorFlow, or an export differs from Keras by more than
-            1e-4 or by more than 1 % of the spread of the outputs over the images. Nothing is left behind then.
+        ValueError: if an export exceeds the limits of its format. Nothing is left behind then.
     """
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(f"Export needs Keras on TensorFlow. Received: {keras.backend.backend()}.")
-    if Path(out).exists() and not Path(out).is_dir():
-        raise NotADirectoryError(f"{out} is a file: name a folder with `out`.")
+    names = selected(formats, quantize)
+    require_operating_point(operating_point)
     run = RunDir.open(run_dir)
     predictor = best_model(run)
-    dataset = with_findings_of(predictor, open_run_data(run.config, data_dir, allow_missing).split("validation"))
-    count = min(PARITY_IMAGES, len(dataset.table))
-    stream = Stream(dataset, predictor.image_size or run.config.image_size, count)
-    return export_model(predictor.model, stream.images_in_order(0), out, formats)
+    with staging(out) as folder:
+        dataset = with_findings_of(predictor, open_run_data(run.config, data_dir, allow_missing))
+        validation, size = dataset.split("validation"), predictor.image_size or run.config.image_size
+        images = representative = write_images(folder.work / "images.npy", validation, size)
+        if "tflite-int8" in names:
+            training = spread_over(dataset.split("train"), REPRESENTATIVE_IMAGES)
+            representative = write_images(folder.work / "representative.npy", training, size)
+        calibration = run_calibration(run)
+        source = Source(
+            run.model("best"),
+            images,
+            representative,
+            predictor.findings,
+            validation.labels,
+            calibration,
+            operating_point,
+            describe_run(run, calibration, operating_point),
+        )
+        return _export(source, folder, names)
 
 
 def export_model(
-    model: MAMSFNet, images: np.ndarray, out: str | Path, formats: Sequence[str] = FORMATS
-) -> dict[str, tuple[Path, Parity]]:
-    """Exports a model with sigmoid output and compares it on uint8 `images`. See `export_run`."""
-    if isinstance(formats, str) or not set(formats) <= set(FORMATS):
-        raise ValueError(f"`formats` must be a list of {', '.join(FORMATS)}. Received: {formats!r}.")
-    from mamsf_keras.export.formats.saved_model import ServingModule
+    model: MAMSFNet,
+    images: np.ndarray,
+    out: str | Path,
+    formats: Sequence[str] = DEFAULT_FORMATS,
+    *,
+    labels: np.ndarray | None = None,
+    calibration: Calibration | None = None,
+    quantize: Sequence[str] = ("none",),
+    operating_point: str = "youden",
+) -> dict[str, Exported]:
+    """Exports a float32 model, without a model card, and compares it on images. See `export_run`.
 
-    out = Path(out).resolve()
-    module = ServingModule(model)
-    truth = KerasPredictor(model).predict(images)
-    with _temporary_folder(out) as folder:
-        parity, finished = {}, {}
-        for name in formats:
-            logger.info("writing the %s, loading it and comparing it on %d images", name, len(images))
-            write, predictor = REGISTRY[name].load()
-            finished[name] = folder / name
-            write(module, finished[name])
-            parity[name] = check_parity(name, truth, predictor(finished[name]), images)
-        paths = _publish(finished, out)
-    return {name: (paths[name], parity[name]) for name in formats}
-
-
-def check_parity(name: str, truth: np.ndarray, predictor: Predictor, images: np.ndarray) -> Parity:
-    """Compares an export with the probabilities of Keras, in batches of several sizes, as a server would get them.
-
-    Raises:
-        ValueError: if it differs too much; `name` names the export.
+    Args:
+        model: with sigmoid output.
+        images: uint8 `(images, height, width, 1)`.
+        out: folder of the model.
+        formats: see `export_run`.
+        labels: of the images, `(images, findings)`. Without them no AUROC is compared.
+        calibration: of the model. Without one, the outputs `calibrated` and `positive` are left out.
+        quantize: see `export_run`.
+        operating_point: see `export_run`.
     """
-    parity = compare(truth, np.concatenate([predictor.predict(batch) for batch in _batches(images)]))
-    if not parity.passes:
-        message = f"The {name} export differs too much and is not published: {parity}."
-        if parity.difference <= MAX_DIFFERENCE:
-            message += " The model itself hardly tells the images apart: train it further."
-        raise ValueError(message)
-    return parity
+    names = selected(formats, quantize)
+    require_operating_point(operating_point)
+    types = {layer.compute_dtype for block in model.backbone for layer in block.layers}
+    require(types == {"float32"}, "model", "compute in float32; `best.keras` of a run does", ", ".join(types))
+    labels = np.full((len(images), len(model.findings)), np.nan) if labels is None else labels
+    with staging(out) as folder:
+        model_file, images_file = folder.work / "model.keras", folder.work / "images.npy"
+        model.save(model_file)
+        np.save(images_file, images)
+        source = Source(model_file, images_file, images_file, model.findings, labels, calibration, operating_point)
+        return _export(source, folder, names)
 
 
-def _batches(images):
-    start = 0
-    for size in itertools.cycle(PARITY_BATCHES):
-        if start >= len(images):
-            return
-        yield images[start : start + size]
-        start += size
+def _export(source, folder, names) -> dict[str, Exported]:
+    """Writes, compares and publishes."""
+    if len(source.labels) < FEWEST_IMAGES:
+        few = "the exports are compared on %d images only: at least %d are recommended"
+        logger.warning(few, len(source.labels), FEWEST_IMAGES)
+    calibration = source.calibration and folder.work / "calibration.json"
+    if calibration:
+        source.calibration.save(calibration)
+    tasks = {
+        name: Task(
+            name,
+            str(Path(source.model).resolve()),
+            str(folder.path_of(name)),
+            str(source.images),
+            str(source.representative),
+            calibration and str(calibration),
+            source.operating_point,
+        )
+        for name in [REFERENCE, *names]
+    }
+    truth, keras = _run(tasks.pop(REFERENCE), len(source.labels))
+    reference = Reference(source.findings, truth["logits"].astype(float), source.labels, source.platt)
+    exported = {}
+    for name, task in tasks.items():
+        outputs, measured = _run(task, len(source.labels))
+        parity = compare(reference, outputs, FORMATS[name].limits)
+        logger.info("  %s", parity)
+        exported[name] = Exported(folder.path_of(name), parity, measured["size_bytes"], measured["latency_ms"])
+    _check(exported)
+    write_documents(folder, source, exported, keras)
+    return publish(folder, exported)
 
 
-@contextlib.contextmanager
-def _temporary_folder(out):
-    """Makes a folder inside `out`, on the same file system, and removes it afterwards, with `out` if that is empty."""
-    made = not out.exists()
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        with scratch_folder(out, ".export-") as folder:
-            yield folder
-    finally:
-        if made and not any(out.iterdir()):
-            out.rmdir()
+def _run(task, count):
+    if task.name == REFERENCE:
+        logger.info("predicting %d images with Keras", count)
+    else:
+        logger.info("writing %s, loading it and comparing it with Keras on %d images", task.name, count)
+    return task.run()
 
 
-def _publish(finished, out) -> dict[str, Path]:
-    """Renames finished exports to the next free version and returns their paths."""
-    taken = [int(path.name) for path in out.iterdir() if path.name.isdecimal()]
-    numbers = [path.stem.removeprefix(f"{out.name}-") for path in out.iterdir() if path.suffix == ".tflite"]
-    version = max([0, *taken, *(int(number) for number in numbers if number.isdecimal())]) + 1
-    paths = {name: out / REGISTRY[name].file_name(out.name, version) for name in finished}
-    for name, path in paths.items():
-        finished[name].rename(path)
-    return paths
+def _check(exported):
+    """Raises `ValueError` if an export exceeds its limits, and warns of a model that tells nothing apart."""
+    found = [f"{name}: {text}" for name, result in exported.items() for text in result.parity.violations()]
+    if found:
+        raise ValueError(f"An export differs too much from Keras, and nothing is published. {'; '.join(found)}.")
+    parity = next(iter(exported.values())).parity
+    if parity.blurred:
+        logger.warning(
+            "the model hardly tells these images apart (interquartile range of the logit below %g) for %s: agreement "
+            "with Keras says little there",
+            SMALLEST_SPREAD,
+            ", ".join(parity.blurred),
+        )
+    if parity.undefined:
+        logger.info("no AUROC to compare, since the images are not of both kinds: %s", ", ".join(parity.undefined))

@@ -1,42 +1,102 @@
-"""Comparison of an export with Keras. Pure functions of probabilities."""
+"""Comparison of an export with Keras. Pure functions of arrays."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy.special import expit
 
-MAX_DIFFERENCE = 1e-4
-MAX_SHARE_OF_SPREAD = 0.01
+from mamsf_keras.evaluation.metrics import per_finding
+from mamsf_keras.evaluation.reliability import LARGEST_LOGIT
+from mamsf_keras.export.results import FindingParity, Limits, Parity
+
+CONSISTENT = 2e-3
+"""Largest difference between an output of an export and the same computed from its logits, room for float16."""
+FEWEST_IMAGES = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class Parity:
-    """The comparison of one export with Keras.
+class Reference:
+    """What an export is compared with.
 
     Attributes:
-        difference: largest absolute difference of a probability.
-        spread: smallest standard deviation over the images of the probability of a finding, by Keras.
-        share_of_spread: largest difference of a finding divided by its spread.
+        findings: names of the columns.
+        logits: by Keras, `(images, findings)`.
+        labels: `(images, findings)`: 1, 0, or NaN where missing.
+        calibration: `slope`, `intercept` and `threshold` by finding, as `ServingModule.platt` returns them, or None.
     """
 
-    difference: float
-    spread: float
-    share_of_spread: float
+    findings: Sequence[str]
+    logits: np.ndarray
+    labels: np.ndarray
+    calibration: Mapping[str, Sequence[float]] | None = None
 
-    @property
-    def passes(self) -> bool:
-        """True if the export agrees with Keras. A model with the same output for every image never passes."""
-        return self.difference <= MAX_DIFFERENCE and self.share_of_spread <= MAX_SHARE_OF_SPREAD
 
-    def __str__(self) -> str:
-        return (
-            f"largest difference from Keras {self.difference:.2g}, {self.share_of_spread:.2g} of the finding's spread; "
-            f"smallest spread over images {self.spread:.2g}"
+def compare(reference: Reference, outputs: Mapping[str, np.ndarray], limits: Limits) -> Parity:
+    """Compares the outputs of an export with Keras for the same images.
+
+    Args:
+        reference: the logits of Keras, and what they are rated with.
+        outputs: by name, each `(images, findings)`: `logits`, `probabilities` and, if it has them, `calibrated` and
+            `positive`.
+        limits: of the format.
+    """
+    logits = np.asarray(outputs["logits"], float)
+    difference = _difference(reference.logits, logits)
+    names, rows = reference.findings, {}
+    ours = per_finding(reference.labels, reference.logits, names)
+    theirs = per_finding(reference.labels, logits, names) if np.isfinite(logits).all() else dict.fromkeys(names)
+    for i, name in enumerate(names):
+        change = _change(ours[name], theirs[name])
+        rows[name] = FindingParity(
+            auroc=ours[name]["auroc"],
+            auroc_change=change,
+            allowed_change=limits.auroc if change is None else max(limits.auroc, _one_pair(ours[name])),
+            spread=float(np.subtract(*np.percentile(reference.logits[:, i], [75, 25]))),
+            distinct_values=(len(np.unique(logits[:, i])), len(np.unique(reference.logits[:, i]))),
+            decisions_changed=_decisions_changed(reference, outputs, i),
         )
+    inconsistent = tuple(
+        name
+        for name, value in expected(logits, reference.calibration).items()
+        if name in outputs and not _agrees(outputs[name], value)
+    )
+    return Parity(len(logits), limits, float(difference.max()), float(difference.mean()), rows, inconsistent)
 
 
-def compare(keras_probabilities: np.ndarray, exported_probabilities: np.ndarray) -> Parity:
-    """Compares the probabilities `(images, findings)` of an export with those of Keras for the same images."""
-    difference = np.abs(keras_probabilities - exported_probabilities).max(axis=0)
-    spread = keras_probabilities.std(axis=0)
-    share = np.divide(difference, spread, out=np.full_like(difference, np.inf), where=spread > 0)
-    return Parity(float(difference.max()), float(spread.min()), float(share.max()))
+def expected(logits: np.ndarray, calibration: Mapping[str, Sequence[float]] | None) -> dict[str, np.ndarray]:
+    """Returns the outputs that follow from the logits: `probabilities` and, with a calibration, `calibrated`."""
+    outputs = {"probabilities": expit(logits)}
+    if calibration is not None:
+        outputs["calibrated"] = expit(logits * np.asarray(calibration["slope"]) + np.asarray(calibration["intercept"]))
+    return outputs
+
+
+def _difference(ours, theirs):
+    """Returns the absolute differences of logits clipped to `LARGEST_LOGIT`, infinite where one is not finite.
+
+    Beyond that the probability is 0 or 1, and float32 has fewer digits than the limits ask for.
+    """
+    difference = np.abs(np.clip(ours, -LARGEST_LOGIT, LARGEST_LOGIT) - np.clip(theirs, -LARGEST_LOGIT, LARGEST_LOGIT))
+    return np.where(np.isfinite(ours) & np.isfinite(theirs), difference, np.inf)
+
+
+def _agrees(given, wanted):
+    return np.shape(given) == wanted.shape and np.allclose(given, wanted, rtol=0, atol=CONSISTENT, equal_nan=True)
+
+
+def _change(ours, theirs) -> float | None:
+    return None if theirs is None or ours["auroc"] is None else theirs["auroc"] - ours["auroc"]
+
+
+def _one_pair(row) -> float:
+    """Returns how much one pair of a positive and a negative image counts in the AUROC."""
+    return 1 / (row["positives"] * (row["images"] - row["positives"]))
+
+
+def _decisions_changed(reference, outputs, i) -> int | None:
+    if reference.calibration is None or not np.isfinite(threshold := reference.calibration["threshold"][i]):
+        return None
+    ours = expit(reference.logits[:, i]) >= threshold
+    theirs = outputs["positive"] if "positive" in outputs else expit(outputs["logits"]) >= threshold
+    return int((ours != np.asarray(theirs)[:, i]).sum())

@@ -6,8 +6,13 @@ from pathlib import Path
 
 from mamsf_keras.predictors.predictor import Predictor
 
-EXPORTS = {".keras": ("keras_model", "KerasPredictor"), ".tflite": ("tflite", "TFLitePredictor")}
+EXPORTS = {
+    ".keras": ("keras_model", "KerasPredictor"),
+    ".tflite": ("tflite", "TFLitePredictor"),
+    ".onnx": ("onnx", "ONNXPredictor"),
+}
 """Module and name of the predictor by suffix of the export. Folders are SavedModels, or unzipped `.keras` files."""
+SAVED_MODEL = ("saved_model", "SavedModelPredictor")
 
 
 def open_export(path: str | Path) -> Predictor:
@@ -22,11 +27,8 @@ def open_export(path: str | Path) -> Predictor:
         raise FileNotFoundError(f"The model {path} does not exist.")
     if not path.is_dir() and path.suffix not in EXPORTS:
         raise ValueError(f"`model` must be a folder or end in {', '.join(EXPORTS)}. Received: {path}.")
-    if path.is_dir() and (path / "model.weights.h5").is_file():
-        return _open_unzipped(path)
-    if path.is_dir() and not (path / "saved_model.pb").is_file():
-        raise ValueError(f"{path} is not a SavedModel. {_versions(path)}")
-    module, name = ("saved_model", "SavedModelPredictor") if path.is_dir() else EXPORTS[path.suffix]
+    suffix = _folder_suffix(path) if path.is_dir() else path.suffix
+    module, name = EXPORTS.get(suffix, SAVED_MODEL)
     predictor = getattr(importlib.import_module(f"mamsf_keras.predictors.{module}"), name)
     try:
         return checked(predictor(path))
@@ -42,17 +44,13 @@ def checked(predictor: Predictor) -> Predictor:
     return predictor
 
 
-def _open_unzipped(path) -> Predictor:
-    """Opens the folder of an unzipped `.keras` file, as on the Hugging Face Hub."""
-    import keras
-
-    from mamsf_keras.model.mamsf import MAMSFNet
-    from mamsf_keras.predictors.keras_model import KerasPredictor
-
-    model = keras.saving.load_model(path, compile=False)
-    if not isinstance(model, MAMSFNet):
-        raise ValueError(f"{path} holds a {type(model).__name__}, not a MAMSFNet.")
-    return checked(KerasPredictor(model))
+def _folder_suffix(path) -> str:
+    """Returns ".keras" for an unzipped `.keras` file, as on the Hugging Face Hub, and "" for a SavedModel."""
+    if (path / "model.weights.h5").is_file():
+        return ".keras"
+    if not (path / "saved_model.pb").is_file():
+        raise ValueError(f"{path} is not a SavedModel. {_versions(path)}")
+    return ""
 
 
 def _versions(path) -> str:

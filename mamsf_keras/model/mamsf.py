@@ -175,15 +175,15 @@ def _checked_blocks(backbone) -> Blocks:
 
 @keras_defaults()
 def load_model(path: str | Path) -> MAMSFNet:
-    """Loads a `.keras` file of a MAMSFNet on the backend in use.
+    """Loads a `.keras` file of a MAMSFNet, or a folder with its content, on the backend in use.
 
     Raises:
-        FileNotFoundError: if there is no such file.
+        FileNotFoundError: if there is no such file or folder.
         ValueError: if it is not a `.keras` file, or holds another model.
     """
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise FileNotFoundError(f"The model file {path} does not exist.")
-    if not zipfile.is_zipfile(path):
+    if not zipfile.is_zipfile(path) and not (Path(path) / "config.json").is_file():
         raise ValueError(f"{path} cannot be loaded as a .keras model: it is damaged, or not a .keras file.")
     try:
         model = keras.saving.load_model(path, compile=False)

@@ -1,5 +1,6 @@
 """Predictions of a Keras model."""
 
+import functools
 from pathlib import Path
 
 import keras
@@ -17,7 +18,7 @@ class KerasPredictor(Predictor):
     """Predicts with a `MAMSFNet`. A model that returns logits gives logits in place of probabilities.
 
     Args:
-        model: the model, or the path of its `.keras` file.
+        model: the model, or the path of its `.keras` file or of a folder with its content.
     """
 
     compiles = True
@@ -32,6 +33,16 @@ class KerasPredictor(Predictor):
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Predicts one batch; see `Predictor.predict`."""
         return np.asarray(self.model.predict_on_batch(images))
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Returns the logits of one batch, float `(batch, findings)`; those of the probabilities would lack digits."""
+        return np.asarray(self._linear.predict_on_batch(images))
+
+    @functools.cached_property
+    def _linear(self) -> MAMSFNet:
+        linear = MAMSFNet.from_config({**self.model.get_config(), "classifier_activation": None})
+        linear.set_weights(self.model.get_weights())
+        return linear
 
     def predict_stream(self, stream: Stream, progress: bool = True) -> np.ndarray:
         """Predicts every image, prefetched by the input pipeline of the backend; see `Predictor.predict_stream`."""

@@ -45,8 +45,9 @@ class Predictor(abc.ABC):
             images: uint8 `(batch, height, width, 1)`.
 
         Returns:
-            `probabilities`, float `(batch, findings)`, and from exports of a calibrated model `calibrated`, the
-            calibrated probabilities, and `positive`, bool, the decisions at the operating point of the export.
+            `probabilities`, float `(batch, findings)`; from exports also `logits`, and from exports of a calibrated
+            model `calibrated`, the calibrated probabilities, and `positive`, bool, the decisions at the operating
+            point of the export.
         """
         return {"probabilities": self.predict(images)}
 

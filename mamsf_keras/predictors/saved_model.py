@@ -1,11 +1,12 @@
 """Predictions of a SavedModel."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from mamsf_keras.predictors.predictor import OUTPUTS, Predictor
+from mamsf_keras.predictors.predictor import Predictor
 
 
 class SavedModelPredictor(Predictor):
@@ -29,6 +30,17 @@ class SavedModelPredictor(Predictor):
         return self.outputs(images)["probabilities"]
 
     def outputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Predicts one batch; see `Predictor.outputs`."""
-        outputs = self.signature(images=tf.constant(images, tf.float32))
-        return {name: outputs[name].numpy() for name in OUTPUTS if name in outputs}
+        """Returns every output for one batch; see `Predictor.outputs`."""
+        return _numeric(self.signature(images=tf.constant(images, tf.float32)))
+
+    def outputs_of_files(self, contents: Sequence[bytes]) -> dict[str, np.ndarray]:
+        """Returns every output for the bytes of PNG or JPEG files, decoded and resized by the graph.
+
+        Raises:
+            tf.errors.InvalidArgumentError: if one of them cannot be decoded.
+        """
+        return _numeric(self.loaded.signatures["serve_bytes"](image_bytes=tf.constant(contents, tf.string)))
+
+
+def _numeric(outputs):
+    return {name: value.numpy() for name, value in outputs.items() if name != "findings"}

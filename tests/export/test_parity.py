@@ -1,23 +1,98 @@
+import json
+import math
+
 import numpy as np
 import pytest
+from scipy.special import expit
+from sklearn.metrics import roc_auc_score
 
-from mamsf_keras.export.parity import compare
+from mamsf_keras.export.parity import Reference, compare, expected
+from mamsf_keras.export.results import Limits
+
+pytestmark = pytest.mark.no_keras
+
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(size=(80, 3))
+LABELS = (RNG.random((80, 3)) < [0.3, 0.2, 0.0]).astype(float)
+COEFFICIENTS = {"slope": [2.0, 0.5, np.nan], "intercept": [0.1, -1.0, np.nan], "threshold": [0.5, 0.6, np.inf]}
+FLOAT32 = Limits(1e-4, 0.001)
+
+
+def parity(logits, reference=LOGITS, limits=FLOAT32, **changed):
+    calibrated = expected(logits, COEFFICIENTS)
+    positive = calibrated["probabilities"] >= np.array(COEFFICIENTS["threshold"])
+    outputs = {"logits": logits, **calibrated, "positive": positive, **changed}
+    return compare(Reference(("A", "B", "C"), reference, LABELS, COEFFICIENTS), outputs, limits)
 
 
 def test_figures_by_hand():
-    keras = np.array([[0.2, 0.5], [0.4, 0.7]])
-    parity = compare(keras, keras + [[0, 1e-5], [-2e-5, 0]])
-    assert parity.difference == pytest.approx(2e-5) and parity.spread == pytest.approx(0.1)
-    assert parity.share_of_spread == pytest.approx(2e-4) and parity.passes
+    shifted = LOGITS + RNG.normal(size=LOGITS.shape) * 0.5
+    found = parity(shifted)
+    assert found.largest == pytest.approx(np.abs(shifted - LOGITS).max())
+    assert found.mean == pytest.approx(np.abs(shifted - LOGITS).mean())
+    change = roc_auc_score(LABELS[:, 0], shifted[:, 0]) - roc_auc_score(LABELS[:, 0], LOGITS[:, 0])
+    assert found.findings["A"].auroc_change == pytest.approx(change) and found.undefined == ["C"]
+    moved = ((expit(LOGITS) >= [0.5, 0.6, np.inf]) != (expit(shifted) >= [0.5, 0.6, np.inf])).sum()
+    assert found.decisions_changed == moved > 0 and found.findings["C"].decisions_changed is None
+    assert found.findings["A"].distinct_values == (80, 80)
+    json.dumps(found.to_dict(), allow_nan=False)
 
 
-@pytest.mark.parametrize(
-    ("spread", "difference", "passes"), [(0.1, 9e-5, True), (0.1, 2e-4, False), (1e-3, 2e-5, False)]
-)
-def test_both_bounds_hold(spread, difference, passes):
-    keras = np.array([[0.5 - spread], [0.5 + spread]])
-    assert compare(keras, keras + difference).passes is passes
+def test_equal_outputs_pass():
+    assert parity(LOGITS).violations() == [] and parity(LOGITS).largest_auroc_change == 0
 
 
-def test_constant_outputs_never_pass():
-    assert not compare(np.full((4, 2), 0.5), np.full((4, 2), 0.5)).passes
+def test_rounding_is_seen_in_the_distinct_values():
+    assert parity(np.round(LOGITS)).findings["B"].distinct_values[0] < 10
+
+
+@pytest.mark.parametrize("value", [2e-4, math.nan, math.inf])
+def test_one_logit_beyond_the_limit_is_a_violation(value):
+    logits = LOGITS.copy()
+    logits[3, 1] += value
+    assert "a logit differs by" in parity(logits).violations()[0]
+
+
+def test_logits_are_compared_where_the_probability_is_not_zero_or_one():
+    reference = LOGITS.copy()
+    reference[0] = [170.0, -60.0, 29.0]
+    logits = reference.copy()
+    logits[0] += [3e-4, 3e-4, 5e-5]
+    assert parity(logits, reference).largest == pytest.approx(5e-5) and parity(logits, reference).violations() == []
+    logits[0] = [20.0, -60.0, 29.0]
+    assert parity(logits, reference).largest == 10.0
+
+
+def test_changed_auroc_is_a_violation_that_names_the_finding():
+    logits = LOGITS.copy()
+    logits[:, 1] *= -1
+    found = parity(logits, limits=Limits(10.0, 0.01)).violations()
+    assert len(found) == 1 and found[0].startswith("the AUROC of B changes by")
+
+
+def test_one_swapped_pair_of_few_images_is_not_a_violation():
+    logits, labels = np.arange(10.0)[:, None] / 1e5, (np.arange(10) == 4).astype(float)[:, None]
+    swapped = logits.copy()
+    swapped[[4, 5]] = swapped[[5, 4]]
+    reference = Reference(("A",), logits * 1e4, labels)
+    found = compare(reference, {"logits": swapped * 1e4}, Limits(1.0, 0.001))
+    assert abs(found.findings["A"].auroc_change) == pytest.approx(1 / 9) and found.violations() == []
+
+
+def test_model_that_hardly_tells_images_apart_is_named_and_not_refused():
+    noise = RNG.normal(size=LOGITS.shape) * 1e-6
+    collapsed = LOGITS * 1e-6
+    collapsed[:5] += 3  # a few outliers
+    found = parity(collapsed + noise, reference=collapsed)
+    assert found.largest_auroc_change > 0.001 and found.blurred == ["A", "B", "C"] and found.violations() == []
+
+
+@pytest.mark.parametrize("name", ["probabilities", "calibrated"])
+def test_outputs_under_a_wrong_name_are_violations(name):
+    wrong = expit(LOGITS * 3 + 1)
+    assert parity(LOGITS, **{name: wrong}).violations() == [f"its output {name} does not follow from its logits"]
+
+
+def test_without_calibration_and_labels_only_the_logits_are_compared():
+    found = compare(Reference(("A", "B", "C"), LOGITS, LABELS * np.nan), {"logits": LOGITS + 1e-5}, FLOAT32)
+    assert found.violations() == [] and found.undefined == ["A", "B", "C"] and found.decisions_changed is None

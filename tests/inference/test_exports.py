@@ -27,13 +27,15 @@ def test_keras_file_and_its_unzipped_folder(tmp_path, model):
 
 
 @pytest.mark.tensorflow
-def test_saved_model_and_tflite(tmp_path, model):
+def test_saved_model_tflite_and_onnx(tmp_path, model):
+    from mamsf_keras.export.formats.onnx import write_onnx
     from mamsf_keras.export.formats.saved_model import ServingModule, write_saved_model
     from mamsf_keras.export.formats.tflite import write_tflite
 
     write_saved_model(ServingModule(model), tmp_path / "mamsf" / "1")
     write_tflite(ServingModule(model), tmp_path / "m.tflite")
-    for path in (tmp_path / "mamsf" / "1", tmp_path / "m.tflite"):
+    write_onnx(ServingModule(model), tmp_path / "m.onnx")
+    for path in (tmp_path / "mamsf" / "1", tmp_path / "m.tflite", tmp_path / "m.onnx"):
         np.testing.assert_allclose(open_export(path).predict(IMAGES), model.predict(IMAGES, verbose=0), atol=1e-6)
     (tmp_path / "mamsf" / "12").mkdir()
     with pytest.raises(ValueError, match=r"mamsf is not a SavedModel. It has versions: name one, such as .*mamsf/12\."):

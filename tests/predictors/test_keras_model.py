@@ -1,9 +1,11 @@
 import keras
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from mamsf_keras import MAMSFNet
 from mamsf_keras.data.batches.stream import Stream
+from mamsf_keras.explain.heatmap import evidence_maps
 from mamsf_keras.predictors.keras_model import KerasPredictor
 from mamsf_keras.predictors.predictor import Predictor
 from tests.toys import array_dataset, image_dataset, toy_backbone
@@ -34,3 +36,13 @@ def test_damaged_image_is_named_in_place_of_the_backends_error(tmp_path):
     predictor = KerasPredictor(MAMSFNet(toy_backbone(), ("A",)))
     with pytest.raises(ValueError, match=r"3\.png cannot be read as an image"):
         predictor.predict_stream(Stream(dataset, 32, 2), progress=False)
+
+
+def test_logits_keep_their_digits_where_the_probability_is_near_one(tmp_path):
+    model = MAMSFNet(toy_backbone(), ("A", "B"))
+    model.classifier.bias.assign([20.0, 0.0])
+    model.save(tmp_path / "model", zipped=False)
+    predictor = KerasPredictor(tmp_path / "model")
+    logits = predictor.logits(IMAGES[..., None])
+    np.testing.assert_allclose(logits[:, 0], evidence_maps(model, IMAGES[..., None]).logits[:, 0], atol=1e-4)
+    np.testing.assert_allclose(expit(logits), predictor.predict(IMAGES[..., None]), atol=1e-6)

@@ -1,25 +1,25 @@
 import numpy as np
 import pytest
 
-from tests.toys import toy_backbone
+from tests.exports import CALIBRATION, IMAGES, NAMES, by_hand, check_outputs, toy_model
 
 pytestmark = pytest.mark.tensorflow
-
-IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 1), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("size", [32, None])
 def test_loads_what_the_writer_wrote(tmp_path, size):
-    from mamsf_keras import MAMSFNet
-    from mamsf_keras.export.formats.saved_model import ServingModule, write_saved_model
+    from mamsf_keras.export.formats.saved_model import write_saved_model
+    from mamsf_keras.export.serving_module import ServingModule
     from mamsf_keras.predictors.saved_model import SavedModelPredictor
+    from tests.export.test_decode import Image, encoded
 
-    model = MAMSFNet(toy_backbone(size), ("Mass", "Edema"), use_fusion=False)
-    write_saved_model(ServingModule(model), tmp_path / "1")
-    predictor = SavedModelPredictor(tmp_path / "1")
-    assert (predictor.findings, predictor.image_size) == (("Mass", "Edema"), size)
-    np.testing.assert_allclose(predictor.predict(IMAGES), model.predict(IMAGES, verbose=0), atol=1e-6)
-    assert list(predictor.outputs(IMAGES)) == ["probabilities"]
+    model = toy_model(size, use_fusion=False)
+    write_saved_model(ServingModule(model, CALIBRATION), tmp_path / "1")
+    predictor, expected = SavedModelPredictor(tmp_path / "1"), by_hand(model, IMAGES[:5])
+    assert (predictor.findings, predictor.image_size) == (NAMES, size)
+    check_outputs(predictor.outputs(IMAGES[:5]), expected)
+    check_outputs(predictor.outputs_of_files([encoded(Image.fromarray(x[..., 0])) for x in IMAGES[:5]]), expected)
+    np.testing.assert_allclose(predictor.predict(IMAGES[:5]), expected["probabilities"], atol=1e-5)
 
 
 def test_calibrated_outputs_are_passed_on(tmp_path):

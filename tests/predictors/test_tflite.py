@@ -1,23 +1,34 @@
 import numpy as np
 import pytest
+from scipy.special import expit
 
-from tests.toys import toy_backbone
+from tests.exports import CALIBRATION, IMAGES, NAMES, by_hand, check_outputs, toy_model
 
 pytestmark = pytest.mark.tensorflow
 
-IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 1), dtype=np.uint8)
+
+def written(path, model, **options):
+    from mamsf_keras.export.formats.tflite import write_tflite
+    from mamsf_keras.export.serving_module import ServingModule
+    from mamsf_keras.predictors.tflite import TFLitePredictor
+
+    write_tflite(ServingModule(model, CALIBRATION), path, images=IMAGES, **options)
+    return TFLitePredictor(path)
 
 
 def test_loads_what_the_writer_wrote_in_batches_of_any_size(tmp_path):
-    from mamsf_keras import MAMSFNet
-    from mamsf_keras.export.formats.saved_model import ServingModule
-    from mamsf_keras.export.formats.tflite import write_tflite
-    from mamsf_keras.predictors.tflite import TFLitePredictor
-
-    model = MAMSFNet(toy_backbone(), ("Mass", "Edema"))
-    write_tflite(ServingModule(model), tmp_path / "model.tflite")
-    predictor = TFLitePredictor(tmp_path / "model.tflite")
-    assert (predictor.findings, predictor.image_size) == (("Mass", "Edema"), 32)
-    expected = model.predict(IMAGES, verbose=0)
+    model = toy_model()
+    predictor, expected = written(tmp_path / "model.tflite", model), by_hand(model, IMAGES[:5])
+    assert (predictor.findings, predictor.image_size) == (NAMES, 32)
     for batch in (5, 1, 3):
-        np.testing.assert_allclose(predictor.predict(IMAGES[:batch]), expected[:batch], atol=1e-6)
+        check_outputs(predictor.outputs(IMAGES[:batch]), {name: value[:batch] for name, value in expected.items()})
+    np.testing.assert_allclose(predictor.predict(IMAGES[:5]), expected["probabilities"], atol=1e-5)
+
+
+def test_int8_file_is_completed_from_the_coefficients_beside_it(tmp_path):
+    predictor = written(tmp_path / "model.tflite", toy_model(), quantize="int8")
+    outputs = predictor.outputs(IMAGES)
+    np.testing.assert_allclose(outputs["probabilities"], expit(outputs["logits"].astype(float)))
+    np.testing.assert_allclose(outputs["calibrated"][:, 0], expit(2.0 * outputs["logits"][:, 0].astype(float) + 0.3))
+    np.testing.assert_array_equal(outputs["positive"], outputs["probabilities"] >= [0.45, 0.5, np.inf])
+    assert np.isnan(outputs["calibrated"][:, 2]).all() and outputs["positive"].any()

@@ -6,7 +6,10 @@ both modules, add an entry to `FORMATS` here and its name to `config.FORMATS`.
 
 import dataclasses
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+
+from mamsf_keras import config
+from mamsf_keras.export.results import Limits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,12 +19,16 @@ class Format:
     Attributes:
         writer: module and name of the function that writes a `ServingModule` to a path.
         predictor: module and name of the `Predictor` that loads it.
-        file_name: function from the name of the model and the version to the name of the file or folder.
+        file_name: name of the file or folder, with places for `model`, the name of the model, and `version`.
+        limits: how far its outputs may differ from those of Keras.
+        options: further arguments of the writer.
     """
 
     writer: tuple[str, str]
     predictor: tuple[str, str]
-    file_name: Callable[[str, int], str]
+    file_name: str
+    limits: Limits
+    options: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def load(self) -> tuple[Callable, Callable]:
         """Imports and returns the writer and the predictor."""
@@ -32,16 +39,48 @@ class Format:
         )
 
 
-FORMATS = {
-    "saved-model": Format(
-        ("saved_model", "write_saved_model"),
-        ("saved_model", "SavedModelPredictor"),
-        lambda model, version: str(version),
-    ),
-    "tflite": Format(
+def _tflite(quantize: str, limits: Limits) -> Format:
+    suffix = "" if quantize == "none" else f"-{quantize}"
+    return Format(
         ("tflite", "write_tflite"),
         ("tflite", "TFLitePredictor"),
-        lambda model, version: f"{model}-{version}.tflite",
+        f"{{model}}-{{version}}{suffix}.tflite",
+        limits,
+        {"quantize": quantize},
+    )
+
+
+FLOAT32 = Limits(logits=1e-4, auroc=0.001)
+
+FORMATS = {
+    "saved-model": Format(
+        ("saved_model", "write_saved_model"), ("saved_model", "SavedModelPredictor"), "{version}", FLOAT32
     ),
+    "tflite": _tflite("none", FLOAT32),
+    "tflite-float16": _tflite("float16", Limits(logits=0.1, auroc=0.001)),
+    "tflite-dynamic": _tflite("dynamic", Limits(logits=2.0, auroc=0.01)),
+    "tflite-int8": _tflite("int8", Limits(logits=4.0, auroc=0.01)),
+    "onnx": Format(("onnx", "write_onnx"), ("onnx", "ONNXPredictor"), "{model}-{version}.onnx", FLOAT32),
+    "keras": Format(("keras", "write_keras"), ("keras_model", "KerasPredictor"), "{model}-{version}-keras", FLOAT32),
 }
-"""The formats by name."""
+"""The formats by name; each way to quantize TFLite is one. docs/serving.md says where the limits come from."""
+
+
+def selected(formats: Iterable[str], quantize: Iterable[str] = ("none",)) -> list[str]:
+    """Returns the names in `FORMATS` of formats and of the ways to quantize TFLite.
+
+    Raises:
+        ValueError: if one is unknown, there are none, or `quantize` is given without "tflite".
+    """
+    formats, quantize = _listed("formats", formats, config.FORMATS), _listed("quantize", quantize, config.QUANTIZATIONS)
+    if "tflite" not in formats and quantize != ["none"]:
+        raise ValueError(f"`quantize` is for tflite alone. Received: formats={', '.join(formats)}.")
+    variants = ["tflite" if way == "none" else f"tflite-{way}" for way in quantize]
+    return [name for given in formats for name in (variants if given == "tflite" else [given])]
+
+
+def _listed(name, values, known):
+    values = values if isinstance(values, str) else list(dict.fromkeys(values))
+    if isinstance(values, str) or not values or not set(values) <= set(known):
+        raise ValueError(f"`{name}` must be a list of {', '.join(known)}. Received: {values!r}.")
+    return values

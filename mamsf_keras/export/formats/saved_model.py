@@ -1,45 +1,64 @@
-"""SavedModel for TensorFlow Serving: `images` in, `probabilities` and `findings` out."""
+"""SavedModel for TensorFlow Serving: tensors or encoded images in, every output by name out."""
 
+import importlib.util
+import io
+import logging
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
+from PIL import Image
 
-from mamsf_keras.model.mamsf import MAMSFNet
+from mamsf_keras.export.description import describe
+from mamsf_keras.export.serving_module import ServingModule
+from mamsf_keras.storage import write_json
+
+EXTRA = "assets.extra"
+"""The folder of a SavedModel whose files TensorFlow leaves alone."""
+WARMUP = "tf_serving_warmup_requests"
+"""The file in it that TensorFlow Serving replays before it serves a version."""
+
+logger = logging.getLogger(__name__)
 
 
-class ServingModule(tf.Module):
-    """Holds each variable of a model once (`ExportArchive` stores every variable twice) and the serving function.
+def write_saved_model(module: ServingModule, folder: str | Path, images: np.ndarray | None = None) -> None:
+    """Writes a SavedModel with the signatures `serving_default` and `serve_bytes`; `ServingModule` describes them.
+
+    `assets.extra` gets `labels.txt`, `preprocessing.json`, `calibration.json` and warm-up requests, which need
+    tensorflow-serving-api; without it they are left out with a warning.
 
     Args:
-        model: a built MAMSFNet with sigmoid output, on the TensorFlow backend.
+        module: the model and its functions.
+        folder: the folder to write.
+        images: not used; part of the interface of all writers.
     """
-
-    def __init__(self, model: MAMSFNet) -> None:
-        super().__init__()
-        self.values = [variable.value for variable in model.variables]
-        self.findings = tuple(model.findings)
-        size = model.image_size
-        names = tf.constant(model.findings)
-
-        @tf.function(input_signature=[tf.TensorSpec((None, size, size, 1), tf.float32, name="images")])
-        def probabilities(images):
-            # A server does not check shapes against the signature, and the graph would give nonsense for others.
-            return {"probabilities": model(tf.ensure_shape(images, (None, size, size, 1)), training=False)}
-
-        @tf.function(input_signature=probabilities.input_signature)
-        def serve(images):
-            # REST and batching need one row of names per image.
-            findings = tf.repeat(names[tf.newaxis], tf.shape(images)[0], axis=0)
-            return {**probabilities(images), "findings": findings}
-
-        self.probabilities = probabilities
-        self.serve = serve
+    signatures = {"serving_default": module.serve, "serve_bytes": module.serve_bytes}
+    tf.saved_model.save(module, str(folder), signatures=signatures)
+    extra = Path(folder) / EXTRA
+    extra.mkdir()
+    extra.joinpath("labels.txt").write_text("\n".join(module.findings) + "\n", encoding="utf-8")
+    write_json(extra / "preprocessing.json", describe(module))
+    if calibration := module.get_calibration():
+        calibration.save(extra / "calibration.json")
+    if importlib.util.find_spec("tensorflow_serving") is None:
+        logger.warning("the SavedModel has no warm-up requests: they need `pip install tensorflow-serving-api`")
+    else:
+        _write_warmup(extra / WARMUP, module.image_size or 32)
 
 
-def write_saved_model(module: ServingModule, folder: str | Path) -> None:
-    """Writes a SavedModel with the signature `serving_default`.
+def _write_warmup(path, size):
+    """Writes one request per signature and kind of file, on black images: real ones would be patients' data."""
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-    Input `images` float32 `(batch, height, width, 1)` in [0, 255]; outputs `probabilities` float32 and `findings`
-    string, both `(batch, findings)`.
-    """
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
+    requests = [("serving_default", "images", np.zeros((1, size, size, 1), np.float32))]
+    for kind in ("PNG", "JPEG"):
+        file = io.BytesIO()
+        Image.new("L", (size, size)).save(file, kind)
+        requests.append(("serve_bytes", "image_bytes", np.array([file.getvalue()], object)))
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for signature, name, value in requests:
+            request = predict_pb2.PredictRequest()
+            request.model_spec.signature_name = signature
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+            log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
+            writer.write(log.SerializeToString())

@@ -1,0 +1,108 @@
+"""The text of a model card: metadata in YAML and Markdown, as Hugging Face reads it."""
+
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from mamsf_keras.evaluation.results import cell
+from mamsf_keras.export.description import NOTICE
+from mamsf_keras.export.model_card import INTENDED_USE, OUT_OF_SCOPE, SPLIT
+
+USE = """```python
+import keras
+from mamsf_keras import MAMSFNet  # registers the classes
+
+model = keras.saving.load_model("hf://USER/NAME")
+```"""
+
+
+def card_text(card: dict[str, Any], name: str, parity: str) -> str:
+    """Formats a model card in the format of Hugging Face: metadata in YAML, then Markdown.
+
+    Args:
+        card: of `describe_run`.
+        name: of the model.
+        parity: the table of the comparison of the exports with Keras.
+    """
+    sections = {
+        "Intended use": INTENDED_USE,
+        "Out of scope": OUT_OF_SCOPE,
+        "Data": "\n".join(f"- {key}: {value}" for key, value in card["data"].items()),
+        "Results": _results(card),
+        "Subgroups": _subgroups(card["evaluation"]),
+        "Exports compared with Keras": parity,
+        "Training": "\n".join(f"- {key}: {value}" for key, value in card["training"].items()),
+        "Versions": "\n".join(f"- {key}: {value}" for key, value in card["environment"].items()),
+        "Use in Keras": USE,
+    }
+    body = "\n\n".join(f"## {title}\n\n{text.strip()}" for title, text in sections.items())
+    head = f"# {name}\n\n> **{NOTICE}**\n\nSHA-256 of the Keras file: `{card['model_sha256']}`"
+    return str(ModelCard(f"---\n{_metadata(card, name).to_yaml()}\n---\n\n{head}\n\n{body}\n"))
+
+
+def _metadata(card, name):
+    metrics = card["evaluation"]
+    means = {} if metrics is None else {"roc_auc": "mean_auroc", "average_precision": "mean_average_precision"}
+    results = [
+        EvalResult(
+            task_type="image-classification",
+            dataset_type="chest-x-ray",
+            dataset_name=f"{card['data']['protocol']} protocol, {SPLIT} split",
+            metric_type=kind,
+            metric_name=f"{kind}, mean over findings",
+            metric_value=metrics[key],
+        )
+        for kind, key in means.items()
+        if metrics[key] is not None
+    ]
+    return ModelCardData(
+        language="en",
+        library_name="keras",
+        pipeline_tag="image-classification",
+        tags=["chest-x-ray", "multi-label", "long-tailed", "not-a-medical-device"],
+        model_name=name,
+        eval_results=results or None,
+    )
+
+
+def _results(card) -> str:
+    metrics, point = card["evaluation"], card["operating_point"]
+    if metrics is None:
+        return "Not evaluated."
+    lines = [
+        f"{metrics['images']} images of {metrics['patients']} patients, {SPLIT} split; 95% confidence intervals over "
+        f"patients. Sensitivity and specificity at the operating point `{point}`.\n",
+        "| finding | positives | AUROC | average precision | threshold | sensitivity | specificity |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for name, row in metrics["findings"].items():
+        decision = (row.get("operating_points") or {}).get(point) or {}
+        scores = [cell(row, "auroc"), cell(row, "average_precision"), _number(decision.get("threshold"))]
+        scores += [cell(decision, key) if key in decision else "–" for key in ("sensitivity", "specificity")]
+        lines.append(f"| {name} | {row['positives']} | {' | '.join(scores)} |")
+    lines += [f"| {label} average | | {cell(row, 'auroc')} | {cell(row, 'average_precision')} | | | |"
+              for label, row in metrics["means"].items()]  # fmt: skip
+    return "\n".join([*lines, "", *_lacking(card["uncalibrated"])])
+
+
+def _lacking(uncalibrated) -> list[str]:
+    if uncalibrated is None:
+        return ["The run has no calibration: the exports have neither calibrated probabilities nor decisions."]
+    texts = {"calibrated": "calibrated probability (NaN)", "positive": "threshold (never positive)"}
+    return [f"Without {texts[key]}: {', '.join(names)}.\n" for key, names in uncalibrated.items() if names]
+
+
+def _subgroups(metrics) -> str:
+    groups = (metrics or {}).get("subgroups") or {}
+    rows = [
+        f"| {kind} {value} | {row['images']} | "
+        f"{_number(row['mean_auroc'])} | {_number(row['mean_average_precision'])} |"
+        for kind, values in groups.items()
+        for value, row in values.items()
+    ]
+    header = ["| subgroup | images | mean AUROC | mean average precision |", "|---|--:|--:|--:|"]
+    return "\n".join([*header, *rows]) if rows else "Not evaluated."
+
+
+def _number(value) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,78 @@
+"""Decodes PNG and JPEG inside a TensorFlow graph, by the rules of `images/grey.py`.
+
+The gray values equal those of `read_grey`; after resizing they differ by at most 1, because Pillow rounds between its
+two passes. Files of other kinds, 16-bit color and damaged files are errors.
+"""
+
+import tensorflow as tf
+
+from mamsf_keras.images.grey import BIT_DEPTHS
+
+PNG = b"\x89PNG\r\n\x1a\n"
+JPEG = b"\xff\xd8\xff"
+HEADER_BYTES = 26
+"""Bytes of a PNG file up to the color type: signature, length, "IHDR", width, height, bit depth, color type."""
+
+
+def decode_batch(contents: tf.Tensor, size: int | None) -> tf.Tensor:
+    """Decodes encoded images.
+
+    Args:
+        contents: string `(batch,)`, each the bytes of a PNG or JPEG file.
+        size: height and width to resize to, in pixels. None keeps those of the files, which must then be equal.
+
+    Returns:
+        float32 `(batch, height, width, 1)`, whole numbers from 0 (black) to 255 (white).
+    """
+    spec = tf.TensorSpec((size, size, 1), tf.float32)
+    return tf.map_fn(lambda content: decode_grey(content, size), contents, fn_output_signature=spec)
+
+
+def decode_grey(content: tf.Tensor, size: int | None) -> tf.Tensor:
+    """Decodes one image, a string scalar, to float32 `(height, width, 1)`. See `decode_batch`."""
+    is_png = tf.equal(tf.strings.substr(content, 0, len(PNG)), PNG)
+    grey = tf.cond(is_png, lambda: _decode_png(content), lambda: _decode_jpeg(content))[..., tf.newaxis]
+    if size is not None:
+        grey = tf.round(tf.image.resize(grey, (size, size), antialias=True))
+    return grey
+
+
+def _decode_jpeg(content):
+    is_jpeg = tf.equal(tf.strings.substr(content, 0, len(JPEG)), JPEG)
+    with tf.control_dependencies([tf.debugging.assert_equal(is_jpeg, True, "image_bytes must be PNG or JPEG files")]):
+        content = tf.identity(content)
+    # Pillow uses the accurate transform too; TensorFlow's default is another one.
+    return _luma(tf.io.decode_jpeg(content, dct_method="INTEGER_ACCURATE"))
+
+
+def _decode_png(content):
+    complete = tf.strings.length(content) >= HEADER_BYTES
+    with tf.control_dependencies([tf.debugging.assert_equal(complete, True, "image_bytes has a truncated PNG file")]):
+        header = tf.io.decode_raw(tf.strings.substr(content, HEADER_BYTES - 2, 2), tf.uint8)
+    # Decoded as uint8, 16 bits would lose the lower byte without an error.
+    return tf.cond(
+        tf.equal(header[0], 16),
+        lambda: _decode_deep_png(content, header[1]),
+        lambda: _luma(tf.io.decode_png(content)),
+    )
+
+
+def _decode_deep_png(content, color_type):
+    message = "16-bit color is not supported: save it as 8-bit color or as 16-bit gray"
+    with tf.control_dependencies([tf.debugging.assert_equal(color_type, tf.constant(0, tf.uint8), message)]):
+        content = tf.identity(content)
+    pixels = tf.cast(tf.io.decode_png(content, dtype=tf.uint16)[..., 0], tf.float64)
+    ranges = tf.constant([2.0**bits - 1 for bits in BIT_DEPTHS], tf.float64)
+    top = tf.reduce_min(tf.boolean_mask(ranges, ranges >= tf.reduce_max(pixels)))
+    return tf.cast(tf.round(pixels * (255 / top)), tf.float32)
+
+
+def _luma(pixels):
+    """Returns float32 `(height, width)` of uint8 `(height, width, channels)`: Pillow's integer ITU-R 601 luma."""
+
+    def of_color():
+        red, green, blue = (tf.cast(pixels[..., channel], tf.int32) for channel in range(3))
+        return tf.bitwise.right_shift(red * 19595 + green * 38470 + blue * 7471 + 0x8000, 16)
+
+    grey = tf.cond(tf.shape(pixels)[-1] >= 3, of_color, lambda: tf.cast(pixels[..., 0], tf.int32))
+    return tf.cast(grey, tf.float32)

@@ -1,0 +1,163 @@
+"""One conversion or reference in a process of its own, on TensorFlow and the CPU.
+
+TFLite conversion fails for a model of another backend or in mixed precision, fifteen conversions in one process take 11
+GB, and a GPU rounds convolutions to ten bits, which would hide what a conversion changes.
+"""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+REFERENCE = "reference"
+"""Name of the task that predicts with Keras and writes nothing."""
+FIRST_BATCHES = (1, 7)
+"""Sizes of the first batches, as a server would get them."""
+BATCH = 32
+LATENCY_BATCHES = (1, 16)
+LATENCY_RUNS, LATENCY_SECONDS = 100, 5.0
+"""How often a batch is timed at most, and for how long."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What a worker does: write one format, load it, and predict the images with it.
+
+    Attributes:
+        name: a key of `export.formats.FORMATS`, or `REFERENCE`.
+        model: `.keras` file.
+        path: file or folder to write.
+        images: `.npy` file, uint8 `(images, height, width, 1)`, to compare on.
+        representative: `.npy` file of images that int8 measures the ranges of activations on.
+        calibration: `calibration.json`, or None.
+        operating_point: of the output `positive`.
+    """
+
+    name: str
+    model: str
+    path: str
+    images: str
+    representative: str
+    calibration: str | None = None
+    operating_point: str = "youden"
+
+    def run(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Runs the task in a process of its own.
+
+        Returns:
+            The outputs by name, each `(images, findings)`, and the measurements: `size_bytes`, and `latency_ms` with
+            `median`, `p99` and `runs` by batch size.
+
+        Raises:
+            ValueError, ImportError: what the process raised.
+            RuntimeError: if it ended in another way; has the last lines that it printed.
+        """
+        environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1"}
+        environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        with tempfile.TemporaryDirectory() as folder:
+            task, outputs, result, log = (Path(folder) / name for name in ("task", "outputs.npz", "result", "log"))
+            task.write_text(json.dumps(dataclasses.asdict(self)), encoding="utf-8")
+            command = [sys.executable, "-P", "-m", "mamsf_keras.export.worker", *map(str, (task, outputs, result))]
+            with open(log, "wb") as printed:
+                code = subprocess.run(command, stdout=2, stderr=printed, env=environment).returncode
+            content = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
+            if error := content.get("error"):
+                raise {"ImportError": ImportError}.get(error["type"], ValueError)(f"{self.name}: {error['message']}")
+            if code or not content:
+                last = " ".join(log.read_text(errors="replace").split()[-60:])
+                raise RuntimeError(f"The {self.name} conversion ended with exit code {code}: {last}")
+            with np.load(outputs) as arrays:
+                return dict(arrays), content
+
+
+def main(task_file: str, outputs_file: str, result_file: str) -> None:
+    """Runs in the new process: reads a task and writes its outputs and its result, or the error."""
+    task = Task(**json.loads(Path(task_file).read_text(encoding="utf-8")))
+    try:
+        outputs, result = _perform(task)
+        np.savez(outputs_file, **outputs)
+    except (ValueError, ImportError, OSError) as error:
+        result = {"error": {"type": type(error).__name__, "message": str(error)}}
+    Path(result_file).write_text(json.dumps(result), encoding="utf-8")
+
+
+def _perform(task):
+    images = np.load(task.images, mmap_mode="r")
+    predict, size = _reference(task.model) if task.name == REFERENCE else _written(task, images)
+    outputs = [predict(batch) for batch in _progress(task.name, images)]
+    joined = {name: np.concatenate([batch[name] for batch in outputs]) for name in outputs[0]}
+    latency = {str(batch): _latency(predict, images, batch) for batch in LATENCY_BATCHES}
+    return joined, {"size_bytes": size, "latency_ms": latency}
+
+
+def _reference(model):
+    """Returns the function of a Keras model from images to logits, and the size of its file or folder."""
+    from mamsf_keras.predictors.keras_model import KerasPredictor
+
+    predictor = KerasPredictor(model)
+    return lambda images: {"logits": predictor.logits(images)}, size_of(model)
+
+
+def _written(task, images):
+    """Writes one format, and returns the function from images to its outputs and its size."""
+    from mamsf_keras.evaluation.calibration import Calibration
+    from mamsf_keras.export.formats import FORMATS
+    from mamsf_keras.export.serving_module import ServingModule
+    from mamsf_keras.model.mamsf import load_model
+
+    model = load_model(task.model)
+    calibration = Calibration.load(task.calibration) if task.calibration else None
+    module = ServingModule(model, calibration, task.operating_point, images.shape[1])
+    write, predictor = FORMATS[task.name].load()
+    write(module, task.path, images=np.load(task.representative, mmap_mode="r"), **FORMATS[task.name].options)
+    if task.name == "keras":
+        return _reference(task.path)
+    loaded = predictor(task.path)
+    if tuple(loaded.findings) != tuple(model.findings):
+        raise ValueError(f"the file has the findings {loaded.findings} instead of {model.findings}.")
+    return loaded.outputs, size_of(task.path)
+
+
+def size_of(path: str | Path) -> int:
+    """Returns the bytes of a file, or of all files in a folder."""
+    path = Path(path)
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _progress(name, images) -> Iterator[np.ndarray]:
+    """Yields every image once, in batches of several sizes, and shows the progress in the terminal of the parent."""
+    from tqdm import tqdm
+
+    starts = [0, *np.cumsum(FIRST_BATCHES).tolist()]
+    starts += range(starts[-1] + BATCH, len(images), BATCH)
+    batches = np.split(images, [start for start in starts[1:] if start < len(images)])
+    with tqdm(total=len(images), desc=f"checking {name}", unit=" images", delay=1, file=sys.stdout) as bar:
+        for batch in batches:
+            yield np.asarray(batch)
+            bar.update(len(batch))
+
+
+def _latency(predict, images, batch) -> dict[str, float]:
+    """Times one batch size, in milliseconds."""
+    pixels = np.asarray(images[np.arange(batch) % len(images)])
+    times: list[float] = []
+    predict(pixels)
+    end = time.perf_counter() + LATENCY_SECONDS
+    while len(times) < LATENCY_RUNS and (len(times) < 10 or time.perf_counter() < end):
+        start = time.perf_counter()
+        predict(pixels)
+        times.append(1000 * (time.perf_counter() - start))
+    return {"median": float(np.median(times)), "p99": float(np.quantile(times, 0.99)), "runs": len(times)}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

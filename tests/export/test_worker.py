@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from mamsf_keras.export.worker import REFERENCE, Task, size_of
+from tests.exports import CALIBRATION, IMAGES, toy_model
+
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture
+def task(tmp_path):
+    """Returns a function that makes a task of the toy."""
+    toy_model().save(tmp_path / "model.keras")
+    np.save(tmp_path / "images.npy", IMAGES)
+    CALIBRATION.save(tmp_path / "calibration.json")
+    paths = [
+        str(tmp_path / name) for name in ("model.keras", "written", "images.npy", "images.npy", "calibration.json")
+    ]
+    return lambda name: Task(name, *paths)
+
+
+def test_conversion_runs_in_another_process(tmp_path, task):
+    outputs, measured = task("saved-model").run()
+    assert set(outputs) == {"logits", "probabilities", "calibrated", "positive"}
+    np.testing.assert_allclose(outputs["probabilities"], toy_model().predict(IMAGES, verbose=0), atol=1e-4)
+    assert (tmp_path / "written" / "saved_model.pb").is_file()
+    assert measured["size_bytes"] == size_of(tmp_path / "written") > 1000
+    assert [sorted(row) for row in measured["latency_ms"].values()] == [["median", "p99", "runs"]] * 2
+
+
+def test_errors_of_the_process_are_passed_on(tmp_path, task):
+    (tmp_path / "model.keras").write_text("no model")
+    with pytest.raises(ValueError, match=r"^reference: .*model.keras cannot be loaded as a .keras model"):
+        task(REFERENCE).run()
+
+
+def test_size_of_a_folder_is_that_of_its_files(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "x").write_bytes(bytes(10))
+    (tmp_path / "a" / "b" / "y").write_bytes(bytes(5))
+    assert size_of(tmp_path / "a") == 15 and size_of(tmp_path / "a" / "x") == 10
