@@ -15,9 +15,7 @@ OPERATING_POINTS = ("youden", "sensitivity_90", "f1")
 @click.command(name="predict", short_help="Predict images with a run, an export or a server.")
 @click.argument("images", nargs=-1, required=True, type=click.Path(), metavar="IMAGE|FOLDER...")
 @click.option("--run-dir", type=click.Path(), help="Run folder.")
-@click.option(
-    "--model", type=click.Path(), metavar="EXPORT", help="SavedModel version, .tflite, .onnx or .keras."
-)
+@click.option("--model", type=click.Path(), metavar="EXPORT", help="SavedModel version, .tflite, .onnx or .keras.")
 @click.option("--server", metavar="URL", help="grpc://HOST:PORT or http://HOST:PORT of a server, with /NAME.")
 @click.option("--json", "json_file", type=click.Path(), help="JSON file to write, with everything.")
 @click.option("--csv", "csv_file", type=click.Path(), help="CSV file to write, one row per readable image.")
