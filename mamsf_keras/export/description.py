@@ -1,24 +1,25 @@
 """What an application needs beside an exported model: names, preprocessing, outputs, calibration."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mamsf_keras.export.serving_module import ServingModule
+if TYPE_CHECKING:  # it needs TensorFlow, which an export on JAX or PyTorch leaves to its workers
+    from mamsf_keras.export.serving_module import ServingModule
 
 SCHEMA_VERSION = 1
 
 OUTPUTS = {
     "logits": "float32 (batch, findings)",
     "probabilities": "float32 (batch, findings), the sigmoid of the logits",
-    "calibrated": "float32 (batch, findings), sigmoid(slope x logit + intercept); NaN for a finding without a fit",
+    "calibrated": "float32 (batch, findings), sigmoid(slope x clip(logit, -30, 30) + intercept); NaN without a fit",
     "positive": "bool (batch, findings), true if the probability is at least the threshold; false without a threshold",
     "findings": "string (batch, findings), the names",
 }
 NOTICE = "Not a medical device: for research and engineering, never for diagnosis or treatment."
 
 
-def describe(module: ServingModule) -> dict[str, Any]:
+def describe(module: "ServingModule") -> dict[str, Any]:
     """Describes the inputs and outputs of a model as a JSON-ready dictionary.
 
     Returns:

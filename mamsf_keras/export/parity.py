@@ -13,6 +13,8 @@ from mamsf_keras.export.results import FindingParity, Limits, Parity
 CONSISTENT = 2e-3
 """Largest difference between an output of an export and the same computed from its logits, room for float16."""
 FEWEST_IMAGES = 64
+LARGE_LOGIT = 10.0
+"""Beyond this magnitude the limit grows in proportion to the logit, as the rounding errors of float32 do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +44,8 @@ def compare(reference: Reference, outputs: Mapping[str, np.ndarray], limits: Lim
         limits: of the format.
     """
     logits = np.asarray(outputs["logits"], float)
-    difference = _difference(reference.logits, logits)
+    difference = np.abs(logits - reference.logits)
+    difference[~np.isfinite(difference)] = np.inf
     names, rows = reference.findings, {}
     ours = per_finding(reference.labels, reference.logits, names)
     theirs = per_finding(reference.labels, logits, names) if np.isfinite(logits).all() else dict.fromkeys(names)
@@ -61,24 +64,18 @@ def compare(reference: Reference, outputs: Mapping[str, np.ndarray], limits: Lim
         for name, value in expected(logits, reference.calibration).items()
         if name in outputs and not _agrees(outputs[name], value)
     )
-    return Parity(len(logits), limits, float(difference.max()), float(difference.mean()), rows, inconsistent)
+    scaled = difference / np.maximum(1, np.abs(reference.logits) / LARGE_LOGIT)
+    worst = float(scaled.max())
+    return Parity(len(logits), limits, float(difference.max()), float(difference.mean()), worst, rows, inconsistent)
 
 
 def expected(logits: np.ndarray, calibration: Mapping[str, Sequence[float]] | None) -> dict[str, np.ndarray]:
     """Returns the outputs that follow from the logits: `probabilities` and, with a calibration, `calibrated`."""
     outputs = {"probabilities": expit(logits)}
     if calibration is not None:
-        outputs["calibrated"] = expit(logits * np.asarray(calibration["slope"]) + np.asarray(calibration["intercept"]))
+        scores = np.clip(logits, -LARGEST_LOGIT, LARGEST_LOGIT)
+        outputs["calibrated"] = expit(scores * np.asarray(calibration["slope"]) + np.asarray(calibration["intercept"]))
     return outputs
-
-
-def _difference(ours, theirs):
-    """Returns the absolute differences of logits clipped to `LARGEST_LOGIT`, infinite where one is not finite.
-
-    Beyond that the probability is 0 or 1, and float32 has fewer digits than the limits ask for.
-    """
-    difference = np.abs(np.clip(ours, -LARGEST_LOGIT, LARGEST_LOGIT) - np.clip(theirs, -LARGEST_LOGIT, LARGEST_LOGIT))
-    return np.where(np.isfinite(ours) & np.isfinite(theirs), difference, np.inf)
 
 
 def _agrees(given, wanted):

@@ -52,8 +52,9 @@ class Parity:
     Attributes:
         images: number of images.
         limits: what the differences are compared with.
-        largest: largest absolute difference of a logit, clipped to `LARGEST_LOGIT`.
-        mean: mean of these differences.
+        largest: largest absolute difference of a logit.
+        mean: mean absolute difference.
+        scaled: like `largest`, but the difference of a logit z is divided by |z| / 10 where that is above 1.
         findings: the comparison by finding.
         inconsistent: outputs of the export that do not follow from its logits.
     """
@@ -62,6 +63,7 @@ class Parity:
     limits: Limits
     largest: float
     mean: float
+    scaled: float
     findings: dict[str, FindingParity]
     inconsistent: tuple[str, ...] = ()
 
@@ -91,8 +93,8 @@ class Parity:
     def violations(self) -> list[str]:
         """Returns the limits that the export exceeds, one text each."""
         found = [f"its output {name} does not follow from its logits" for name in self.inconsistent]
-        if not self.largest <= self.limits.logits:  # NaN too
-            found.append(f"a logit differs by {self.largest:.2g}, more than {self.limits.logits:g}")
+        if self.scaled > self.limits.logits:
+            found.append(f"a logit differs by {self.scaled:.2g}, more than {self.limits.logits:g}")
         for name, row in self.findings.items():
             change = row.auroc_change
             if change is not None and name not in self.blurred and abs(change) > row.allowed_change + 1e-12:

@@ -64,7 +64,9 @@ class ServingModule(tf.Module):
         # In functions, which TensorFlow does not track: it would save them as parts of the module.
         self.get_model = lambda: model
         self.get_calibration = lambda: calibration
-        self.get_platt = lambda: calibration and calibration.coefficients(self.findings, operating_point)
+        self.get_platt = lambda: (
+            None if calibration is None else calibration.coefficients(self.findings, operating_point)
+        )
         self._make_functions()
 
     def _make_functions(self):

@@ -156,3 +156,10 @@ def test_a_server_never_sees_half_a_version_of_exports_that_are_killed(run, tmp_
             time.sleep(0.01)
         assert moment or process.returncode == 0, (tmp_path / "printed").read_text()
     assert seen and not list((tmp_path / "toy").glob(".export-*"))
+
+
+@pytest.mark.tensorflow  # a process of its own: once
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_other_backends_leave_tensorflow_to_the_workers(backend):
+    code = "import sys, mamsf_keras.export.export, mamsf_keras.export.card_text; assert 'tensorflow' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "KERAS_BACKEND": backend})

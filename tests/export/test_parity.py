@@ -53,14 +53,14 @@ def test_one_logit_beyond_the_limit_is_a_violation(value):
     assert "a logit differs by" in parity(logits).violations()[0]
 
 
-def test_logits_are_compared_where_the_probability_is_not_zero_or_one():
+@pytest.mark.parametrize(("logit", "change", "fits"), [(9, 2e-4, False), (-170, 1.6e-3, True), (170, 1.8e-3, False)])
+def test_limit_grows_in_proportion_to_a_large_logit(logit, change, fits):
     reference = LOGITS.copy()
-    reference[0] = [170.0, -60.0, 29.0]
+    reference[0, 0] = logit
     logits = reference.copy()
-    logits[0] += [3e-4, 3e-4, 5e-5]
-    assert parity(logits, reference).largest == pytest.approx(5e-5) and parity(logits, reference).violations() == []
-    logits[0] = [20.0, -60.0, 29.0]
-    assert parity(logits, reference).largest == 10.0
+    logits[0, 0] += change
+    found = parity(logits, reference)
+    assert found.largest == pytest.approx(change) and (found.violations() == []) == fits
 
 
 def test_changed_auroc_is_a_violation_that_names_the_finding():
@@ -96,3 +96,9 @@ def test_outputs_under_a_wrong_name_are_violations(name):
 def test_without_calibration_and_labels_only_the_logits_are_compared():
     found = compare(Reference(("A", "B", "C"), LOGITS, LABELS * np.nan), {"logits": LOGITS + 1e-5}, FLOAT32)
     assert found.violations() == [] and found.undefined == ["A", "B", "C"] and found.decisions_changed is None
+
+
+def test_calibrated_output_of_a_large_logit_is_that_of_the_clipped_one():
+    """Calibrations are fitted on probabilities, which hold no larger logits."""
+    coefficients = {"slope": [0.1], "intercept": [0.0], "threshold": [0.5]}
+    assert expected(np.array([[-170.0]]), coefficients)["calibrated"][0, 0] == pytest.approx(expit(-3.0))
