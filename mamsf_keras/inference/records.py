@@ -15,7 +15,7 @@ from mamsf_keras.storage import atomic_write
 
 SCHEMA_VERSION = 1
 """Version of the JSON file; docs/predicting.md describes its fields."""
-NOTICE = "Not a medical device: for research and engineering, never for diagnosis or treatment."
+NOTICE = "Not a medical device. For research and engineering only; do not use it for diagnosis or treatment."
 
 Record = dict[str, Any]
 Write = Callable[[Record], object]

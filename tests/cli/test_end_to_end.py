@@ -76,7 +76,7 @@ def test_findings_without_positives_are_reported_and_not_an_error(small_nih, tmp
     )
     text = succeeded("evaluate", "--run-dir", folder)
     assert "not in the model: Atelectasis (0 positive, 50 negative), Cardiomegaly" in trained
-    assert "best.keras follows the mean of 1 of 3 findings" in trained
+    assert "best.keras was chosen by the mean of 1 of 3 findings" in trained
     assert "left out, since the model does not have it: Atelectasis, Cardiomegaly" in text
     metrics = strict_json(folder / "metrics-test.json")
     assert list(metrics["findings"]) == ["Effusion", "Mass", "Hernia"]

@@ -61,7 +61,7 @@ def test_json_is_strict_and_says_what_it_is(tmp_path):
         assert not (tmp_path / "p.json").exists()  # until it is complete
     content = json.loads((tmp_path / "p.json").read_text(), parse_constant=pytest.fail)
     assert content["images"] == records()
-    assert content["notice"] == NOTICE and "never for diagnosis" in NOTICE
+    assert content["notice"] == NOTICE and "do not use it for diagnosis" in NOTICE
     assert (content["schema_version"], content["source"], content["operating_point"]) == (1, "runs/a", None)
 
 

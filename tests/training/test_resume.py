@@ -164,7 +164,7 @@ def test_ctrl_c_keeps_the_run_and_prints_how_to_resume_it(shared_nih, tmp_path):
     finally:
         register_backbone("toy", lambda name, cut, weights, image_size: toy_backbone(image_size))
     assert result.exit_code == 1 and not list(tmp_path.rglob("*.keras"))
-    succeeded(*shlex.split(result.stdout.partition("stopped; to resume: mamsf-keras ")[2]))
+    succeeded(*shlex.split(result.stdout.partition("stopped; to resume, run: mamsf-keras ")[2]))
     assert (tmp_path / "my run" / "best.keras").exists()
 
 
