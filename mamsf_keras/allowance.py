@@ -24,7 +24,9 @@ def parse_allowance(name: str, value: int | str) -> int | str:
         return int(text)
     if re.fullmatch(r"\d+(\.\d+)?%", text) and float(text[:-1]) <= 100:
         return text
-    raise ValueError(f"`{name}` must be a number of images, or a share such as {DEFAULT}. Received: {name}={value}.")
+    raise ValueError(
+        f"`{name}` must be a number of images, or a percentage such as {DEFAULT}. Received: {name}={value}."
+    )
 
 
 def allowed_count(name: str, value: int | str, total: int) -> int:

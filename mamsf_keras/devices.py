@@ -91,7 +91,7 @@ def _data_parallel() -> Devices:
 
     values = [os.environ.get(name, "") for name in VARIABLES]
     if any(values) and not all(values):
-        raise ValueError(f"Many hosts need all of the environment variables {', '.join(VARIABLES)}.")
+        raise ValueError(f"Training on several hosts needs all of the environment variables {', '.join(VARIABLES)}.")
     if all(values) and not jax.distributed.is_initialized():
         addresses, processes, process = values
         jax.config.update("jax_enable_preemption_service", False)  # it would swallow SIGTERM

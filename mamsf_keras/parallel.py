@@ -69,8 +69,8 @@ def parallel_map(
             return _gather(results, on_result)
         except BrokenProcessPool as error:
             raise ChildProcessError(
-                "A worker process died: out of memory, killed, or a script without `if __name__ == '__main__':`. "
-                "With `workers=1` everything runs in this process."
+                "A worker process died. It ran out of memory or was killed, or the script lacks "
+                "`if __name__ == '__main__':`. Use `workers=1` to run everything in this process."
             ) from error
         except BaseException:
             context.kill()

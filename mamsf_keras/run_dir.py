@@ -55,7 +55,7 @@ class RunDir:
         run = cls(path)
         if not run.path.is_dir():
             raise FileNotFoundError(
-                f"The run folder {path} does not exist: name one that `train` wrote with `run_dir`."
+                f"The run folder {path} does not exist. Set `run_dir` to a folder written by `train`."
             )
         if not run.config_file.is_file():
             raise FileNotFoundError(f"{path} is not a run folder: it has no {run.config_file.name}.")
@@ -91,7 +91,7 @@ class RunDir:
         run = cls(path)
         if run.path.exists():
             fix = ", or resume the run with `resume`" if run.config_file.exists() else ""
-            raise FileExistsError(f"The run folder {path} exists. Choose another `run_dir`{fix}.")
+            raise FileExistsError(f"The run folder {path} already exists. Choose another `run_dir`{fix}.")
         return run
 
     def lock(self) -> contextlib.AbstractContextManager[None]:

@@ -67,7 +67,9 @@ def exclusive_lock(folder: str | Path, wait: bool = False) -> Iterator[None]:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         if not wait:
-            raise BlockingIOError(f"Another process is working on {folder}: wait for it, or stop it.") from None
+            raise BlockingIOError(
+                f"Another process is working on {folder}. Wait for it to finish, or stop it."
+            ) from None
         logger.warning("waiting for another process that is working on %s", folder)
         lock.acquire(poll_interval=0.5)
     try:

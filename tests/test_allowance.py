@@ -19,7 +19,7 @@ def test_permission_alone_is_the_default():
 
 @pytest.mark.parametrize("value", [-1, "-1", 0.5, "5 %", "101%", "many", "", "%", None])
 def test_other_values_are_refused(value):
-    words = f"`allow_missing` must be a number of images, or a share such as 5%. Received: allow_missing={value}."
+    words = f"`allow_missing` must be a number of images, or a percentage such as 5%. Received: allow_missing={value}."
     with pytest.raises(ValueError) as error:
         parse_allowance("allow_missing", value)
     assert str(error.value) == words

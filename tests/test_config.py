@@ -39,7 +39,7 @@ def test_round_trip(tmp_path):
         ({"loss": "hinge"}, "`loss` must be one of bce"),
         ({"precision": "float16"}, "`precision` must be one of float32, mixed_bfloat16"),
         ({"protocol": "mine"}, "`protocol` must be one of official, random-patient, disease-only or file:PATH"),
-        ({"allow_missing": "all"}, "`allow_missing` must be a number of images, or a share such as 5%"),
+        ({"allow_missing": "all"}, "`allow_missing` must be a number of images, or a percentage such as 5%"),
         ({"accumulate": 0}, "`accumulate` must be a whole number of at least 1"),
         ({"seed": None}, "`seed` must not be empty"),
         (

@@ -132,7 +132,9 @@ def test_one_device_is_the_default():
 @pytest.mark.skipif(BACKEND != "jax", reason="keras.distribution runs on JAX")
 def test_hosts_need_all_of_their_variables(monkeypatch):
     monkeypatch.setenv("KERAS_DISTRIBUTION_NUM_PROCESSES", "2")
-    with pytest.raises(ValueError, match="Many hosts need all of the environment variables .*JOB_ADDRESSES"):
+    with pytest.raises(
+        ValueError, match="Training on several hosts needs all of the environment variables .*JOB_ADDRESSES"
+    ):
         find_devices("data-parallel")
 
 

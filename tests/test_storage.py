@@ -74,7 +74,9 @@ def test_lock_is_held_by_one_process_and_released_by_its_death(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline() == "locked\n"
-        with pytest.raises(BlockingIOError, match=f"Another process is working on {tmp_path}: wait for it, or stop it"):
+        with pytest.raises(
+            BlockingIOError, match=f"Another process is working on {tmp_path}. Wait for it to finish, or stop it"
+        ):
             with exclusive_lock(tmp_path):
                 pass
     finally:

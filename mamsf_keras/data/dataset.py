@@ -126,13 +126,13 @@ class Dataset:
             ValueError: on another name, if there are none, or if the data set has not been split.
         """
         if "split" not in self.table:
-            raise ValueError("The data set has no splits: open it with a `protocol`.")
+            raise ValueError("The data set has no splits. Open it with a `protocol`.")
         if name not in SPLITS:
             raise ValueError(f"`split` must be one of {', '.join(SPLITS)}. Received: {name}.")
         dataset = self.resolved
         table = dataset.table[dataset.table["split"] == name].reset_index(drop=True)
         if table.empty:
-            raise ValueError(f"The {name} split has no images here.")
+            raise ValueError(f"The {name} split contains no images.")
         return dataclasses.replace(dataset, table=table)
 
     def with_findings(self, findings: Iterable[str]) -> "Dataset":
@@ -144,7 +144,7 @@ class Dataset:
         spelled = {name: find_name(name, self.findings) for name in findings}
         lacking = [with_nearest(name, self.findings) for name, own in spelled.items() if own is None]
         if lacking:
-            raise ValueError(f"The data have no labels of {', '.join(lacking)}, which the model was trained on.")
+            raise ValueError(f"The data set has no labels for {', '.join(lacking)}, which the model was trained on.")
         # All labels become float32, as the fingerprint has them: it must not depend on which findings are in use.
         table = self.table.astype(dict.fromkeys(self.findings, "float32"))
         table = table.rename(columns={own: name for name, own in spelled.items()})

@@ -31,7 +31,7 @@ def find_by_path(images: pd.Series, data_dir: str | Path) -> tuple[pd.Series, tu
         return paths, ()
     paths = _existing(images, data_dir, *found[0])
     return paths, (
-        f"paths of the table start at another root than the data folder: {images.iloc[0]} is {paths.iloc[0]}",
+        f"image paths in the table start at another root than the data folder: {images.iloc[0]} is {paths.iloc[0]}",
     )
 
 
@@ -40,8 +40,8 @@ def explain_path(images: pd.Series, data_dir: str | Path) -> tuple[str, ...]:
     names = sorted(os.listdir(data_dir))
     shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
     return (
-        "The paths of the table must start at `data_dir`.",
-        f"The table has {images.iloc[0]}, and the folder has {shown or 'nothing'}.",
+        "The image paths in the table must be relative to `data_dir`.",
+        f"The table contains {images.iloc[0]}; the folder contains {shown or 'nothing'}.",
     )
 
 

@@ -121,7 +121,7 @@ def listed_split(table: pd.DataFrame, path: str | Path) -> np.ndarray:
         raise ValueError(f"{path} lists images more than once: {count_and_first(twice)}.")
     absent = sorted(set(listed["image"]) - set(table["image"]))
     if absent:
-        raise ValueError(f"{path} lists images that the table lacks: {count_and_first(absent)}.")
+        raise ValueError(f"{path} lists images that are not in the table: {count_and_first(absent)}.")
     return table["image"].map(dict(zip(listed["image"], listed["split"], strict=True))).fillna("").to_numpy()
 
 
@@ -167,7 +167,7 @@ def split_table(table: pd.DataFrame, findings: Sequence[str] = FINDINGS, protoco
         if not (splits == name).any():
             raise ValueError(
                 f"The {protocol} protocol leaves the {name} split of {len(table)} images empty. It needs images in "
-                "each official list, or about ten patients with one finding (or without any) to take it from."
+                "each official list, or about ten patients with the same finding (or with none)."
             )
     shared = overlap(table["patient"], splits)
     if any(shared.values()):
@@ -186,7 +186,7 @@ def _splits(table, findings, protocol) -> np.ndarray:
     if protocol != "official":
         raise ValueError(f"`protocol` must be one of {', '.join(PROTOCOLS)} or file:PATH. Received: {protocol}.")
     if (table["official_list"] == "").any():
-        raise ValueError("Only the NIH tables have an official split: use `protocol` random-patient or file:PATH.")
+        raise ValueError("Only the NIH tables have an official split. Use `protocol` random-patient or file:PATH.")
     return official_split(table, findings)
 
 

@@ -86,7 +86,7 @@ def _check_separator(lines, path):
     header = next((line for line in lines if line.strip()), "")
     for separator, name in SEPARATORS.items():
         if header.count(separator) > header.count(","):
-            raise ValueError(f"{path} separates its columns by {name}: save it as CSV, separated by commas.")
+            raise ValueError(f"{path} separates its columns by {name}. Save it as CSV, separated by commas.")
 
 
 def _check_record(record: Record, lines: list[str], width: int, path):
@@ -99,7 +99,7 @@ def _check_record(record: Record, lines: list[str], width: int, path):
             )
     found = len(record.fields)
     if found < width or any(field.strip() for field in record.fields[width:]):
-        raise ValueError(f"{path}, line {record.first}: {found} fields where the header has {width}.")
+        raise ValueError(f"{path}, line {record.first}: {found} fields, but the header has {width}.")
 
 
 def check_columns(columns: Iterable[str], required: Iterable[str], path: str | Path) -> None:
@@ -135,7 +135,7 @@ def note_odd(what: str, written: pd.Series, values: pd.Series) -> tuple[str, ...
     """Returns a note that counts and names the cells without a value that are not written as missing, or nothing."""
     odd = written[values.isna() & ~spells_missing(written)]
     named = ", ".join(odd.unique()[:5])
-    return (f"{what} that are not understood and count as missing: {len(odd)} (such as {named})",) if len(odd) else ()
+    return (f"{what} that cannot be parsed and count as missing: {len(odd)} (such as {named})",) if len(odd) else ()
 
 
 def patient_key(patient: object) -> str:
@@ -151,7 +151,7 @@ def existing_folder(data_dir: str | Path) -> Path:
     """Returns the folder as a path, or raises `FileNotFoundError`."""
     if not Path(data_dir).is_dir():
         what = "is not a folder" if Path(data_dir).exists() else "does not exist"
-        raise FileNotFoundError(f"The data folder {data_dir} {what}: name it with `data_dir`.")
+        raise FileNotFoundError(f"The data folder {data_dir} {what}. Set `data_dir` to an existing folder.")
     return Path(data_dir)
 
 
@@ -166,8 +166,8 @@ def check_names(images: pd.Series, patients: pd.Series, path: str | Path) -> Non
     outside = images[images.str.contains(OUTSIDE)]
     if len(outside):
         raise ValueError(
-            f"{path} has image names that are empty or leave the data folder: {count_and_first(outside)}. They must be "
-            "relative to `data_dir`."
+            f"{path} has image names that are empty or outside the data folder: {count_and_first(outside)}. They must "
+            "be relative to `data_dir`."
         )
     nameless = images[(patients == "").to_numpy()]
     if len(nameless):
@@ -176,8 +176,8 @@ def check_names(images: pd.Series, patients: pd.Series, path: str | Path) -> Non
     if missing.any():
         written = [f"{image} has {text}" for image, text in zip(images[missing], patients[missing], strict=True)]
         raise ValueError(
-            f"{path} has patients that are written as missing: {count_and_first(written)}. Give each its own ID, since "
-            "such a cell would make one patient of several."
+            f"{path} has patient IDs written as missing: {count_and_first(written)}. Give each patient an ID; "
+            "otherwise several patients would count as one."
         )
     twice = images[images.duplicated()].unique()
     if len(twice):

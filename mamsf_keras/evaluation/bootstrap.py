@@ -150,7 +150,7 @@ def logit_interval(value: float | None, resampled: np.ndarray, patients: int, le
         logit(value) +- t(patients - 1) SE / (value (1 - value))
 
     SE is the standard deviation of the resamples, carried to the logit scale by the delta method. Percentiles of the
-    resamples would be simpler, but cover only 87 to 92 % at 10 to 32 positive patients.
+    resamples would be simpler, but cover only 87% to 92% at 10 to 32 positive patients.
 
     Args:
         value: the value on the data.

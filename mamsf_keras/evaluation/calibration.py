@@ -103,8 +103,8 @@ class Calibration:
             return cls(findings, content["model_sha256"], content["images"], content["patients"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
-                f"{path} is not a calibration of version {SCHEMA_VERSION}, or is damaged: remove it, and `evaluate` "
-                "fits it again."
+                f"{path} is damaged or is not a calibration of version {SCHEMA_VERSION}. Remove it, and run `evaluate` "
+                "to fit it again."
             ) from error
 
 

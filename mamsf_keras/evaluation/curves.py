@@ -21,7 +21,7 @@ RECALLS = np.linspace(0.01, 1, 100)
 
 
 class Curve(NamedTuple):
-    """A curve and its pointwise 95 % band, arrays of equal length; the band is None below 10 positive patients."""
+    """A curve and its pointwise 95% band, arrays of equal length; the band is None below 10 positive patients."""
 
     x: np.ndarray
     y: np.ndarray
@@ -131,6 +131,6 @@ def calibration_curve(labels: np.ndarray, probabilities: np.ndarray, bootstrap: 
 
 
 def _band(resampled) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the limits of the middle 95 % of the resamples at each point, for values `(resamples, points)`."""
+    """Returns the limits of the middle 95% of the resamples at each point, for values `(resamples, points)`."""
     low, high = np.nanpercentile(resampled, [2.5, 97.5], axis=0)
     return low, high

@@ -75,7 +75,7 @@ def metrics_table(summary: dict) -> str:
     high, low = (f"{limit:.0%}" for limit in summary["group_limits"])
     lines.append(f"head: findings on at least {high} of the training images; tail: on fewer than {low}")
     lines.append("in parentheses: 95% confidence intervals from a bootstrap of the patients")
-    for why, has_labels in (("images of one kind only", True), ("no labels", False)):
+    for why, has_labels in (("only one class", True), ("no labels", False)):
         names = [name for name in summary["undefined"] if bool(summary["findings"][name]["images"]) is has_labels]
         if names:
             lines.append(f"undefined and left out of the mean ({why}): {', '.join(names)}")

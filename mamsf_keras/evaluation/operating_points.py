@@ -5,7 +5,7 @@ from sklearn.metrics import roc_curve
 
 OPERATING_POINTS = {
     "youden": "highest sensitivity + specificity",
-    "sensitivity_90": "highest threshold with a sensitivity of at least 90 %",
+    "sensitivity_90": "highest threshold with a sensitivity of at least 90%",
     "f1": "highest F1 score",
 }
 """The operating points, and how their thresholds are chosen."""

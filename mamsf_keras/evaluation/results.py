@@ -60,7 +60,7 @@ def write_results(
 
 
 def markdown_table(summary: dict) -> str:
-    """Formats AUROC and average precision with their 95 % intervals as a Markdown table, one row per finding."""
+    """Formats AUROC and average precision with their 95% intervals as a Markdown table, one row per finding."""
     lines = ["| finding | positives (patients) | AUROC (95% CI) | average precision (95% CI) |", "|---|--:|--:|--:|"]
     for name, row in summary["findings"].items():
         counts = f"{row['positives']:,} ({row['positive_patients']:,})"

@@ -29,7 +29,7 @@ class Difference:
         standard_error_seeds: its part from the seeds. The squares of the parts sum to the square of the whole.
         standard_error_patients: its part from the patients.
         degrees_of_freedom: of the t distribution; None without a test.
-        low: lower limit of the 95 % interval; None without a test.
+        low: lower limit of the 95% interval; None without a test.
         high: upper limit; None without a test.
         p_value: of the two-sided test that the recipes are equal; None without a test.
     """

@@ -230,7 +230,7 @@ def summarize_predictions(
 
 
 def frequency_groups(counts: Mapping[str, tuple[int, int]]) -> dict[str, str]:
-    """Returns "head" (findings on at least 5 % of the images), "medium" (2 to 5 %) or "tail" by finding.
+    """Returns "head" (findings on at least 5% of the images), "medium" (2% to 5%) or "tail" by finding.
 
     Args:
         counts: positive and labeled images by finding.

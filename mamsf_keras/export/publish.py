@@ -57,7 +57,7 @@ def staging(out: str | Path) -> Iterator[Staging]:
     """
     out = Path(out).resolve()
     if out.exists() and not out.is_dir():
-        raise NotADirectoryError(f"{out} is a file: name a folder with `out`.")
+        raise NotADirectoryError(f"{out} is a file. Set `out` to a folder.")
     made = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     try:

@@ -72,7 +72,7 @@ class Parity:
 
     @property
     def blurred(self) -> list[str]:
-        """The findings for which the model hardly tells these images apart. Their AUROC is not compared."""
+        """The findings for which the model barely distinguishes these images. Their AUROC is not compared."""
         return [name for name, row in self.findings.items() if row.spread < SMALLEST_SPREAD]
 
     @property

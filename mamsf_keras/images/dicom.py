@@ -92,7 +92,7 @@ def _named(path):
     try:
         import pydicom
     except ImportError:
-        raise ImportError(f"{path} is DICOM: reading it needs `pip install pydicom python-gdcm`.") from None
+        raise ImportError(f"{path} is a DICOM file. Reading it needs `pip install pydicom python-gdcm`.") from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -109,7 +109,7 @@ def _plain_syntax(dataset):
     from pydicom import uid
 
     if dataset["PixelData"].is_undefined_length:
-        raise Refused("it is compressed and does not say how")
+        raise Refused("it is compressed but does not name a transfer syntax")
     implicit, little_endian = dataset.original_encoding
     if not little_endian:
         return uid.ExplicitVRBigEndian
@@ -124,14 +124,14 @@ def _check_decoder(syntax):
     except NotImplementedError:  # pydicom knows no decoder of it at all
         available = False
     if not available:
-        raise Refused(f"nothing installed decodes its transfer syntax {syntax.name}")
+        raise Refused(f"no installed package decodes its transfer syntax {syntax.name}")
 
 
 def _grey(dataset) -> np.ndarray:
     from pydicom.pixels import pixel_array
 
     if int(dataset.get("NumberOfFrames") or 1) > 1:
-        raise Refused(f"it has {dataset.NumberOfFrames} frames, and a radiograph has one")
+        raise Refused(f"it has {dataset.NumberOfFrames} frames, but a radiograph must have one")
     _check_compressed(dataset)
     kind, samples = dataset.PhotometricInterpretation, dataset.SamplesPerPixel
     if kind.startswith(("RGB", "YBR")) and samples == 3 and dataset.BitsAllocated == 8:
@@ -162,7 +162,7 @@ def _stored(raw, dataset) -> np.ndarray:
     """Returns the stored values, int64."""
     bits = dataset.BitsStored
     if dataset.HighBit != bits - 1:
-        raise Refused(f"its HighBit is {dataset.HighBit} with {bits} BitsStored; {bits - 1} is supported")
+        raise Refused(f"its HighBit is {dataset.HighBit} with {bits} BitsStored; only {bits - 1} is supported")
     sign = 2 ** (bits - 1) if dataset.PixelRepresentation else 0
     return ((raw.astype(np.int64) & (2**bits - 1)) ^ sign) - sign
 
@@ -212,7 +212,7 @@ def _look_up(values, item, dataset) -> np.ndarray:
         table = np.frombuffer(table, f"{order}u2" if len(table) >= 2 * entries else "u1")[:entries]
     table = np.atleast_1d(table)
     if len(table) != entries:
-        raise Refused(f"a look-up table has {len(table)} entries and says {entries}")
+        raise Refused(f"a look-up table has {len(table)} entries but declares {entries}")
     return table[np.clip(np.round(values).astype(np.int64) - first, 0, entries - 1)] & (2**bits - 1)
 
 
@@ -225,7 +225,7 @@ def _window(values, center, width, function) -> np.ndarray:
     if function == "LINEAR":
         center, width = center - 0.5, width - 1
     elif function != "LINEAR_EXACT":
-        raise Refused("its VOILUTFunction is none of LINEAR, LINEAR_EXACT, SIGMOID")
+        raise Refused("its VOILUTFunction is not LINEAR, LINEAR_EXACT or SIGMOID")
     return np.clip((values - center) / max(width, 1e-9) + 0.5, 0, 1)
 
 

@@ -112,9 +112,9 @@ def _opened(file):
         raise ValueError("it is not a PNG, JPEG or DICOM file") from None
     with image:
         if image.format not in FORMATS:
-            raise ValueError(f"it is a {image.format} file, and only PNG, JPEG and DICOM are supported")
+            raise ValueError(f"it is a {image.format} file, but only PNG, JPEG and DICOM are supported")
         if (frames := getattr(image, "n_frames", 1)) > 1:
-            raise ValueError(f"it has {frames} frames, and a radiograph has one")
+            raise ValueError(f"it has {frames} frames, but a radiograph must have one")
         if any("16" in str(tile.args) for tile in image.tile) and not image.mode.startswith("I"):
             raise ValueError("16-bit color is not supported; save it as 8-bit color or as 16-bit grey")
         yield image

@@ -37,7 +37,9 @@ class RadiologistBoxes:
         self.by_folder = {folder: read[file] for folder, file in tables.items() if file is not None}
         for file, boxes in read.items():
             count = sum(path.name in boxes for path in paths)
-            logger.info("radiologists' boxes of %s, in pixels of %d x %d: for %d images", file, FRAME, FRAME, count)
+            logger.info(
+                "radiologists' boxes from %s, in a %d x %d pixel frame, for %d images", file, FRAME, FRAME, count
+            )
 
     def of(self, path: Path, height: int, width: int) -> list[tuple[str, Box]]:
         """Returns finding and box of each box of an image.

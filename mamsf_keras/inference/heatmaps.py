@@ -36,7 +36,9 @@ class Heatmaps:
         self.boxes = boxes
         self.findings = findings
         if not isinstance(source.predictor, KerasPredictor):
-            raise ValueError("`heatmaps` needs `run_dir`, or a .keras file as `model`: exports hold no feature maps.")
+            raise ValueError(
+                "`heatmaps` needs `run_dir`, or a .keras file as `model`. Other exports have no feature maps."
+            )
         unknown = [name for name in findings or () if name not in source.predictor.findings]
         if unknown:
             known = ", ".join(source.predictor.findings)

@@ -123,14 +123,14 @@ def check_outputs(files: dict[str, str | Path | None], heatmaps: str | Path | No
         if file is None:
             continue
         if Path(file).is_dir() or (Path(file).exists() and not overwrite):
-            raise FileExistsError(f"{file} exists: choose another `{name}`, or use `overwrite`.")
+            raise FileExistsError(f"{file} already exists. Choose another `{name}`, or use `overwrite`.")
         if not Path(file).absolute().parent.is_dir():
-            raise FileNotFoundError(f"The folder of {file} does not exist: create it first.")
+            raise FileNotFoundError(f"The folder of {file} does not exist. Create it first.")
     if heatmaps is not None and Path(heatmaps).exists():
         if not Path(heatmaps).is_dir():
-            raise NotADirectoryError(f"{heatmaps} is a file: name a folder with `heatmaps`.")
+            raise NotADirectoryError(f"{heatmaps} is a file. Set `heatmaps` to a folder.")
         if any(Path(heatmaps).iterdir()) and not overwrite:
-            raise FileExistsError(f"{heatmaps} is not empty: choose another `heatmaps`, or use `overwrite`.")
+            raise FileExistsError(f"{heatmaps} is not empty. Choose another `heatmaps`, or use `overwrite`.")
 
 
 def find_images(images: Iterable[str | Path]) -> Found:

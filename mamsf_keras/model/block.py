@@ -40,8 +40,8 @@ def check_weights(online: list[keras.Variable], shadow: list[keras.Variable]) ->
     for weight in online:
         if keras.backend.is_float_dtype(weight.dtype) and weight.dtype not in ("float32", "float64"):
             raise ValueError(
-                "`online` must keep its weights in float32 or float64, since an average in less precision stands "
-                f"still. Received: {weight.path} in {weight.dtype}. Build the block with a mixed precision policy."
+                "`online` must keep its weights in float32 or float64, because an average in lower precision would not "
+                f"change. Received: {weight.path} in {weight.dtype}. Build the block with a mixed precision policy."
             )
 
 

@@ -110,10 +110,10 @@ def _check_free(out, overwrite):
     ours = (out / "README.txt").is_file() and (out / "README.txt").read_bytes().startswith(MARKER.encode())
     if not ours or {path.name for path in out.iterdir()} - WRITTEN:
         raise FileExistsError(
-            f"{out} exists and holds other things than phantoms: it is not changed. Name a new folder."
+            f"{out} contains files that are not phantoms, so it was not changed. Choose a new folder."
         )
     if not overwrite:
-        raise FileExistsError(f"{out} holds phantoms already. Name a new folder, or use `overwrite`.")
+        raise FileExistsError(f"{out} already contains phantoms. Choose a new folder, or use `overwrite`.")
 
 
 def _swap(whole, out, old):

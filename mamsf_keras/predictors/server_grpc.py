@@ -11,9 +11,7 @@ try:
     import tensorflow as tf
     from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
 except ImportError as error:
-    raise ImportError(
-        "grpc:// needs the stubs of TensorFlow Serving: `pip install tensorflow-serving-api`, or use http://."
-    ) from error
+    raise ImportError("grpc:// needs `pip install tensorflow-serving-api`. Without it, use http://.") from error
 
 MESSAGE_BYTES = 4 * 2**20
 """The limit of gRPC on the size of a message, unless both sides raise it."""
@@ -68,4 +66,4 @@ class GrpcPredictor(ServerPredictor):
         except grpc.RpcError as error:
             if error.code() in UNREACHABLE:
                 raise ConnectionError(f"{self.url} cannot be reached: {error.details()}") from None
-            raise ValueError(f"{self.url} refuses, {error.code().name}: {error.details()}") from None
+            raise ValueError(f"{self.url} rejected the request ({error.code().name}): {error.details()}") from None

@@ -56,7 +56,7 @@ class RestPredictor(ServerPredictor):
             with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
                 answer = json.load(response)
         except urllib.error.HTTPError as error:
-            raise ValueError(f"{self.url} refuses, {error.code}: {_reason(error)}") from None
+            raise ValueError(f"{self.url} rejected the request ({error.code}): {_reason(error)}") from None
         except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
             raise ConnectionError(f"{self.url} cannot be reached: {getattr(error, 'reason', error)}") from None
         except ValueError as error:

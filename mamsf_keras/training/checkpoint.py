@@ -57,9 +57,9 @@ class Checkpoint:
             except Exception:  # on damaged bytes zipfile, zlib and NumPy raise errors of many kinds
                 logger.warning("%s is damaged and skipped", path)
         if run.checkpoint_files():
-            raise ValueError(f"All checkpoints in {run.checkpoints} are damaged: start a new run.")
+            raise ValueError(f"All checkpoints in {run.checkpoints} are damaged. Start a new run.")
         if run.history.exists():
-            raise ValueError(f"{run.path} has finished epochs and no checkpoint to resume from: start a new run.")
+            raise ValueError(f"{run.path} has finished epochs but no checkpoint to resume from. Start a new run.")
         return cls(History(), [])
 
     @classmethod
@@ -88,7 +88,7 @@ class Checkpoint:
         """
         variables = _variables(model)
         if [array.shape for array in self.arrays] != [tuple(variable.shape) for variable in variables]:
-            raise ValueError("The checkpoint is the state of another model or optimizer.")
+            raise ValueError("The checkpoint belongs to another model or optimizer.")
         for variable, array in zip(variables, self.arrays, strict=True):
             variable.assign(array)
         finalize(model)

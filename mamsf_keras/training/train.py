@@ -116,11 +116,11 @@ def check_backend(config: TrainConfig) -> None:
     if config.augment == "strong" and backend != "tensorflow":
         raise ValueError(f"`augment` strong needs `backend` tensorflow. Keras runs on {backend}.")
     if config.steps_per_execution > 1 and backend == "torch":
-        raise ValueError("PyTorch runs one step at a time: leave out `steps_per_execution`.")
+        raise ValueError("Keras on PyTorch runs one step at a time. Leave out `steps_per_execution`.")
     one_pixel = config.fusion and config.image_size == 32
     if one_pixel and config.precision == "mixed_bfloat16" and backend == "tensorflow" and not on_gpu():
         raise ValueError(  # uninitialized memory in oneDNN's gradient of the kernel, TensorFlow 2.21
-            "On a CPU, TensorFlow's bfloat16 gradient of a 5x5 kernel on a feature map of one pixel is wrong: use "
+            "On a CPU, TensorFlow's bfloat16 gradient of a 5x5 kernel on a feature map of one pixel is wrong. Use "
             "`image_size` 64 or `precision` float32."
         )
 

@@ -59,7 +59,7 @@ class TrainedFindings:
             lines.append(f"not scored on the validation split: {self.validation.describe(unscored)}")
         if self.left_out_text:
             lines.append(
-                "left out of the model, with labels of one kind only in the train split: "
+                "left out of the model, because the train split has labels of only one class: "
                 f"{self.left_out_text}. {_advice(config)}"
             )
         return lines

@@ -81,7 +81,7 @@ def test_results_are_replaced_with_overwrite_only(recipes, tmp_path):
     a, b = (side[:1] for side in recipes)
     command = ["compare", *a, "--against", *b, "--out", tmp_path / "out"]
     succeeded(*command)
-    check_fails(tmp_path, command, 1, "has a comparison: choose another --out, or use --overwrite")
+    check_fails(tmp_path, command, 1, "already contains a comparison. Choose another --out, or use --overwrite")
     succeeded(*command, "--overwrite")
 
 

@@ -16,7 +16,12 @@ def test_errors_before_anything_is_written(small_nih, tmp_path):
     export = ["export", "--run-dir", run.path]
     check_fails(tmp_path, [*export, *out], 1, "no best.keras yet")
     check_fails(tmp_path, [*export, "--format", "onyx"], 2, "saved-model", "tflite", "onnx", "keras")
-    check_fails(tmp_path, [*export, "--format", "onnx", "--quantize", "int8"], 1, "--quantize is for tflite alone")
+    check_fails(
+        tmp_path,
+        [*export, "--format", "onnx", "--quantize", "int8"],
+        1,
+        "--quantize can only be used with the format tflite",
+    )
     check_fails(tmp_path, [*export, "--operating-point", "best"], 2, "youden", "sensitivity_90", "f1")
 
 

@@ -17,7 +17,7 @@ def test_table_files_and_the_notice(tmp_path):
     assert all(str(path)[-40:] in text for path in paths) and "most probable (calibrated) | positive (f1)" in text
     assert "Not a medical device" in text and f"written: {tmp_path / 'p.json'}, {tmp_path / 'p.csv'}" in text
     assert json.loads((tmp_path / "p.json").read_text())["operating_point"] == "f1"
-    check_fails(tmp_path, command, 1, "p.csv exists: choose another --csv, or use --overwrite.")
+    check_fails(tmp_path, command, 1, "p.csv already exists. Choose another --csv, or use --overwrite.")
     assert "Mass   " in succeeded("predict", paths[0], "--run-dir", run.path, "--heatmaps", tmp_path / "panels")
     assert (tmp_path / "panels" / "0.png").exists()
 
@@ -45,7 +45,7 @@ def test_server_needs_no_run(tmp_path):
 def test_wrong_options(tmp_path):
     paths = gray_images(tmp_path / "in", 1)
     check_fails(tmp_path, ["predict"], 2, "IMAGE|FOLDER")
-    check_fails(tmp_path, ["predict", *paths], 1, "Use one of --run-dir, --model and --server.")
+    check_fails(tmp_path, ["predict", *paths], 1, "Use exactly one of --run-dir, --model and --server.")
     check_fails(tmp_path, ["predict", *paths, "--server", "host:8500"], 1, "--server must start with grpc://")
     check_fails(tmp_path, ["predict", *paths, "--run-dir", "none"], 1, "The run folder none does not exist")
     check_fails(tmp_path, ["predict", *paths, "--model", "m.tflite"], 1, "The model m.tflite does not exist")

@@ -75,9 +75,9 @@ def test_absent_image_unknown_finding_and_path_out_of_the_folder(small_nih, tmp_
     next(small_nih.rglob("00000005_000.png")).unlink()
     check_fails(tmp_path, train, 1, "1 of 80 images", "00000005_000.png", "--allow-missing")
     rewrite_table(small_nih, lambda rows: [*rows[:2], [rows[2][0], "Scurvy", *rows[2][2:]], *rows[3:]])
-    check_fails(tmp_path, train, 1, "unknown findings on 1 rows", "Scurvy")
+    check_fails(tmp_path, train, 1, "unknown findings in 1 rows", "Scurvy")
     rewrite_table(small_nih, lambda rows: [*rows[:2], ["../../x", *rows[2][1:]], *rows[3:]])
-    check_fails(tmp_path, train, 1, "leave the data folder", "../../x")
+    check_fails(tmp_path, train, 1, "outside the data folder", "../../x")
 
 
 @pytest.mark.tensorflow

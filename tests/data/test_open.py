@@ -40,7 +40,7 @@ def test_a_table_of_labels_is_read_and_split(tmp_path):
 
 def test_cache_has_its_own_labels(small_nih, tmp_path):
     prepare(open_dataset(small_nih), tmp_path / "cache", image_size=12, workers=1)
-    with pytest.raises(ValueError, match="is a cache and has its own labels: leave out `labels_csv`"):
+    with pytest.raises(ValueError, match="is a cache and has its own labels. Leave out `labels_csv`"):
         open_dataset(DataConfig(tmp_path / "cache", labels_csv="labels.csv"))
 
 
@@ -61,7 +61,7 @@ def test_prepared_makes_a_cache_and_then_only_reads_it(small_nih, tmp_path, capl
         prepared(open_dataset(config), config)
     assert contents(tmp_path / "cache") == before
     assert [record.message for record in caplog.records] == [
-        f"preparing every image once, into the cache {tmp_path / 'cache'}"
+        f"decoding all images once into the cache {tmp_path / 'cache'}"
     ]
 
 
@@ -83,7 +83,7 @@ def test_prepared_checks_the_image_size_of_a_cache(small_nih, tmp_path):
     prepare(open_dataset(small_nih), tmp_path / "cache", 32, workers=1)
     dataset = open_dataset(tmp_path / "cache")
     assert prepared(dataset, TrainConfig(tmp_path / "cache", image_size=32)) is dataset
-    with pytest.raises(ValueError, match="has images of 32 pixels: use `image_size` 32, .* Received: image_size=64"):
+    with pytest.raises(ValueError, match="has images of 32 pixels. Use `image_size` 32, .* Received: image_size=64"):
         prepared(dataset, TrainConfig(tmp_path / "cache", image_size=64))
 
 
@@ -93,7 +93,7 @@ def test_unreadable_image_must_be_allowed_before_a_run(small_nih, tmp_path):
     with pytest.raises(UnreadableImages, match="1 of 80 images cannot be read") as error:
         prepared(open_dataset(config), config)
     assert (error.value.count, error.value.cache_dir, error.value.image_size) == (1, tmp_path / "cache", 32)
-    with pytest.raises(ValueError, match="cache is not finished: run the same `mamsf-keras prepare` again"):
+    with pytest.raises(ValueError, match="cache is not finished. Run the same `mamsf-keras prepare` command again"):
         open_dataset(tmp_path / "cache")
     prepare(open_dataset(config), tmp_path / "cache", 32, workers=1, allow_rejected=error.value.count)
     assert len(prepared(open_dataset(config), config).resolved.table) == 79

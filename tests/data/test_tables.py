@@ -48,11 +48,11 @@ def test_csv_keeps_commas_and_line_ends_inside_quotes(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"a,b\n1,2\n3\n", r"t\.csv, line 3: 1 fields where the header has 2"),
-        (b'a,b\n1,"2\n2"\n3,4,5\n', r"line 4: 3 fields where the header has 2"),  # a line of the file, not a row
+        (b"a,b\n1,2\n3\n", r"t\.csv, line 3: 1 fields, but the header has 2"),
+        (b'a,b\n1,"2\n2"\n3,4,5\n', r"line 4: 3 fields, but the header has 2"),  # a line of the file, not a row
         (b'a,b\n1,"2" 3\n', r"t\.csv is not a CSV table, line 2: .*quotes inside it must be doubled"),
         (b'a,b\n1,"2 \\"3\\""\n', r"t\.csv is not a CSV table, line 2"),
-        (b"a;b;[c,d]\n1;2;3\n", "separates its columns by semicolons: save it as CSV, separated by commas"),
+        (b"a;b;[c,d]\n1;2;3\n", "separates its columns by semicolons. Save it as CSV, separated by commas"),
         (b"\n\xef\xbb\xbfa\tb\n1\t2\n", "separates its columns by tabs"),
         (b"a|b\n1|2\n", "separates its columns by vertical bars"),
         (b"a,b\n1,2\n", r"lacks the column\(s\) c\. Found: a, b\."),
@@ -131,7 +131,7 @@ def test_words_for_missing_are_text_as_images_and_refused_as_patients(tmp_path, 
 def test_missing_files_and_folders_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="none.csv does not exist or is not a file"):
         read_csv(tmp_path / "none.csv", required=())
-    with pytest.raises(FileNotFoundError, match="data folder .*none does not exist: name it with `data_dir`"):
+    with pytest.raises(FileNotFoundError, match="data folder .*none does not exist. Set `data_dir`"):
         existing_folder(tmp_path / "none")
     (tmp_path / "file").touch()
     with pytest.raises(FileNotFoundError, match="data folder .*file is not a folder"):
@@ -144,7 +144,7 @@ def test_missing_files_and_folders_are_named(tmp_path):
 )
 def test_image_names_that_leave_the_folder_are_refused(name):
     images = pd.Series(["a/b..c/...png", name])
-    with pytest.raises(ValueError, match="empty or leave the data folder: 1 "):
+    with pytest.raises(ValueError, match="empty or outside the data folder: 1 "):
         check_names(images, pd.Series(["1", "2"]), "table.csv")
 
 

@@ -66,5 +66,5 @@ def test_what_cannot_be_fitted_is_none_and_few_patients_are_marked():
 def test_damaged_file_is_an_error(tmp_path):
     for text in ("{", "[]", '{"schema_version": 9}'):
         (tmp_path / "calibration.json").write_text(text)
-        with pytest.raises(ValueError, match="is not a calibration of version 1, or is damaged: remove it"):
+        with pytest.raises(ValueError, match="is damaged or is not a calibration of version 1. Remove it"):
             Calibration.load(tmp_path / "calibration.json")

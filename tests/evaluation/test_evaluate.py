@@ -90,9 +90,11 @@ def test_split_is_checked_and_findings_are_in_the_order_of_the_model(run, caplog
     opened, predictor = open_run_data(run.config).split("test"), best_model(run)
     with caplog.at_level("INFO", "mamsf_keras"):
         dataset = with_findings_of(predictor, opened)
-    assert "left out, since the model does not have it: Atelectasis, Cardiomegaly, Infiltration" in caplog.text
+    assert (
+        "findings left out because the model does not have them: Atelectasis, Cardiomegaly, Infiltration" in caplog.text
+    )
     assert dataset.findings == ("Mass", "Effusion", "Hernia")
     assert dataset.labels.shape == (24, 3)
     predictor.findings = ("Mass", "Scurvy")
-    with pytest.raises(ValueError, match="no labels of Scurvy"):
+    with pytest.raises(ValueError, match="no labels for Scurvy"):
         with_findings_of(predictor, opened)

@@ -70,13 +70,13 @@ def test_undefined_findings_are_named_and_left_out_of_the_mean():
     lines = table(labels, np.array([[0.9, 0.1, 0.2], [0.3, 0.3, 0.3], [0.8, 0.2, 0.1]]), ("A", "B", "C"))
     assert lines[2].split() == ["B", "undefined", "undefined", "0", "3"]
     assert lines[4].split() == ["mean", "of", "1", "1.0000", "1.0000"]
-    assert lines[-1] == "undefined and left out of the mean (images of one kind only): B, C"
+    assert lines[-1] == "undefined and left out of the mean (only one class): B, C"
 
 
 def test_finding_without_labels_is_not_said_to_have_images_of_one_kind():
     labels = np.array([[1, 0, np.nan], [0, 0, np.nan]])
     assert table(labels, np.full((2, 3), 0.5), ("A", "B", "C"))[-2:] == [
-        "undefined and left out of the mean (images of one kind only): B",
+        "undefined and left out of the mean (only one class): B",
         "undefined and left out of the mean (no labels): C",
     ]
 

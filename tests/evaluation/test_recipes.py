@@ -127,7 +127,7 @@ def test_predictions_of_an_earlier_model_are_refused(tmp_path):
     write_metrics(runs[0].path, model_sha256=checksum(runs[0].model("best")))
     evaluation_records(runs, "test")
     runs[0].model("best").write_text("better weights")
-    with pytest.raises(ValueError, match="test predictions of .*a-0 are not those of its current best.keras"):
+    with pytest.raises(ValueError, match="test predictions of .*a-0 do not belong to its current best.keras"):
         evaluation_records(runs, "test")
 
 

@@ -61,5 +61,5 @@ def test_second_export_to_the_same_folder_is_refused(tmp_path):
         with staging(tmp_path / "toy"):
             pass
     (tmp_path / "file").touch()
-    with pytest.raises(NotADirectoryError, match="is a file: name a folder with `out`"), staging(tmp_path / "file"):
+    with pytest.raises(NotADirectoryError, match="is a file. Set `out` to a folder"), staging(tmp_path / "file"):
         pass

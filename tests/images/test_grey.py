@@ -96,7 +96,7 @@ def test_other_formats_are_refused_by_name_whatever_the_suffix(tmp_path, kind, s
             read_grey(path)
         return
     for read in (read_grey, read_size):
-        with pytest.raises(ValueError, match=rf"x.{suffix} .* it is a {kind} file, and only PNG, JPEG and DICOM"):
+        with pytest.raises(ValueError, match=rf"x.{suffix} .* it is a {kind} file, but only PNG, JPEG and DICOM"):
             read(path)
 
 
@@ -111,7 +111,7 @@ def test_format_is_recognized_by_its_content(tmp_path, kind, suffix):
 def test_file_of_several_pictures_is_refused(tmp_path):
     frames = [Image.fromarray(RAMP), Image.fromarray(RAMP.T)]
     frames[0].save(tmp_path / "x.png", save_all=True, append_images=frames[1:])
-    with pytest.raises(ValueError, match=r"x.png .* it has 2 frames, and a radiograph has one"):
+    with pytest.raises(ValueError, match=r"x.png .* it has 2 frames, but a radiograph must have one"):
         read_grey(tmp_path / "x.png")
     frames[0].save(tmp_path / "x.jpg", "MPO", save_all=True, append_images=frames[1:])
     with pytest.raises(ValueError, match=r"x.jpg .* it is a MPO file"):

@@ -108,7 +108,7 @@ def test_nothing_is_overwritten_unless_asked(tmp_path, run):
         (tmp_path / name).write_text("old")
     targets = {"json_file": tmp_path / "p.json", "csv_file": tmp_path / "p.csv", "heatmaps": tmp_path / "old"}
     for name, path in targets.items():
-        with pytest.raises(FileExistsError, match=f"choose another `{name}`, or use `overwrite`"):
+        with pytest.raises(FileExistsError, match=f"Choose another `{name}`, or use `overwrite`"):
             predict(paths, run_dir=run.path, **{name: path})
     predict(paths, run_dir=run.path, overwrite=True, **targets)
     assert all((tmp_path / name).read_bytes()[:3] != b"old" for name in ("p.json", "p.csv", "old/0.png"))
@@ -121,7 +121,7 @@ def test_mistakes_are_named_before_any_work(tmp_path, run):
     (tmp_path / "empty").mkdir()
     for options, error, words in (
         ({"json_file": tmp_path / "no" / "p.json"}, FileNotFoundError, "The folder of .* does not exist"),
-        ({"heatmaps": paths[0]}, NotADirectoryError, "is a file: name a folder with `heatmaps`"),
+        ({"heatmaps": paths[0]}, NotADirectoryError, "is a file. Set `heatmaps` to a folder"),
         ({"findings": ["Mass"]}, ValueError, "`findings` and `boxes` need `heatmaps`"),
         ({"batch_size": 0}, ValueError, "`batch_size` must be at least 1. Received: batch_size=0"),
     ):

@@ -137,7 +137,7 @@ def test_failed_download_names_the_ways_out(monkeypatch):
         pytest.skip("the weights have been downloaded before")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
     monkeypatch.setenv("no_proxy", "")
-    words = "efficientnetv2-b1 could not be downloaded.*with `weights`.*random weights with `weights` none"
+    words = "efficientnetv2-b1 could not be downloaded. Set `weights` to a local file .* or to none for random weights"
     with pytest.raises(ConnectionError, match=words):
         efficientnetv2("efficientnetv2-b1", weights="imagenet", image_size=32)
 

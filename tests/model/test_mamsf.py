@@ -150,7 +150,9 @@ def test_missing_class_is_named(tmp_path):
 
 @pytest.mark.parametrize("shape", [(4, 32, 32, 3), (4, 32, 32)])
 def test_images_that_are_not_gray_are_refused(shape):
-    with pytest.raises(ValueError, match=r"`images` must be gray, .* Received: shape \(\w+, 32, 32(, 3)?\). Of RGB"):
+    with pytest.raises(
+        ValueError, match=r"`images` must be gray, .* Received: shape \(\w+, 32, 32(, 3)?\). Convert RGB"
+    ):
         MAMSFNet(toy_backbone()).predict(np.zeros(shape, "uint8"), verbose=0)
 
 

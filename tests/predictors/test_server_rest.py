@@ -108,10 +108,10 @@ def test_export_without_calibration():
 
 def test_errors_of_the_server_are_passed_on():
     with serving() as (url, handler):
-        with pytest.raises(ValueError, match="refuses, 404: Servable not found"):
+        with pytest.raises(ValueError, match=r"rejected the request \(404\): Servable not found"):
             open_server(f"{url}/chest")
         predictor = open_server(f"{url}/v1/models/mamsf")
-        with pytest.raises(ValueError, match=r"refuses, 400: Expected shape \[\?,8,8,1\]"):
+        with pytest.raises(ValueError, match=r"rejected the request \(400\): Expected shape \[\?,8,8,1\]"):
             predictor.predict(IMAGES[:, :4])
         handler.signature = signature(("scores",))
         with pytest.raises(ValueError, match="the outputs scores, which is not an export"):

@@ -69,6 +69,6 @@ def test_images_with_findings_come_first_and_are_shown_as_they_are(tmp_path):
 def test_size_is_that_of_a_cache(small_nih, tmp_path):
     prepare(open_dataset(small_nih), tmp_path / "cache", 40, workers=1)
     write_contact_sheet(DataConfig(tmp_path / "cache"), tmp_path / "sheet.png", images=1, versions=1)
-    with pytest.raises(ValueError, match="use `image_size` 40"):
+    with pytest.raises(ValueError, match="Use `image_size` 40"):
         write_contact_sheet(DataConfig(tmp_path / "cache"), tmp_path / "other.png", image_size=32)
     assert not (tmp_path / "other.png").exists()

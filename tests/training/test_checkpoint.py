@@ -100,7 +100,7 @@ def test_state_of_another_model_is_refused(tmp_path):
     other = MAMSFNet(toy_backbone(), ("A",), use_fusion=False, classifier_activation=None)
     other.compile("adam", CellwiseBCE())
     other.optimizer.build(other.trainable_variables)
-    with pytest.raises(ValueError, match="state of another model"):
+    with pytest.raises(ValueError, match="belongs to another model"):
         Checkpoint.read_newest(RunDir(tmp_path)).restore(other)
     assert list(contents(tmp_path)) == ["checkpoints/epoch-0001.npz"]
 
@@ -115,7 +115,7 @@ def test_new_run_has_an_empty_checkpoint(tmp_path):
 def test_finished_epochs_without_a_checkpoint_are_refused(tmp_path):
     run = RunDir(tmp_path)
     run.history.write_text("epoch,loss\n0,0.5\n")
-    with pytest.raises(ValueError, match="has finished epochs and no checkpoint to resume from: start a new run"):
+    with pytest.raises(ValueError, match="has finished epochs but no checkpoint to resume from. Start a new run"):
         Checkpoint.read_newest(run)
 
 
@@ -177,7 +177,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog, damag
         np.testing.assert_array_equal(array, keras.ops.convert_to_numpy(variable))
     assert f"{newest} is damaged and skipped" in caplog.text
     before.write_bytes(b"")
-    with pytest.raises(ValueError, match=f"All checkpoints in {run.checkpoints} are damaged: start a new run."):
+    with pytest.raises(ValueError, match=f"All checkpoints in {run.checkpoints} are damaged. Start a new run."):
         Checkpoint.read_newest(run)
 
 

@@ -50,7 +50,7 @@ def test_what_the_file_lacks_starts_anew(tmp_path, caplog):
     assert equal(model.anchor.shadow, source.final_block)
     assert caplog.messages == [
         "initial weights: features, final block, fusion",
-        "note: the classifier is not taken: its findings or its input are others",
+        "note: the classifier weights are not copied, because its findings or its input differ",
     ]
 
 

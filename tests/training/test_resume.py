@@ -184,7 +184,7 @@ def test_refused_run_is_not_changed(small_nih, finished):
         return {"phases": some, "epochs": None}
 
     check_refused(
-        "6 epochs are finished: the run cannot end after 5", **phases(first, main, PhaseConfig(1, "focal", 1e-4))
+        "6 epochs are finished, so the run cannot end after 5", **phases(first, main, PhaseConfig(1, "focal", 1e-4))
     )
     longer = dataclasses.replace(main, epochs=4)
     check_refused("epoch 5 was trained in the phase that starts with epoch 5", **phases(first, longer, last))
@@ -195,10 +195,10 @@ def test_refused_run_is_not_changed(small_nih, finished):
     for path in finished.checkpoint_files():
         path.write_bytes(b"")
     before = contents(finished.path)
-    check_refused("are damaged: start a new run")
+    check_refused("are damaged. Start a new run")
     shutil.rmtree(finished.checkpoints)
     before = contents(finished.path)
-    check_refused("finished epochs and no checkpoint to resume from")
+    check_refused("finished epochs but no checkpoint to resume from")
 
 
 @pytest.mark.tensorflow
@@ -233,7 +233,7 @@ def test_only_paths_devices_and_the_end_may_differ(finished, name):
     if name in MAY_DIFFER:
         assert getattr(resumed_config(finished, config), name) == getattr(config, name)
     else:
-        with pytest.raises(ValueError, match=f"another configuration: {name} was .*Start a new one"):
+        with pytest.raises(ValueError, match=f"another configuration: {name} was .*Start a new run"):
             resumed_config(finished, config)
 
 
@@ -247,7 +247,7 @@ def test_a_run_may_end_later_or_at_its_last_epoch(caplog):
     for epochs in (4, 9):
         check_end(old, dataclasses.replace(old, epochs=epochs), history)
         assert f"schedule of this phase now spans {epochs - 1} epochs (was 5)" in caplog.text
-    with pytest.raises(ValueError, match="4 epochs are finished: the run cannot end after 3"):
+    with pytest.raises(ValueError, match="4 epochs are finished, so the run cannot end after 3"):
         check_end(old, dataclasses.replace(old, epochs=3), history)
 
 
@@ -278,7 +278,7 @@ def test_environment_is_compared(tmp_path, caplog):
         "torch was None, now 2.6"
     ]
     with pytest.raises(
-        ValueError, match="another backend: it was started on jax, and this is torch. Use `backend` jax"
+        ValueError, match="another backend: it was started on jax, but Keras now runs on torch. Use `backend` jax"
     ):
         check_environment(run, {**then, "backend": "torch"})
     with pytest.raises(ValueError, match="other data: it was started with 80 images, and now there are 79"):

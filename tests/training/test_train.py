@@ -154,7 +154,7 @@ def test_bfloat16_on_feature_maps_of_one_pixel_is_refused_on_a_cpu(shared_nih, t
     if on_gpu():
         check_backend(config)
         return
-    with pytest.raises(ValueError, match="bfloat16 gradient of a 5x5 kernel .* use `image_size` 64 or `precision`"):
+    with pytest.raises(ValueError, match="bfloat16 gradient of a 5x5 kernel .* Use `image_size` 64 or `precision`"):
         train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -168,7 +168,7 @@ def test_strong_augmentation_needs_tensorflow(shared_nih, tmp_path):
 
 @pytest.mark.skipif(BACKEND != "torch", reason="the other backends run several steps per execution")
 def test_several_steps_per_execution_are_refused_on_pytorch(shared_nih, tmp_path):
-    with pytest.raises(ValueError, match="PyTorch runs one step at a time: leave out `steps_per_execution`"):
+    with pytest.raises(ValueError, match="Keras on PyTorch runs one step at a time. Leave out `steps_per_execution`"):
         train(toy_config(shared_nih, steps_per_execution=3), tmp_path / "run")
 
 

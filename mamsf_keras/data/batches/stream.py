@@ -103,7 +103,7 @@ class Stream:
     def images_in_order(self, batch_index: int) -> np.ndarray:
         """Returns the images of a batch in row order, not augmented: uint8 `(batch, height, width, 1)`, or the share.
 
-        The last batch is filled up with the last image.
+        The last batch is padded with the last image.
         """
         rows = np.arange(batch_index * self.batch_size, (batch_index + 1) * self.batch_size)[self.share]
         return np.stack([self.read(row) for row in np.minimum(rows, len(self) - 1)])[..., None]

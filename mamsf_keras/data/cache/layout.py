@@ -53,7 +53,7 @@ def read_meta(cache_dir: str | Path) -> dict:
         ValueError: if the cache is not finished, or was written by another version of this software.
     """
     if not is_finished(cache_dir):
-        raise ValueError(f"The cache {cache_dir} is not finished: run the same `mamsf-keras prepare` again.")
+        raise ValueError(f"The cache {cache_dir} is not finished. Run the same `mamsf-keras prepare` command again.")
     meta = _read_json(Path(cache_dir) / "meta.json")
     if meta["format"] != FORMAT:
         raise ValueError(
@@ -75,7 +75,7 @@ def _read_json(path) -> dict:
         return content
     except (ValueError, KeyError, TypeError):
         damaged = path if path.name == "meta.json" else path.parent
-        raise ValueError(f"{path} is damaged: remove {damaged} and run `mamsf-keras prepare` again.") from None
+        raise ValueError(f"{path} is damaged. Remove {damaged} and run `mamsf-keras prepare` again.") from None
 
 
 def tables_are_intact(cache_dir: str | Path, tables: Iterable[str] = TABLES) -> bool:

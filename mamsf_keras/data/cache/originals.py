@@ -35,5 +35,5 @@ def check_originals(cache_dir: str | Path) -> None:
             "same `mamsf-keras prepare` again."
         )
     if touched:
-        text = "%d originals of the cache %s have new modification times and equal content; `mamsf-keras prepare` "
-        logger.info(text + "saves comparing them at each start", touched, cache_dir)
+        text = "%d originals of the cache %s have new modification times but the same content. Run "
+        logger.info(text + "`mamsf-keras prepare` to avoid comparing them at each start", touched, cache_dir)

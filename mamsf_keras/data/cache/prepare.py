@@ -57,13 +57,13 @@ def prepare(
     ```
 
     Args:
-        dataset: original images. All are prepared, whatever their split.
+        dataset: original images. All are prepared, regardless of their split.
         cache_dir: folder to write: new, empty, or a cache of the same images, tables and size.
         image_size: height and width in pixels.
         workers: number of processes, one per CPU core by default.
-        allow_rejected: how many images may be unreadable, as a number or a share such as "1%"; they are left out. None
-            allows as many as the finished cache was made without, and none in a new cache.
-        verify: whether to read every shard of a finished cache, and to make those again whose checksum is wrong.
+        allow_rejected: how many unreadable images may be left out, as a number or a percentage such as "1%". None
+            allows as many as an existing finished cache left out, and none in a new cache.
+        verify: whether to read every shard of a finished cache, and to rebuild those with a wrong checksum.
         shard_images: images per shard.
 
     Returns:
@@ -75,7 +75,7 @@ def prepare(
         OSError: if the disk is full.
     """
     if dataset.image_size is not None:
-        raise ValueError("The data are a cache already: prepare the original images.")
+        raise ValueError("The data are already a cache. Prepare the original images instead.")
     cache_dir = Path(cache_dir)
     whole = dataset.unsplit
     images = whole.resolved

@@ -118,10 +118,10 @@ def open_shard(path: str | Path) -> np.ndarray:
     """Maps a shard into memory: uint8 `(images, size, size)`, read-only.
 
     Raises:
-        ValueError: if it is lost or damaged.
+        ValueError: if it is missing or damaged.
     """
     try:
         pixels = np.load(path, mmap_mode="r")
     except (FileNotFoundError, ValueError, EOFError):
-        raise ValueError(f"{path} is lost or damaged: run `mamsf-keras prepare` again.") from None
+        raise ValueError(f"{path} is missing or damaged. Run `mamsf-keras prepare` again.") from None
     return pixels.view(np.ndarray)  # a plain array is much faster to index than a memory map

@@ -29,7 +29,7 @@ def read(config: DataConfig) -> Dataset:
             of an original.
     """
     if config.labels_csv is not None:
-        raise ValueError(f"{config.data_dir} is a cache and has its own labels: leave out `labels_csv`.")
+        raise ValueError(f"{config.data_dir} is a cache and has its own labels. Leave out `labels_csv`.")
     dataset = read_cache(config.data_dir)
     check_originals(config.data_dir)
     return dataset
@@ -45,12 +45,12 @@ def read_cache(cache_dir: str | Path) -> Dataset:
     cache_dir = Path(cache_dir)
     meta = read_meta(cache_dir)
     if not tables_are_intact(cache_dir, ["index.csv"]):
-        raise ValueError(f"{cache_dir / 'index.csv'} is lost or damaged: run `mamsf-keras prepare` again.")
+        raise ValueError(f"{cache_dir / 'index.csv'} is missing or damaged. Run `mamsf-keras prepare` again.")
     table = read_index(cache_dir, meta["findings"])
     size, images = meta["image_size"], meta["images"]
     note = f"{images} images of {size} x {size} pixels, {format_bytes(images * size**2)}, from the cache {cache_dir}"
     if absent := int(table["row"].isna().sum()):
-        note += f"; {absent} of {len(table)} images of the tables, missing or rejected, are not in it and are left out"
+        note += f"; {absent} of {len(table)} images of the tables are missing or rejected and are left out"
     store = CachedImages(cache_dir, size)
     notes = (note, *meta["notes"], *note_equal_images(table))
     return Dataset(table, tuple(meta["findings"]), store, notes=notes)
@@ -76,7 +76,7 @@ class CachedImages:
         """Maps the shards into memory and returns a function that looks up the pixels of a row.
 
         Raises:
-            ValueError: if the images have another size, or a shard is lost or damaged.
+            ValueError: if the images have another size, or a shard is missing or damaged.
         """
         self.check_size(image_size)
         names = table["shard"].unique()
@@ -100,7 +100,7 @@ class CachedImages:
         """Raises `ValueError` if the images have another size."""
         if image_size != self.image_size:
             raise ValueError(
-                f"The cache {self.cache_dir} has images of {self.image_size} pixels: use `image_size` "
+                f"The cache {self.cache_dir} has images of {self.image_size} pixels. Use `image_size` "
                 f"{self.image_size}, or prepare another cache. Received: image_size={image_size}."
             )
 

@@ -74,7 +74,7 @@ def selected(formats: Iterable[str], quantize: Iterable[str] = ("none",)) -> lis
     """
     formats, quantize = _listed("formats", formats, config.FORMATS), _listed("quantize", quantize, config.QUANTIZATIONS)
     if "tflite" not in formats and quantize != ["none"]:
-        raise ValueError(f"`quantize` is for tflite alone. Received: formats={', '.join(formats)}.")
+        raise ValueError(f"`quantize` can only be used with the format tflite. Received: formats={', '.join(formats)}.")
     variants = ["tflite" if way == "none" else f"tflite-{way}" for way in quantize]
     return [name for given in formats for name in (variants if given == "tflite" else [given])]
 

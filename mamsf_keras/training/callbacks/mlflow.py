@@ -120,7 +120,11 @@ class MLflow(keras.callbacks.Callback):
             except self.errors as error:
                 self.lost = True
                 number = finished["epoch"]
-                logger.warning("MLflow did not take epoch %d and gets no more until a resume: %s", number, error)
+                logger.warning(
+                    "MLflow did not accept epoch %d, so no more epochs are sent until the run is resumed: %s",
+                    number,
+                    error,
+                )
 
     def _metrics(self, logs: dict) -> list["Metric"]:
         """Returns the metrics of an epoch that the server does not have."""
@@ -142,7 +146,7 @@ class MLflow(keras.callbacks.Callback):
                 raise
             if len(metrics) == 1:
                 self.refused.add(metrics[0].key)
-                logger.warning("MLflow does not take %s: %s", metrics[0].key, error)
+                logger.warning("MLflow rejected %s: %s", metrics[0].key, error)
             else:
                 for metric in metrics:
                     self._send([metric])
@@ -155,7 +159,7 @@ class MLflow(keras.callbacks.Callback):
             if not self.lost:
                 self.client.set_terminated(self.run_id, status)
         except self.errors as error:
-            logger.warning("MLflow did not take the end of the run: %s", error)
+            logger.warning("MLflow did not accept the final status of the run: %s", error)
 
 
 def metric_name(log: str) -> str:

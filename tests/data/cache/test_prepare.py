@@ -35,7 +35,7 @@ def test_cached_data_set_is_split_as_the_originals(small_nih, tmp_path):
     assert (cached.protocol, cached.image_size, cached.findings) == ("random-patient", 12, dataset.findings)
     unsplit = prepare(open_dataset(DataConfig(small_nih, protocol=None)), tmp_path / "cache", 12)
     assert "split" not in unsplit.table and unsplit.protocol is None
-    with pytest.raises(ValueError, match="The data are a cache already"):
+    with pytest.raises(ValueError, match="The data are already a cache"):
         prepare(cached, tmp_path / "other", 12)
 
 
@@ -77,14 +77,14 @@ def test_cache_of_something_else_is_refused(small_nih, tmp_path):
     out = tmp_path / "cache"
     make(small_nih, out)
     before = contents(out)
-    with pytest.raises(ValueError, match=r"made for something else: image_size \(there: 12, asked for: 16\)"):
+    with pytest.raises(ValueError, match=r"made with other settings: image_size \(existing: 12, requested: 16\)"):
         make(small_nih, out, image_size=16)
     rewrite_table(small_nih, lambda rows: [rows[0], [rows[1][0], "Hernia", *rows[1][2:]], *rows[2:]])
     with pytest.raises(ValueError, match=r"table_sha256 .*images whose labels changed: 1 \(first: 00000001_000.png\)"):
         make(small_nih, out)
     assert contents(out) == before
     before = contents(small_nih)
-    with pytest.raises(ValueError, match="holds other things than a cache"):
+    with pytest.raises(ValueError, match="contains files that are not part of a cache"):
         make(small_nih, small_nih)
     assert contents(small_nih) == before and not (small_nih / "shards").exists()
 
@@ -148,7 +148,7 @@ def test_images_that_appeared_later_need_another_cache(small_nih, tmp_path):
     image.unlink()
     make(DataConfig(small_nih, allow_missing=True), tmp_path / "cache")
     image.write_bytes(content)
-    with pytest.raises(ValueError, match=r"files \(there: 79, asked for: 80\)"):
+    with pytest.raises(ValueError, match=r"files \(existing: 79, requested: 80\)"):
         make(small_nih, tmp_path / "cache")
 
 
@@ -176,7 +176,9 @@ def test_full_disk_leaves_no_damaged_shard(small_nih, tmp_path):
 
 
 def test_too_small_a_disk_is_refused_before_any_work(small_nih, tmp_path):
-    with pytest.raises(OSError, match=r"needs 7276.0 TiB, and [\d.]+ [GT]iB are free"):  # 80 images, 10^14 bytes each
+    with pytest.raises(
+        OSError, match=r"needs 7276.0 TiB, but only [\d.]+ [GT]iB are available"
+    ):  # 80 images, 10^14 bytes each
         make(small_nih, tmp_path / "cache", image_size=10_000_000)
     assert list((tmp_path / "cache" / "shards").iterdir()) == []
     assert not (tmp_path / "cache" / "plan.json").exists()
@@ -260,7 +262,7 @@ def test_cut_json_is_named_with_the_way_out(small_nih, tmp_path, name):
     make(small_nih, tmp_path / "cache")
     path = tmp_path / "cache" / name
     path.write_text(path.read_text()[:50])
-    with pytest.raises(ValueError, match=f"{name} is damaged: remove .* run `mamsf-keras prepare` again"):
+    with pytest.raises(ValueError, match=f"{name} is damaged. Remove .* run `mamsf-keras prepare` again"):
         make(small_nih, tmp_path / "cache")
 
 

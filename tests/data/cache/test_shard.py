@@ -130,5 +130,5 @@ def test_lost_or_damaged_shard_is_refused(shard, length):
         shard.path.unlink()
     else:
         shard.path.write_bytes(shard.path.read_bytes()[:length])
-    with pytest.raises(ValueError, match="00000.npy is lost or damaged: run `mamsf-keras prepare` again"):
+    with pytest.raises(ValueError, match="00000.npy is missing or damaged. Run `mamsf-keras prepare` again"):
         open_shard(shard.path)

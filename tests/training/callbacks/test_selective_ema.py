@@ -341,7 +341,7 @@ def fit_custom(calls=1, training=None, **options):
 
 
 def test_shadow_that_never_moves_is_an_error():
-    with pytest.raises(ValueError, match="Received: 0 calls of own_anchor in 8 steps. Pass `training` on in `call`"):
+    with pytest.raises(ValueError, match="Received: 0 calls of own_anchor in 8 steps. Pass `training` to it in `call`"):
         fit_custom(training=False)
 
 
