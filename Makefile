@@ -26,12 +26,12 @@ lint: .venv/installed-dev
 test: lint
 	@for backend in $(BACKENDS); do \
 		echo "== $$backend"; \
-		KERAS_BACKEND=$$backend $(BIN)/python -m pytest -q -m "not slow" || exit 1; \
+		KERAS_BACKEND=$$backend $(BIN)/python -m pytest -q -n 2 -m "not slow" || exit 1; \
 	done
 
 # The documentation, into build/site; a broken link or reference fails.
 docs: .venv/installed-dev
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 	@echo "docs: build/site/index.html"
 
 test-slow: .venv/installed-dev

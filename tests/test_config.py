@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mamsf_keras.config import BACKBONES, FORMATS, LabelsCsv, PhaseConfig, TrainConfig, parse_decay
+from mamsf_keras.config import BACKBONES, FORMATS, QUANTIZATIONS, LabelsCsv, PhaseConfig, TrainConfig, parse_decay
 
 
 def test_paths_are_kept_absolute(tmp_path, monkeypatch):
@@ -115,8 +115,9 @@ def test_saved_configuration_is_strict_json_of_all_fields(tmp_path):
 
 def test_formats_are_those_of_the_export():
     from mamsf_keras.export.formats import FORMATS as REGISTRY
+    from mamsf_keras.export.formats import selected
 
-    assert tuple(REGISTRY) == FORMATS
+    assert list(REGISTRY) == selected(FORMATS, QUANTIZATIONS)
 
 
 def test_backbones_are_those_of_the_model():

@@ -183,7 +183,7 @@ def load_model(path: str | Path) -> MAMSFNet:
     """
     if not Path(path).exists():
         raise FileNotFoundError(f"The model file {path} does not exist.")
-    if not zipfile.is_zipfile(path) and not (Path(path) / "config.json").is_file():
+    if not zipfile.is_zipfile(path) and not (Path(path) / "model.weights.h5").is_file():
         raise ValueError(f"{path} cannot be loaded as a .keras model: it is damaged, or not a .keras file.")
     try:
         model = keras.saving.load_model(path, compile=False)

@@ -79,7 +79,7 @@ class MomentumAnchor(keras.layers.Layer):
         weights: the weights of both blocks and `update_count`. The other four belong to the running `fit`, so neither
             `set_weights` nor `load_weights` changes them.
 
-    Returns:
+    Output:
         `(online(x), stop_gradient(shadow(x)))`.
     """
 

@@ -44,7 +44,10 @@ def test_settings_file_of_keras_changes_nothing(small_nih, tmp_path, monkeypatch
     expected = succeeded("evaluate", "--run-dir", tmp_path / "run")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     result = evaluate(tmp_path / "run", "")
-    assert (result.returncode, result.stdout) == (0, expected)
+    assert result.returncode == 0
+    # Only the first evaluation predicts the validation split and fits the calibration.
+    lines, first = result.stdout.splitlines(), expected.splitlines()
+    assert lines[-8:] == first[-8:] and set(lines) < set(first)
     assert "loading Keras on tensorflow" in result.stderr
 
 
