@@ -128,7 +128,7 @@ class RunDir:
         return self.path / f"metrics-{split}.md"
 
     def checkpoint(self, epochs: int) -> Path:
-        """Returns the path of the checkpoint after so many epochs."""
+        """Returns the path of the checkpoint after this number of epochs."""
         return self.checkpoints / f"epoch-{epochs:04d}.npz"
 
     def checkpoint_files(self) -> list[Path]:
@@ -137,7 +137,7 @@ class RunDir:
 
 
 def _remove(folders):
-    """Removes a folder and, if nothing else came to lie in them, the parents that were made for it."""
+    """Removes a folder and, if they contain nothing else, the parents that were created for it."""
     run_folder, *parents = folders
     shutil.rmtree(run_folder, ignore_errors=True)
     with contextlib.suppress(OSError):

@@ -134,7 +134,8 @@ def format_bytes(count: int) -> str:
 def may_be_file(path: str | os.PathLike) -> bool:
     """Returns False if a path is known not to be a file.
 
-    Unlike `os.path.isfile`, it returns True if the system fails to look the path up: reading it then tells why.
+    Unlike `os.path.isfile`, it returns True if the system fails to look up the path, because reading it then raises the
+    reason.
     """
     try:
         return stat.S_ISREG(os.stat(path).st_mode)

@@ -46,7 +46,7 @@ class ImageStore(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """The images of a data set. `open_dataset` makes one; nothing here changes it.
+    """The images of a data set. `open_dataset` creates it, and no method changes it.
 
     ```python
     dataset = open_dataset("ChestX-ray14")
@@ -63,7 +63,7 @@ class Dataset:
         store: where the pixels are.
         protocol: how the images were split; None if they were not.
         notes: notes for the user about the data, one line each.
-        split_notes: what the user should know about the splits, one line each.
+        split_notes: notes for the user about the splits, one line each.
         sources: the files that the table was read from.
         is_resolved: True if every row has its image, and the columns that `store.open` needs.
     """
@@ -79,12 +79,12 @@ class Dataset:
 
     @functools.cached_property
     def resolved(self) -> "Dataset":
-        """The data set of the images that are there, without those that the protocol leaves out.
+        """The data set without missing images and without images that the protocol leaves out.
 
         The files are looked up on first use.
 
         Raises:
-            ValueError: if images are absent that must not be.
+            ValueError: if more images are missing than allowed.
         """
         if self.is_resolved:
             return self

@@ -1,4 +1,4 @@
-"""Finds the images of a table by their paths, below the data folder or below another root of it."""
+"""Finds the images of a table by their paths, relative to the data folder or to another root."""
 
 import os
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from mamsf_keras.storage import may_be_file
 def find_by_path(images: pd.Series, data_dir: str | Path) -> tuple[pd.Series, tuple[str, ...]]:
     """Finds the file of each image by its path relative to the data folder.
 
-    If no file is there, the paths may start at another folder than `data_dir`, as those of the two releases of
-    CheXpert do. The leading folders that all paths share are then removed one by one or replaced by a subfolder of
-    `data_dir`. A root counts only if it is the only one where every image is found.
+    If no file is found there, the paths may be relative to a different folder, as in the two releases of CheXpert. The
+    leading folders that all paths share are then removed one by one or replaced by a subfolder of `data_dir`. A root is
+    used only if it is the only one where every image is found.
 
     Args:
         images: paths of the images in the table.

@@ -38,7 +38,7 @@ def find_label_columns(raw: pd.DataFrame, taken: Iterable[str | None]) -> tuple[
 
 
 def _why_not(columns: pd.DataFrame) -> str | None:
-    """Returns "" for a column of labels, a reason for one that looks like it, and None for other columns."""
+    """Returns "" for a column of labels, a reason for one that only looks like it, and None for other columns."""
     written = columns.iloc[:, 0]
     cells = written.str.lower()
     other = written[~cells.isin(list(VALUES))]

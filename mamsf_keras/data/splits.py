@@ -24,10 +24,10 @@ def official_split(table: pd.DataFrame, findings: Sequence[str] = FINDINGS) -> n
     """Splits by the official NIH lists; the validation split is taken from `train_val_list.txt`, by patient.
 
     Each patient of train_val belongs to the stratum of the finding that is the patient's rarest, by its number of
-    positive images in the whole table, or to "No Finding". Of all n patients, round(n / 10) are validation, shared
+    positive images in the whole table, or to "No Finding". Of all n patients, round(n / 10) are validation, distributed
     among the strata by largest remainder: each stratum of m patients gets m // 10, and those with the largest m % 10
-    one more each, of equal remainders the rarer finding first. In each stratum the first patients, in the order of the
-    SHA-256 of the patient id as text, are validation. The result depends neither on a seed nor on the machine.
+    get one more each. Ties go to the rarer finding. In each stratum the first patients, in the order of the SHA-256 of
+    the patient id as text, are validation. The result depends neither on a seed nor on the machine.
 
     Args:
         table: one row per image, with the columns `patient`, `official_list` ("train_val" or "test") and one
@@ -47,7 +47,7 @@ def official_split(table: pd.DataFrame, findings: Sequence[str] = FINDINGS) -> n
 
 
 def _tenths(sizes: list[int]) -> list[int]:
-    """Shares a tenth of the sum of some sizes among them by largest remainder, of equal ones the first."""
+    """Distributes a tenth of the sum of some sizes among them by largest remainder; ties go to the first."""
     by_remainder = sorted(range(len(sizes)), key=lambda i: -(sizes[i] % 10))
     extra = by_remainder[: round(sum(sizes) / 10) - sum(size // 10 for size in sizes)]
     return [size // 10 + (i in extra) for i, size in enumerate(sizes)]

@@ -13,10 +13,10 @@ OUTSIDE = r"^$|^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)"
 """Names that are empty, absolute or leave the folder, checked lexically with the separators of every system."""
 
 MISSING = {"", "#n/a", "#na", "-nan", "<na>", "n/a", "na", "nan", "nat", "none", "null"}
-"""What programs write for a missing value, in lower case."""
+"""How programs write a missing value, in lower case."""
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-"""What separates the columns of tables that are not CSV."""
+"""Column separators of tables that are not CSV."""
 
 
 def read_csv(path: str | Path, required: Iterable[str]) -> pd.DataFrame:
@@ -30,7 +30,7 @@ def read_csv(path: str | Path, required: Iterable[str]) -> pd.DataFrame:
         required: names of columns that the table must have.
 
     Returns:
-        A data frame of strings, one row per record. No text means "missing".
+        A data frame of strings, one row per record. No text is interpreted as a missing value.
 
     Raises:
         FileNotFoundError: names the file.
@@ -114,7 +114,7 @@ def check_columns(columns: Iterable[str], required: Iterable[str], path: str | P
 
 
 def read_list(path: str | Path) -> list[str]:
-    """Reads a text file with one name per line. Blank lines do not count.
+    """Reads a text file with one name per line. Blank lines are ignored.
 
     Raises:
         ValueError: if the file is not UTF-8.

@@ -1,4 +1,4 @@
-"""Compares two recipes, each with several seeds, on the predictions of one split. Needs no Keras."""
+"""Compares two recipes, each with several seeds, on the predictions of one split. Does not need Keras."""
 
 import logging
 from collections.abc import Iterable

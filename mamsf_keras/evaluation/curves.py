@@ -38,7 +38,7 @@ def all_curves(predictions: Predictions, calibration: Calibration | None = None)
 
     Returns:
         `roc`, `precision_recall`, `calibration` and `calibrated` by finding. The first two are None if the images
-        are of one kind, the last two without images and without a calibration.
+        contain only one class, the last two without images and without a calibration.
     """
     draws = PatientBootstrap(predictions.patients, DRAWS)
     curves: dict[str, dict[str, Curve | None]] = {}
@@ -69,7 +69,7 @@ def ranking_curves(labels: np.ndarray, scores: np.ndarray, bootstrap: PatientBoo
         bootstrap: the patients of these images, and the draws for the bands.
 
     Returns:
-        Two `Curve`, or None and None if the labels are of one kind.
+        Two `Curve`, or None and None if the labels contain only one class.
     """
     positive = np.asarray(labels) == 1
     if positive.all() or not positive.any():

@@ -34,7 +34,7 @@ def evaluate(
     overwrite: bool = False,
     prevalence: Mapping[str, float] | None = None,
 ) -> dict:
-    """Predicts one split with `best.keras`, rates the predictions and writes the results into the run.
+    """Predicts one split with `best.keras`, computes the metrics and writes the results to the run folder.
 
     The files are `predictions-SPLIT.csv`, `metrics-SPLIT.json`, `metrics-SPLIT.md` and `report-SPLIT.html`. Before
     the first evaluation of a model, the validation split is predicted and `calibration.json` is fitted on it.

@@ -1,4 +1,4 @@
-"""Evaluates a file of predictions of any origin. Needs no Keras."""
+"""Evaluates a file of predictions from any model. Does not need Keras."""
 
 import logging
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ def evaluate_file(
     overwrite: bool = False,
     prevalence: Mapping[str, float] | None = None,
 ) -> dict:
-    """Rates a file of predictions of any origin and writes the results into a folder.
+    """Evaluates a file of predictions from any model and writes the results to a folder.
 
     Args:
         predictions: CSV file with `image`, optionally `patient`, and one column of probabilities per finding.

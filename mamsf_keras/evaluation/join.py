@@ -17,7 +17,7 @@ from mamsf_keras.findings import find_name, with_nearest
 logger = logging.getLogger(__name__)
 
 TIES = 0.05
-"""Share of the images that are tied with an image of the other kind, above which the file gets a note."""
+"""Share of the images that are tied with an image of the other class, above which a note is added."""
 
 
 def read_labeled_predictions(predictions: str | Path, labels: LabelsCsv | str | Path | None = None) -> Predictions:
@@ -110,7 +110,7 @@ def tie_notes(predictions: Predictions) -> list[str]:
 
 
 def tied_share(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Returns the share of images of one finding whose score an image of the other kind has too.
+    """Returns the share of images of one finding that have the same score as an image of the other class.
 
     Args:
         labels: `(images,)`, 1, 0, or NaN where missing.

@@ -21,7 +21,7 @@ def per_finding(labels: np.ndarray, probabilities: np.ndarray, findings: Iterabl
         findings: names of the columns.
 
     Returns:
-        For each finding `auroc`, `average_precision` (None where the images are not of both kinds), `positives`,
+        For each finding `auroc`, `average_precision` (None unless the images contain both classes), `positives`,
         `images`, and `masked`, the images without a label.
     """
     return {name: _one(labels[:, i], probabilities[:, i]) for i, name in enumerate(findings)}
@@ -48,7 +48,7 @@ def average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
     the recall, which gives a perfect ranking 0.9999999999999998 with 7 positives and 1.0000000000000002 with 9.
 
     Args:
-        labels: `(images,)`, 1 or 0, of both kinds.
+        labels: `(images,)`, 1 or 0, with both classes.
         scores: `(images,)`.
     """
     precision, recall, _ = precision_recall_curve(labels, scores)

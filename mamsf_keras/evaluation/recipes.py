@@ -12,7 +12,7 @@ from mamsf_keras.run_dir import RunDir
 from mamsf_keras.storage import checksum
 
 PATHS = ("data_dir", "cache", "mlflow")
-"""Fields that say where files are. What the files hold is compared by the fingerprint of the data."""
+"""Fields that are paths. The content of the files is compared by the fingerprint of the data."""
 
 
 @dataclasses.dataclass(frozen=True)

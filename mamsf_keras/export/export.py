@@ -22,7 +22,7 @@ from mamsf_keras.run_dir import RunDir
 from mamsf_keras.settings import require
 
 REPRESENTATIVE_IMAGES = 200
-"""Training images that int8 measures the ranges of activations on."""
+"""Number of training images on which int8 measures the ranges of the activations."""
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +42,8 @@ def export_run(
 
     The exports get the next free VERSION: `OUT/VERSION/` (SavedModel), `OUT/NAME-VERSION.tflite`, `.onnx`, and
     `OUT/NAME-VERSION-keras/`. Each is written in a process of its own under a temporary name, loaded again, compared
-    on the whole validation split, and renamed if all of them agree with Keras. A server that polls OUT never sees half
-    a version. `NAME-VERSION.parity.json` has the comparison.
+    on the whole validation split, and renamed if all of them agree with Keras. A server that polls OUT never sees an
+    incomplete version. `NAME-VERSION.parity.json` has the comparison.
 
     Args:
         run_dir: the folder of a run.
@@ -58,7 +58,7 @@ def export_run(
         For each format its path, the comparison, size and latency.
 
     Raises:
-        ValueError: if an export exceeds the limits of its format. Nothing is left behind then.
+        ValueError: if an export exceeds the limits of its format. In this case no files are left behind.
     """
     names = selected(formats, quantize)
     require_operating_point(operating_point)
@@ -163,7 +163,7 @@ def _run(task, count):
 
 
 def _check(exported):
-    """Raises `ValueError` if an export exceeds its limits, and warns of a model that tells nothing apart."""
+    """Raises `ValueError` if an export exceeds its limits, and warns about a model whose outputs hardly vary."""
     found = [f"{name}: {text}" for name, result in exported.items() for text in result.parity.violations()]
     if found:
         raise ValueError(f"An export differs too much from Keras, so nothing was published. {'; '.join(found)}.")

@@ -24,7 +24,7 @@ FIRST_BATCHES = (1, 7)
 BATCH = 32
 LATENCY_BATCHES = (1, 16)
 LATENCY_RUNS, LATENCY_SECONDS = 100, 5.0
-"""How often a batch is timed at most, and for how long."""
+"""Maximum number of timings of a batch, and their maximum total time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Task:
         model: `.keras` file.
         path: file or folder to write.
         images: `.npy` file, uint8 `(images, height, width, 1)`, to compare on.
-        representative: `.npy` file of images that int8 measures the ranges of activations on.
+        representative: `.npy` file of images on which int8 measures the ranges of the activations.
         calibration: `calibration.json`, or None.
         operating_point: of the output `positive`.
     """

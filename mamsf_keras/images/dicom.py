@@ -34,12 +34,12 @@ ELEMENTS = """
     RescaleIntercept VOILUTSequence VOILUTFunction WindowCenter WindowWidth PixelData
 """.split()
 OTHER_SIGNATURES = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
-"""How PNG, JPEG, GIF, BMP, WebP and TIFF files start, under whatever suffix."""
+"""How PNG, JPEG, GIF, BMP, WebP and TIFF files start, regardless of their suffix."""
 BARE = "DICOM files without preamble or transfer syntax, read as uncompressed"
 
 
 class Refused(ValueError):
-    """An error raised by this module itself. Its text holds nothing of the header except the elements that it names."""
+    """An error raised by this module itself. Its text contains no header data except the elements that it names."""
 
 
 def is_dicom(path: str | Path) -> bool:
@@ -121,7 +121,7 @@ def _check_decoder(syntax):
 
     try:
         available = not syntax.is_compressed or get_decoder(syntax).is_available
-    except NotImplementedError:  # pydicom knows no decoder of it at all
+    except NotImplementedError:  # pydicom has no decoder for it
         available = False
     if not available:
         raise Refused(f"no installed package decodes its transfer syntax {syntax.name}")
@@ -146,7 +146,7 @@ def _grey(dataset) -> np.ndarray:
 
 
 def _check_compressed(dataset):
-    """Raises an error if JPEG data are incomplete. gdcm would print a warning and draw gray."""
+    """Raises an error if JPEG data are incomplete. gdcm would only print a warning and return gray pixels."""
     from pydicom import encaps, uid
 
     jpeg = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)

@@ -98,7 +98,7 @@ def _read(data: bytes) -> np.ndarray:
     with _opened(io.BytesIO(data)) as image:
         if image.format == "JPEG":
             return _grey(decode_jpeg(data, image))
-        image.verify()  # the checksums of the file, which decoding ignores; it ends the use of the image
+        image.verify()  # checks the checksums, which decoding ignores; the image cannot be used afterwards
     with Image.open(io.BytesIO(data)) as image:
         return _grey(image)
 
@@ -108,7 +108,7 @@ def _opened(file):
     """Yields an image of which the header was read. Raises `ValueError` on formats and kinds that are not supported."""
     try:
         image = Image.open(file)
-    except UnidentifiedImageError:  # its text holds an address in memory
+    except UnidentifiedImageError:  # its text contains a memory address
         raise ValueError("it is not a PNG, JPEG or DICOM file") from None
     with image:
         if image.format not in FORMATS:

@@ -11,9 +11,9 @@ from mamsf_keras.data.readers.boxes import BOXES, read_box_table
 logger = logging.getLogger(__name__)
 
 FRAME = 1024
-"""Height and width of the image, in pixels, that the boxes of a table refer to, whatever the size of the file."""
+"""Height and width of the image, in pixels, that the boxes of a table refer to, regardless of the size of the file."""
 LEVELS = 3
-"""Folders above an image in which a table is looked for: NIH's is two above `images_001/images/`."""
+"""Number of folders above an image that are searched for a table. That of NIH is two above `images_001/images/`."""
 
 Box = tuple[float, float, float, float]
 

@@ -37,7 +37,7 @@ def open_export(path: str | Path) -> Predictor:
 
 
 def checked(predictor: Predictor) -> Predictor:
-    """Returns a predictor, or raises `ValueError` if its model gives logits."""
+    """Returns a predictor, or raises `ValueError` if its model returns logits."""
     model = getattr(predictor, "model", None)
     if getattr(model, "classifier_activation", "sigmoid") != "sigmoid":
         raise ValueError("The model returns logits. Save it with `classifier_activation` sigmoid.")

@@ -19,7 +19,7 @@ class Heatmaps:
     """Draws panels and adds the peaks to the records.
 
     Args:
-        folder: where the panels go; it is made if needed.
+        folder: folder for the panels; it is created if needed.
         source: a run, or a `.keras` file: the maps need the model itself.
         boxes: of radiologists.
         findings: what to draw; None draws the most probable of each image.

@@ -1,4 +1,4 @@
-"""The results of prediction as records, and the files that they are streamed to."""
+"""Predictions as records, and the files that they are streamed to."""
 
 import contextlib
 import csv
@@ -25,8 +25,8 @@ def make_records(images: list[InputImage], source: Source, scores: Scores | None
     """Returns one record per image, in order.
 
     Args:
-        images: as they were read, also those that could not be.
-        source: what predicted.
+        images: the images that were read, including unreadable ones.
+        source: the source of the predictions.
         scores: the predictions of the readable ones; None if there are none.
     """
     records, row = [], 0

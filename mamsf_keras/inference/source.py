@@ -1,4 +1,4 @@
-"""Opens what predicts, a run, an export or a server, with its calibration."""
+"""Opens the source of predictions (a run, an export or a server) with its calibration."""
 
 import dataclasses
 import logging
@@ -35,7 +35,7 @@ class Scores:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A predictor and what turns its probabilities into decisions.
+    """A predictor with the calibration that turns its probabilities into decisions.
 
     Attributes:
         name: of the run, the export or the server, as it was given.
@@ -58,7 +58,7 @@ class Source:
 
         Args:
             pixels: uint8 `(images, image_size, image_size)`, at most `batch_size` images.
-            batch_size: what the batch is filled up to for a model that is compiled for each size.
+            batch_size: size that the batch is padded to for a model that is compiled for each size.
         """
         count = len(pixels)
         if self.predictor.compiles and count < batch_size:
@@ -113,7 +113,7 @@ def open_source(
 
     Raises:
         FileNotFoundError: if the run or the export does not exist.
-        ValueError: if not exactly one source is given, or it is not what it should be.
+        ValueError: if not exactly one source is given, or it is invalid.
         ConnectionError: if the server cannot be reached.
     """
     if sum(given is not None for given in (run_dir, model, server)) != 1:

@@ -60,7 +60,7 @@ class GrpcPredictor(ServerPredictor):
             model_spec.version.value = self.version
 
     def _call(self, method, request):
-        """Calls the server, and turns its errors into one line with its own words."""
+        """Calls the server and converts its errors to one-line messages."""
         try:
             return method(request, timeout=TIMEOUT)
         except grpc.RpcError as error:

@@ -53,7 +53,7 @@ SVG: Any = {
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
 }
-"""Settings of Matplotlib for `drawing`: text stays text, and ids are the same every time."""
+"""Settings of Matplotlib for `drawing`: text stays text, and ids are reproducible."""
 
 
 def write_page(out: str | Path, title: str, blocks: Iterable[str]) -> None:

@@ -44,7 +44,7 @@ class Checkpoint:
 
     @classmethod
     def read_newest(cls, run: RunDir) -> "Checkpoint":
-        """Reads the newest checkpoint that is not damaged, and logs which ones are. A new run has an empty one.
+        """Reads the newest intact checkpoint and logs which ones are damaged. A new run has an empty one.
 
         Raises:
             ValueError: if there are checkpoints and all are damaged, or finished epochs without a checkpoint.

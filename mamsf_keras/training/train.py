@@ -67,8 +67,8 @@ def train(
 
     Returns:
         `best_epoch`, `validation_auroc` (of that epoch), `validation_auroc_is` (text: the findings and labels it is the
-        mean of), `left_out` (text: the findings that the model does not have, since the train split has labels of one
-        kind only), `epochs`, `seconds`, `images_per_second` (of training with its validation, in this call).
+        mean of), `left_out` (text: the findings that the model does not have, because the train split has only one
+        class), `epochs`, `seconds`, `images_per_second` (of training with its validation, in this call).
 
     Raises:
         ValueError: on data, weights or values that do not fit, a loss that is not finite, or a resumed run with another
@@ -100,7 +100,7 @@ def train(
 
 
 def _checked_config(config: TrainConfig, run_dir, resume: bool) -> TrainConfig:
-    """Checks everything that needs no data and no device, and returns the configuration to train with."""
+    """Checks everything that does not depend on data or devices, and returns the configuration to train with."""
     run = RunDir.open(run_dir) if resume else RunDir.free(run_dir)
     if resume:
         config = resumed_config(run, config)

@@ -1,4 +1,4 @@
-"""What a cache is made for, and how the plan of another cache differs from it."""
+"""The plan of a cache: the images and the size that it is made for, and the differences between two plans."""
 
 import hashlib
 import shutil
@@ -61,12 +61,12 @@ def check_plan(cache_dir: Path, plan: dict, table: pd.DataFrame) -> None:
 
 
 def has_plan(cache_dir: Path) -> bool:
-    """Returns True if a folder has a plan, as every cache does that is not damaged."""
+    """Returns True if a folder has a plan. Every intact cache has one."""
     return (cache_dir / "plan.json").exists()
 
 
 def write_plan(cache_dir: Path, plan: dict) -> None:
-    """Writes the plan into a new cache. Raises `OSError` if the disk has no room for what is planned."""
+    """Writes the plan into a new cache. Raises `OSError` if there is not enough disk space."""
     needed = plan["files"] * (plan["image_size"] ** 2 + 1000)  # the index takes less than 1 kB per image
     free = shutil.disk_usage(cache_dir).free
     if needed > free:
@@ -77,7 +77,7 @@ def write_plan(cache_dir: Path, plan: dict) -> None:
 
 
 def table_changes(old: pd.DataFrame, new: pd.DataFrame, findings: Iterable[str]) -> list[str]:
-    """Describes which images of two tables are new, gone, or have other labels or another patient."""
+    """Describes the images that were added or removed between two tables, or whose labels or patient changed."""
     old, new = (table.set_index("image") for table in (old, new))
     texts = [
         f"{what} images: {count_and_first(names)}"

@@ -21,10 +21,10 @@ logger = logging.getLogger(__name__)
 
 
 class UnreadableImages(ValueError):
-    """More images cannot be read than are allowed.
+    """More images are unreadable than allowed.
 
     Attributes:
-        count: how many.
+        count: number of unreadable images.
         cache_dir: the unfinished cache, whose `rejected.csv` lists them.
         image_size: that of the cache.
     """
@@ -46,11 +46,11 @@ def prepare(
     verify: bool = False,
     shard_images: int = SHARD_IMAGES,
 ) -> Dataset:
-    """Decodes every image of a data set once into a cache, or resumes or checks the cache that is there.
+    """Decodes every image of a data set once into a cache, or resumes or checks an existing cache.
 
-    A finished cache in good order is only read, so any number of runs may share it. If another process works on the
-    cache, this one waits and then uses what is there. Images whose file changed since, and rejected images that can be
-    read by now, are decoded again.
+    An intact finished cache is only read, so any number of runs may share it. If another process is working on the
+    cache, this one waits and then uses the result. Images whose file has changed, and rejected images that have become
+    readable, are decoded again.
 
     ```python
     cached = prepare(open_dataset("ChestX-ray14"), "nih224", image_size=224)
@@ -130,10 +130,10 @@ def _allowed(cache_dir, plan, allow_rejected) -> int:
 
 
 def _write_cache(cache_dir, plan, shards, dataset, allow_rejected, *, todo, workers):
-    """Makes the shards that are to be made, and then the tables and `meta.json`."""
+    """Writes the shards in `todo`, and then the tables and `meta.json`."""
     if not has_plan(cache_dir):
         write_plan(cache_dir, plan)
-    for note in dataset.resolved.notes:  # before the work, since images that are left out may be too many
+    for note in dataset.resolved.notes:  # before the work, in case too many images are left out
         logger.info(note)
     allowed = _allowed(cache_dir, plan, allow_rejected)
     (cache_dir / "meta.json").unlink(missing_ok=True)
@@ -164,7 +164,7 @@ def _make_shards(shards, todo, workers):
 
 
 def _read_records(shards) -> pd.DataFrame:
-    """Returns what became of each image, with the shard and the row in it, in the order of the table."""
+    """Returns the record of each image with its shard and its row in the shard, in the order of the table."""
     records = []
     for shard in shards:
         record = pd.read_csv(shard.record, dtype=str)

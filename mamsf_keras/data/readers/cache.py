@@ -36,7 +36,7 @@ def read(config: DataConfig) -> Dataset:
 
 
 def read_cache(cache_dir: str | Path) -> Dataset:
-    """Reads the finished cache in a folder, without a look at the originals; see `read`.
+    """Reads the finished cache in a folder without checking the originals; see `read`.
 
     Returns:
         A `Dataset` with every image of the source tables. Its table also has `sha256`, `height` and `width` of the
@@ -81,8 +81,8 @@ class CachedImages:
         self.check_size(image_size)
         names = table["shard"].unique()
         _allow_open_files(len(names))
-        # All shards are opened here and not by the threads that read: NumPy parses a header with `ast`, which is not
-        # safe in several threads.
+        # All shards are opened here, not in the reading threads: NumPy parses headers with `ast`, which is not
+        # thread-safe.
         shards = {name: open_shard(self.cache_dir / "shards" / name) for name in names}
         places = list(zip(table["shard"], table["row"], strict=True))
 
@@ -93,7 +93,7 @@ class CachedImages:
         return read
 
     def inspect(self, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
-        """Returns what the cache knows of the originals."""
+        """Returns what the cache records about the originals."""
         return table[["height", "width", "sha256"]], ()
 
     def check_size(self, image_size: int) -> None:

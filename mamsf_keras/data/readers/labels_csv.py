@@ -1,8 +1,8 @@
 """Reads any CSV table of image paths and label columns, such as those of CXR-LT, CheXpert and PadChest.
 
-The table has one row per image and one column per finding. Of rows that repeat an image with the same labels and
-patient, as in tables with one row per box, the first counts. What a blank label means is up to the maker: in CheXpert
-it is "not mentioned", and masking it leaves hardly any negatives.
+The table has one row per image and one column per finding. If several rows repeat an image with the same labels and
+patient, as in tables with one row per box, the first row is used. The meaning of a blank label depends on the data set:
+in CheXpert it is "not mentioned", and masking it leaves hardly any negatives.
 
 Citation and license are those of the data set: CheXpert (Irvin et al., AAAI 2019, arXiv 1901.07031), MIMIC-CXR-JPG and
 CXR-LT (Johnson et al., arXiv 1901.07042; Holste et al., arXiv 2310.16112) and PadChest (Bustos et al., arXiv

@@ -3,11 +3,11 @@
 The data set: 112,120 frontal chest X-rays of 30,805 patients with 14 findings, mined from radiology reports.
 Wang, Peng, Lu, Lu, Bagheri and Summers: ChestX-ray8: Hospital-scale Chest X-ray Database and Benchmarks on
 Weakly-Supervised Classification and Localization of Common Thorax Diseases, CVPR 2017, arXiv 1705.02315.
-Released by the NIH Clinical Center without restriction on use; it asks to be named as the provider, for a link to its
-download site (https://nihcc.app.box.com/v/ChestXray-NIHCC) and for a citation of the paper.
+Released by the NIH Clinical Center without restriction on use; it asks users to name it as the provider, to link to its
+download site (https://nihcc.app.box.com/v/ChestXray-NIHCC) and to cite the paper.
 
 The folder holds `Data_Entry_2017.csv` (or `_v2020`), `train_val_list.txt`, `test_list.txt`, and the images, found by
-their base name under `images*/` at any depth, or anywhere below the folder where there is no such subfolder.
+their base name under `images*/` at any depth, or anywhere below the folder if there is no such subfolder.
 """
 
 import os

@@ -17,8 +17,8 @@ from mamsf_keras.storage import write_csv
 class StopOnNonFinite(keras.callbacks.Callback):
     """Ends training with an error after the loss became NaN or infinite, and names the images of that step.
 
-    A step is never waited for. On JAX and PyTorch Keras calls the batch hook from other threads, later and in any
-    order, so the hook only remembers the first bad step and asks `fit` to stop. The images of that step are found
+    The callback never waits for a step. On JAX and PyTorch Keras calls the batch hook from other threads, later and in
+    any order, so the hook only remembers the first bad step and asks `fit` to stop. The images of that step are found
     afterwards, since a batch is a pure function of its step.
 
     Args:
