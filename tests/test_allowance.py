@@ -9,11 +9,11 @@ pytestmark = pytest.mark.no_keras
     ("value", "total", "count"),
     [(0, 60, 0), (59, 60, 59), ("7", 60, 7), ("5%", 60, 3), ("5%", 112_120, 5606), ("29%", 100, 29), ("0.5%", 1000, 5)],
 )
-def test_number_or_share(value, total, count):
+def test_number_or_percentage(value, total, count):
     assert allowed_count("allow_missing", value, total) == count
 
 
-def test_permission_alone_is_the_default():
+def test_true_means_the_default():
     assert parse_allowance("allow_missing", True) == "5%" and parse_allowance("allow_missing", False) == 0
 
 

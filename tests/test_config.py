@@ -103,7 +103,7 @@ def test_file_that_is_not_a_configuration(tmp_path):
             TrainConfig.load(tmp_path / "config.json")
 
 
-def test_decay_of_the_command_line_is_that_of_a_file():
+def test_decay_of_the_command_line_equals_that_of_a_file():
     assert TrainConfig("x", decay="0.999") == TrainConfig("x", decay=0.999)
 
 
@@ -113,14 +113,14 @@ def test_saved_configuration_is_strict_json_of_all_fields(tmp_path):
     assert values["decay"] == "3 epochs" and values["phases"] is None and values["epochs"] == 10
 
 
-def test_formats_are_those_of_the_export():
+def test_formats_equal_those_of_the_export():
     from mamsf_keras.export.formats import FORMATS as REGISTRY
     from mamsf_keras.export.formats import selected
 
     assert list(REGISTRY) == selected(FORMATS, QUANTIZATIONS)
 
 
-def test_backbones_are_those_of_the_model():
+def test_backbones_equal_those_of_the_model():
     from mamsf_keras.model.backbone import FACTORIES
 
     assert set(BACKBONES) == set(FACTORIES)

@@ -41,7 +41,7 @@ def export_run(
     """Exports `best.keras` of a run, with a model card, and compares each export with Keras.
 
     The exports get the next free VERSION: `OUT/VERSION/` (SavedModel), `OUT/NAME-VERSION.tflite`, `.onnx`, and
-    `OUT/NAME-VERSION-keras/`. Each is written in a process of its own under a temporary name, loaded again, compared
+    `OUT/NAME-VERSION-keras/`. Each is written in a separate process under a temporary name, loaded again, compared
     on the whole validation split, and renamed if all of them agree with Keras. A server that polls OUT never sees an
     incomplete version. `NAME-VERSION.parity.json` has the comparison.
 

@@ -1,4 +1,4 @@
-"""One conversion or reference in a process of its own, on TensorFlow and the CPU.
+"""One conversion or reference in a separate process, on TensorFlow and the CPU.
 
 TFLite conversion fails for a model of another backend or in mixed precision, fifteen conversions in one process take 11
 GB, and a GPU rounds convolutions to ten bits, which would hide what a conversion changes.
@@ -50,7 +50,7 @@ class Task:
     operating_point: str = "youden"
 
     def run(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Runs the task in a process of its own.
+        """Runs the task in a separate process.
 
         Returns:
             The outputs by name, each `(images, findings)`, and the measurements: `size_bytes`, and `latency_ms` with

@@ -1,7 +1,7 @@
 """Reads image files as gray pixels. Every command uses this module.
 
-PNG, JPEG and DICOM files with one picture are read, whatever their suffix. Any other format is rejected by name. The
-checksums of PNG are verified, and JPEG is decoded strictly by `jpeg.py`, so lost data are an error.
+PNG, JPEG and DICOM files with one image are read, regardless of their suffix. Other formats are rejected by name. The
+checksums of PNG are verified, and JPEG is decoded strictly by `jpeg.py`, so missing data raise an error.
 
 | file | gray value |
 |---|---|

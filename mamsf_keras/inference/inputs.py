@@ -78,7 +78,7 @@ def is_image(path: Path) -> bool:
 
 
 def is_bare_dicom(path: Path) -> bool:
-    """Returns True if a file has no DICOM preamble but starts with DICOM elements, whatever its suffix."""
+    """Returns True if a file has no DICOM preamble but starts with DICOM elements, regardless of its suffix."""
     with open(path, "rb") as file:
         start = file.read(HEADER_BYTES)
     return start[128:132] != b"DICM" and starts_with_elements(start)

@@ -45,7 +45,7 @@ def interval_note(summary: Summary) -> str:
     )
     if summary["images"] == summary["patients"]:
         return text + (
-            "Here each image counts as a patient of its own. If patients have several images, both intervals are too "
+            "Here each image counts as a separate patient. If patients have several images, both intervals are too "
             "narrow: add a `patient` column to the predictions."
         )
     ratios = [(ratio, name) for name, row in summary["findings"].items() if (ratio := width_ratio(row)) is not None]

@@ -1,4 +1,4 @@
-"""From nothing to a served model through the command line, with a toy in place of the EfficientNet."""
+"""From an empty folder to a served model on the command line, with a toy instead of the EfficientNet."""
 
 import json
 import math

@@ -9,7 +9,7 @@ from tests.cli.checks import check_fails
 from tests.runs import TOY, succeeded, toy_config
 
 
-def test_run_folder_must_hold_a_finished_epoch(small_nih, tmp_path):
+def test_run_folder_must_have_a_finished_epoch(small_nih, tmp_path):
     check_fails(tmp_path, ["evaluate", "--run-dir", tmp_path], 1, "is not a run folder")
     check_fails(tmp_path, ["evaluate", "--run-dir", tmp_path / "none"], 1, "does not exist", "--run-dir")
     run = RunDir(tmp_path / "run")
@@ -43,7 +43,7 @@ def test_results_on_other_data_are_kept_and_data_must_have_the_findings(small_ni
     check_fails(tmp_path, [*evaluate, tmp_path / "moved"], 1, "metrics-test.json is damaged. Remove it")
 
 
-def test_predictions_of_any_origin_are_rated_without_keras(tmp_path):
+def test_predictions_file_is_evaluated_without_keras(tmp_path):
     (tmp_path / "p.csv").write_text("image,Mass\n" + "".join(f"{i},{i % 10 / 10}\n" for i in range(40)))
     (tmp_path / "l.csv").write_text("image,patient,Mass\n" + "".join(f"{i},{i},{i % 10 > 6:d}\n" for i in range(50)))
     command = ["evaluate", "--predictions", tmp_path / "p.csv", "--labels", tmp_path / "l.csv", "--out", tmp_path / "o"]

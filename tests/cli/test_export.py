@@ -47,6 +47,6 @@ def test_options_reach_the_library(small_nih, tmp_path, monkeypatch):
     ]
 
 
-def test_operating_points_are_those_of_the_library():
+def test_operating_points_equal_those_of_the_library():
     [option] = [parameter for parameter in command.params if parameter.name == "operating_point"]
     assert list(option.type.choices) == list(OPERATING_POINTS)

@@ -96,7 +96,7 @@ def test_fingerprint_does_not_depend_on_the_findings_in_use(small_nih):
     assert dataset.with_findings(["Mass"]).fingerprint == dataset.fingerprint
 
 
-def test_fingerprint_is_that_of_a_cache_and_changes_with_images_labels_and_splits(small_nih, tmp_path):
+def test_fingerprint_equals_that_of_a_cache_and_changes_with_images_labels_and_splits(small_nih, tmp_path):
     dataset = open_dataset(small_nih)
     before = dataset.fingerprint
     assert prepare(dataset, tmp_path / "cache", 12, workers=1).fingerprint == before

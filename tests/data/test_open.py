@@ -99,7 +99,7 @@ def test_unreadable_image_must_be_allowed_before_a_run(small_nih, tmp_path):
     assert len(prepared(open_dataset(config), config).resolved.table) == 79
 
 
-def test_allowed_rejected_images_are_not_tried_again_at_each_run(small_nih, tmp_path):
+def test_allowed_rejected_images_are_not_retried_in_each_run(small_nih, tmp_path):
     next(small_nih.rglob("00000003_001.png")).write_bytes(b"no image")
     config = TrainConfig(small_nih, image_size=32, cache=tmp_path / "cache")
     prepare(open_dataset(config), tmp_path / "cache", image_size=32, workers=1, allow_rejected=1)
@@ -127,7 +127,7 @@ def test_configuration_is_moved_to_another_folder_or_to_a_cache(small_nih, tmp_p
     assert relocated(run, tmp_path / "cache") == TrainConfig(tmp_path / "cache", epochs=3)
 
 
-def test_images_that_the_protocol_leaves_out_need_not_be_there(small_nih, tmp_path):
+def test_images_that_the_protocol_leaves_out_may_be_missing(small_nih, tmp_path):
     """Patient 1 has no finding. The cache holds all images, so making one needs them all."""
     next(small_nih.rglob("00000001_000.png")).unlink()
     diseases = open_dataset(DataConfig(small_nih, protocol="disease-only"))

@@ -67,7 +67,7 @@ def test_small_sets_have_a_tenth_of_their_patients_in_validation():
     assert (official_split(table) == "validation").sum() == 24
 
 
-def test_seats_that_are_left_go_to_the_largest_remainders():
+def test_remaining_patients_go_to_the_largest_remainders():
     rows = [(p, ["Hernia"] if p < 4 else ["Mass"] if p < 12 else [], "train_val") for p in range(25)]
     splits = official_split(make_table(rows))  # 4, 8 and 13 patients: 2 seats, 1 of them for a whole tenth
     assert [(splits[a:b] == "validation").sum() for a, b in ((0, 4), (4, 12), (12, 25))] == [0, 1, 1]

@@ -33,7 +33,7 @@ def test_patient_key_has_one_spelling_for_each_patient(written, key):
         b'a,b\n1,"x y"\n\n,\n2,,,\n',
     ],
 )
-def test_csv_is_read_as_text_whatever_its_line_ends_marks_and_trailing_commas(tmp_path, content):
+def test_csv_is_read_as_text_with_any_line_ends_marks_and_trailing_commas(tmp_path, content):
     (tmp_path / "t.csv").write_bytes(content)
     table = read_csv(tmp_path / "t.csv", required=("a",))
     assert table.columns.tolist() == ["a", "b"]
@@ -83,14 +83,14 @@ ROWS = [f"{i}.png,{i},{i % 2},fine" for i in range(60)]
     ],
 )
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_open_quote_takes_no_rows_and_its_line_is_named(tmp_path, changes, line, end):
+def test_unclosed_quote_is_refused_and_its_line_is_named(tmp_path, changes, line, end):
     rows = [changes.get(row, text) for row, text in enumerate(ROWS)]
     (tmp_path / "t.csv").write_text(end.join(["path,patient,X,remark", *rows]) + end, newline="")
     with pytest.raises(ValueError, match=rf"t\.csv.*, line {line}: "):
         read_csv(tmp_path / "t.csv", required=())
 
 
-def test_quotes_that_open_no_field_are_text(tmp_path):
+def test_quotes_inside_a_field_are_text(tmp_path):
     rows = [*ROWS[:5], '5.png,5,1,5" film', '6.png, "6", "1", "a ""good"", long\nremark"', *ROWS[7:]]
     (tmp_path / "t.csv").write_text("\n".join(["path,patient,X,remark", *rows]) + "\n")
     table = read_csv(tmp_path / "t.csv", required=("path",))
@@ -118,7 +118,7 @@ MISSING_WORDS = ["NA", "N/A", "nan", "NaN", "null", "NULL", "None", "none", "<NA
 
 
 @pytest.mark.parametrize("word", MISSING_WORDS)
-def test_words_for_missing_are_text_as_images_and_refused_as_patients(tmp_path, word):
+def test_spellings_of_missing_are_accepted_as_images_and_refused_as_patients(tmp_path, word):
     (tmp_path / "t.csv").write_text(f"image,patient\n{word},1\nb.png,{word}\nc.png,{word}\n")
     table = read_csv(tmp_path / "t.csv", required=())
     assert table["image"][0] == table["patient"][1] == word and table.notna().all(axis=None)

@@ -67,7 +67,7 @@ def test_labels_must_be_the_same(reads, value):
         align({**reads, C: dataclasses.replace(reads[C], labels=labels)})
 
 
-def test_missing_labels_may_be_missing_in_all(reads):
+def test_labels_may_be_missing_in_all_runs(reads):
     labels = reads[A].labels.copy()
     labels[0] = np.nan
     assert len(align({path: dataclasses.replace(read, labels=labels) for path, read in reads.items()})) == 3
@@ -76,7 +76,7 @@ def test_missing_labels_may_be_missing_in_all(reads):
         align({path: dataclasses.replace(read, labels=labels) for path, read in reads.items()})
 
 
-def test_patients_must_be_the_same_whatever_their_spelling(reads):
+def test_patients_must_be_the_same_in_any_spelling(reads):
     def renamed(change):
         table = reads[B].table.assign(patient=reads[B].table["patient"].map(change))
         return {**reads, B: dataclasses.replace(reads[B], table=table)}
@@ -86,6 +86,6 @@ def test_patients_must_be_the_same_whatever_their_spelling(reads):
         align(renamed(lambda patient: "99" if patient == "0" else patient))
 
 
-def test_a_copy_of_a_run_is_refused(reads):
+def test_copy_of_a_run_is_refused(reads):
     with pytest.raises(ValueError, match="a and c have the same predictions: one is a copy"):
         align({**reads, C: reads[A].take(np.arange(180)[::-1])})

@@ -58,7 +58,7 @@ def test_missing_rows_are_named(recipes, tmp_path, side, run):
     assert not (tmp_path / "out").exists()
 
 
-def test_each_run_needs_predictions(recipes, tmp_path):
+def test_runs_without_predictions_are_refused(recipes, tmp_path):
     RunDir(recipes[1][2]).predictions("test").unlink()
     with pytest.raises(FileNotFoundError, match="b-2 has no predictions-test.csv. Run `evaluate` on the test split"):
         compare(*recipes, tmp_path / "out")
@@ -68,7 +68,7 @@ def test_each_run_needs_predictions(recipes, tmp_path):
         compare(*recipes, tmp_path / "out", "val")
 
 
-def test_results_are_not_replaced_without_being_asked(recipes, tmp_path):
+def test_results_are_replaced_only_with_overwrite(recipes, tmp_path):
     compare(*recipes, tmp_path / "out", resamples=20)
     before = contents(tmp_path / "out")
     with pytest.raises(
@@ -80,7 +80,7 @@ def test_results_are_not_replaced_without_being_asked(recipes, tmp_path):
     assert contents(tmp_path / "out") != before
 
 
-def test_what_could_mislead_is_noted_and_logged(tmp_path, caplog):
+def test_caveats_are_noted_and_logged(tmp_path, caplog):
     caplog.set_level("INFO", "mamsf_keras")
     a, b = write_recipe(tmp_path, "a", seeds=3), write_recipe(tmp_path, "b", seeds=5)
     RunDir(a[0]).environment.write_text('{"data": {"images": 1}}')

@@ -97,7 +97,7 @@ def test_changed_auroc_is_refused_and_decisions_are_counted(tmp_path, tasks):
     assert exported["tflite-int8"].parity.decisions_changed > 0
 
 
-def test_model_that_answers_the_same_to_everything_is_exported_with_a_warning(tmp_path, tasks, monkeypatch, caplog):
+def test_model_with_constant_output_is_exported_with_a_warning(tmp_path, tasks, monkeypatch, caplog):
     monkeypatch.setattr("tests.export.test_export.LOGITS", LOGITS * 1e-6)
     export_model(toy_model(), IMAGES, tmp_path / "toy", ["tflite"])
     assert "the model barely distinguishes these images" in caplog.text and "Mass, Edema, Hernia" in caplog.text
@@ -141,7 +141,7 @@ def test_model_in_mixed_precision_is_refused(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.tensorflow
-def test_a_server_never_sees_half_a_version_of_exports_that_are_killed(run, tmp_path):
+def test_killed_exports_never_leave_an_incomplete_version(run, tmp_path):
     code = "import sys, tests.toys; from mamsf_keras import export_run; export_run(*sys.argv[1:3], ['saved-model'])"
     command = [sys.executable, "-c", code, str(run.path), str(tmp_path / "toy")]
     seen = set()

@@ -48,7 +48,7 @@ def test_failure_leaves_nothing(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_what_a_killed_export_left_is_removed(tmp_path):
+def test_leftovers_of_a_killed_export_are_removed(tmp_path):
     (tmp_path / "toy" / ".export-0123abcd" / "files").mkdir(parents=True)
     (tmp_path / "toy" / ".export-0123abcd.lock").touch()
     with staging(tmp_path / "toy"):

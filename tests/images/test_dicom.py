@@ -1,4 +1,4 @@
-"""DICOM files made by these tests, against the formulas of the standard, by hand or in NumPy."""
+"""Compares DICOM files made by these tests with the formulas of the standard, by hand or in NumPy."""
 
 import io
 import sys
@@ -429,7 +429,7 @@ def test_dicom_is_recognized_by_preamble_or_suffix(tmp_path):
     np.testing.assert_array_equal(read_grey(path), read_grey(write(tmp_path / "y.dcm", RAMP)))
 
 
-def test_size_is_read_from_the_header_alone(tmp_path):
+def test_size_is_read_only_from_the_header(tmp_path):
     path = write(tmp_path / "x.dcm", RAMP)
     path.write_bytes(path.read_bytes()[:-200])  # the pixels are cut
     assert read_dicom_size(path) == (8, 64)

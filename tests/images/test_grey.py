@@ -88,7 +88,7 @@ def _sixteen_bit_rgb():
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "dcm"])
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "TIFF", "BMP", "PPM", "ICO", "JPEG2000"])
-def test_other_formats_are_refused_by_name_whatever_the_suffix(tmp_path, kind, suffix):
+def test_other_formats_are_refused_by_name_regardless_of_the_suffix(tmp_path, kind, suffix):
     path = tmp_path / f"x.{suffix}"
     Image.fromarray(RAMP).save(path, kind)
     if suffix == "dcm" and kind in ("PPM", "ICO", "JPEG2000"):  # a DICOM file without preamble starts with anything
@@ -169,7 +169,7 @@ def test_lost_data_are_an_error_that_names_the_file(tmp_path, suffix, damage, mo
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
-def test_uniform_lower_border_is_no_damage(tmp_path, suffix):
+def test_uniform_lower_border_is_not_damage(tmp_path, suffix):
     pixels = np.random.default_rng(0).integers(0, 256, (128, 80), dtype=np.uint8)
     pixels[48:] = 0
     grey = read_grey(save(tmp_path, Image.fromarray(pixels), f"x.{suffix}"))
@@ -227,7 +227,7 @@ def test_real_originals_are_read(nih_dir):
     assert len(files) == 48 and modes == {"L", "RGBA"}
 
 
-def test_size_is_height_and_width_from_the_header_alone(tmp_path):
+def test_size_is_height_and_width_from_the_header_only(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (30, 50), dtype=np.uint8)
     path = save(tmp_path, Image.fromarray(pixels))
     path.write_bytes(path.read_bytes()[:500])  # the pixels are cut

@@ -25,7 +25,7 @@ def test_given_table_is_for_all_images(tmp_path):
     assert RadiologistBoxes([path], tmp_path / "t.csv").of(path, 10, 20) == [("Mass", (0, 0, 20, 10))]
 
 
-def test_without_a_table_there_are_none(tmp_path):
+def test_no_boxes_without_a_table(tmp_path):
     assert RadiologistBoxes([tmp_path / "a.png"]).of(tmp_path / "a.png", 10, 10) == []
 
 

@@ -28,7 +28,7 @@ def run(tmp_path):
     return untrained_run(tmp_path / "run")
 
 
-def test_results_are_those_of_the_model_called_by_hand_in_order(tmp_path, run):
+def test_results_equal_those_of_the_model_called_by_hand_in_order(tmp_path, run):
     paths = gray_images(tmp_path / "in", KEPT + 3)
     files = {"json_file": tmp_path / "p.json", "csv_file": tmp_path / "p.csv"}
     summary = predict([tmp_path / "in"], run_dir=run.path, batch_size=4, **files)
@@ -46,7 +46,7 @@ def test_results_are_those_of_the_model_called_by_hand_in_order(tmp_path, run):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "p.csv", "p.json", "run"]
 
 
-def test_bad_files_are_reported_and_the_rest_goes_on(tmp_path, run, caplog):
+def test_bad_files_are_reported_and_the_others_are_predicted(tmp_path, run, caplog):
     caplog.set_level("INFO")
     gray_images(tmp_path / "in", 3)
     bad = [tmp_path / "in" / "bad.png", tmp_path / "none.png"]
@@ -101,7 +101,7 @@ def test_tensorflow_is_not_imported(tmp_path, run):
     assert result.stdout.splitlines()[-1] == "1 False"
 
 
-def test_nothing_is_overwritten_unless_asked(tmp_path, run):
+def test_files_are_replaced_only_with_overwrite(tmp_path, run):
     paths = gray_images(tmp_path / "in", 1)
     (tmp_path / "old").mkdir()
     for name in ("p.json", "p.csv", "old/0.png"):
@@ -116,7 +116,7 @@ def test_nothing_is_overwritten_unless_asked(tmp_path, run):
         predict(paths, run_dir=run.path, json_file=tmp_path / "old", overwrite=True)
 
 
-def test_mistakes_are_named_before_any_work(tmp_path, run):
+def test_invalid_options_fail_before_any_work(tmp_path, run):
     paths = gray_images(tmp_path / "in", 1)
     (tmp_path / "empty").mkdir()
     for options, error, words in (

@@ -104,7 +104,7 @@ def test_nan_is_an_error():
         Source("m", Fixed(probabilities=[np.nan, 0.5]), 32).score(PIXELS, 8)
 
 
-def test_options_that_do_not_fit(tmp_path):
+def test_incompatible_options_are_refused(tmp_path):
     run = untrained_run(tmp_path / "run")
     for sources in ({}, {"run_dir": run.path, "model": run.model("best")}):
         with pytest.raises(ValueError, match="Use exactly one of `run_dir`, `model` and `server`"):

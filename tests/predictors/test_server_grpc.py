@@ -91,7 +91,7 @@ def test_single_image_above_the_limit_is_refused_by_the_server(served):
         open_server(url).predict(np.zeros((1, 1100, 1100, 1), np.uint8))
 
 
-def test_server_that_is_not_there_is_named():
+def test_unreachable_server_is_named():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # nobody listens
         url = f"grpc://127.0.0.1:{taken.getsockname()[1]}"

@@ -144,7 +144,7 @@ def test_ages_above_120_are_counted_as_errors(small_nih):
     assert whole[["age, 50% quantile, years", "sex M", "sex F", "view PA"]].tolist() == [50, 1.2, 98.8, 100]
 
 
-def test_age_quantiles_are_those_of_plausible_ages():
+def test_age_quantiles_equal_those_of_plausible_ages():
     ages = [10.0, 20, 30, 412, 412, np.nan]
     rows = pd.DataFrame({"age": ages, "sex": ["M", "F", "", None, "M", "M"], "view": "PA"})
     table = pd.concat([rows.assign(split=split) for split in ("train", "validation", "test")])

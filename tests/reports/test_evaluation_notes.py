@@ -27,7 +27,7 @@ def test_widths_of_the_intervals_are_compared_in_words():
 
 
 def test_a_file_without_patients_is_named():
-    assert "each image counts as a patient of its own" in interval_note({"images": 9, "patients": 9, "findings": {}})
+    assert "each image counts as a separate patient" in interval_note({"images": 9, "patients": 9, "findings": {}})
 
 
 def test_every_missing_score_has_its_reason():
@@ -61,7 +61,7 @@ def test_a_calibration_that_reverses_the_scores_is_named():
     assert note.startswith("The calibration reverses the scores of Nodule")
 
 
-def test_protocol_has_what_is_known():
+def test_protocol_lists_known_facts():
     summary, _, _ = evaluated(fingerprint={"images": 2600, "sha256": "ab"}, model_sha256="cd")
     facts = protocol_facts(summary)
     assert facts["Protocol"] == "official" and facts["Patients in more than one split"] == "0"

@@ -36,7 +36,7 @@ def toy_model():
 
 @pytest.fixture(scope="module")
 def some_model():
-    """A compiled model, not to be changed."""
+    """A compiled model. Tests must not change it."""
     return toy_model()
 
 
@@ -76,7 +76,7 @@ class KilledInTheSecondEpoch(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_killed_in_the_middle_of_the_warmup_and_resumed(tmp_path):
+def test_run_killed_during_warmup_is_resumed(tmp_path):
     run = RunDir(tmp_path)
     command = [sys.executable, "-m", "tests.training.test_checkpoint", run.path]
     killed = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True)
@@ -127,7 +127,7 @@ def test_two_newest_checkpoints_are_kept(tmp_path, some_model):
 
 
 def test_file_has_the_state_of_every_variable(tmp_path, some_model):
-    """The states of the random generators too, which Keras' own files leave out."""
+    """Including the states of the random generators, which Keras' own files leave out."""
     run = RunDir(tmp_path)
     Checkpoint.of(some_model, History([{"epoch": 0, "loss": 0.1 + 0.2}])).write(run)
     paths = [variable.path for variable in some_model.variables]
@@ -139,7 +139,7 @@ def test_file_has_the_state_of_every_variable(tmp_path, some_model):
 
 
 def without_last_array(data):
-    """Returns the same zip file, but for its last entry."""
+    """Returns the zip file without its last entry."""
     with zipfile.ZipFile(io.BytesIO(data)) as file, zipfile.ZipFile(out := io.BytesIO(), "w") as copy:
         for name in file.namelist()[:-1]:
             copy.writestr(name, file.read(name))

@@ -47,8 +47,8 @@ def epochs_of(run) -> list[int]:
     return pd.read_csv(run / "history.csv")["epoch"].tolist()
 
 
-def test_run_that_is_stopped_three_times_ends_as_an_uninterrupted_one(uninterrupted, tmp_path, caplog):
-    """Before the first epoch, at the end of the frozen phase, in the middle of the next; then with nothing to do."""
+def test_run_stopped_three_times_equals_an_uninterrupted_run(uninterrupted, tmp_path, caplog):
+    """Stopped before the first epoch, after the frozen phase and in the next phase; then resumed when complete."""
     caplog.set_level("INFO", "mamsf_keras")
     config, folder = uninterrupted.config, tmp_path / "run"
     with RunDir.create(folder, config) as run:
@@ -66,8 +66,8 @@ def test_run_that_is_stopped_three_times_ends_as_an_uninterrupted_one(uninterrup
     check_same_files(uninterrupted.path, folder)
 
 
-def test_short_epochs_train_as_long_ones(shared_nih, tmp_path):
-    """6 epochs of 2 steps are 2 of 6: the stream continues where it was."""
+def test_short_epochs_equal_long_epochs(shared_nih, tmp_path):
+    """6 epochs of 2 steps equal 2 epochs of 6 steps: the stream continues across epochs."""
     options = {"decay": 0.9, "fusion": False}
     train(toy_config(shared_nih, **options), tmp_path / "long")
     train(toy_config(shared_nih, epochs=6, steps_per_epoch=2, **options), tmp_path / "short")
@@ -130,7 +130,7 @@ def test_run_on_a_table_is_resumed_on_its_cache_when_the_table_is_gone(tmp_path)
 
 
 @pytest.mark.tensorflow
-def test_what_makes_a_resumed_run_differ_is_logged(shared_nih, tmp_path, caplog):
+def test_differences_of_a_resumed_run_are_logged(shared_nih, tmp_path, caplog):
     """Another version, another end, and augmentation that is not reproducible."""
     caplog.set_level("INFO", "mamsf_keras")
     run = RunDir(tmp_path / "run")
@@ -169,7 +169,7 @@ def test_ctrl_c_keeps_the_run_and_prints_how_to_resume_it(shared_nih, tmp_path):
 
 
 @pytest.mark.tensorflow
-def test_refused_run_is_not_changed(small_nih, finished):
+def test_run_is_unchanged_after_a_refused_resume(small_nih, finished):
     """Fewer epochs than are finished, a phase that moves over them, another option, other data, no checkpoint."""
     config, before = finished.config, contents(finished.path)
 
@@ -296,7 +296,7 @@ def test_another_backend_is_refused_with_the_option_to_use(finished):
 
 
 @pytest.mark.slow
-def test_killed_at_eight_random_moments_and_resumed(small_nih, tmp_path):
+def test_run_killed_at_random_moments_is_resumed(small_nih, tmp_path):
     """SIGKILL, with light augmentation and drop path: equal to an uninterrupted run, which its patience has ended."""
 
     def run_process(run, *more):

@@ -73,7 +73,7 @@ def test_table_with_other_line_ends_is_accepted(small_nih, tmp_path):
     assert make(small_nih, tmp_path / "cache") == meta
 
 
-def test_cache_of_something_else_is_refused(small_nih, tmp_path):
+def test_cache_with_other_settings_is_refused(small_nih, tmp_path):
     out = tmp_path / "cache"
     make(small_nih, out)
     before = contents(out)
@@ -175,7 +175,7 @@ def test_full_disk_leaves_no_damaged_shard(small_nih, tmp_path):
     assert contents(tmp_path / "cache") == contents(tmp_path / "uninterrupted")
 
 
-def test_too_small_a_disk_is_refused_before_any_work(small_nih, tmp_path):
+def test_insufficient_disk_space_is_refused_before_any_work(small_nih, tmp_path):
     with pytest.raises(
         OSError, match=r"needs 7276.0 TiB, but only [\d.]+ [GT]iB are available"
     ):  # 80 images, 10^14 bytes each
@@ -185,7 +185,7 @@ def test_too_small_a_disk_is_refused_before_any_work(small_nih, tmp_path):
 
 
 @pytest.mark.parametrize("damage", [lambda shard: shard.unlink(), lambda shard: shard.write_bytes(b"short")])
-def test_lost_shard_is_made_again(small_nih, tmp_path, damage):
+def test_missing_shard_is_rebuilt(small_nih, tmp_path, damage):
     for cache in ("cache", "uninterrupted"):
         make(small_nih, tmp_path / cache)
     damage(tmp_path / "cache" / "shards" / "00000.npy")
@@ -193,7 +193,7 @@ def test_lost_shard_is_made_again(small_nih, tmp_path, damage):
     assert contents(tmp_path / "cache") == contents(tmp_path / "uninterrupted")
 
 
-def test_verify_makes_a_shard_of_wrong_pixels_again(small_nih, tmp_path):
+def test_verify_rebuilds_a_shard_with_wrong_pixels(small_nih, tmp_path):
     make(small_nih, tmp_path / "cache")
     before = contents(tmp_path / "cache")
     with open(tmp_path / "cache" / "shards" / "00000.npy", "r+b") as file:
@@ -224,7 +224,7 @@ def test_image_repaired_to_the_same_length_is_tried_again(small_nih, tmp_path):
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"")])
-def test_lost_list_of_rejected_images_is_made_again(small_nih, tmp_path, damage):
+def test_missing_list_of_rejected_images_is_rebuilt(small_nih, tmp_path, damage):
     next(small_nih.rglob("00000003_001.png")).write_bytes(b"no image")
     make(small_nih, tmp_path / "cache", allow_rejected=1)
     before = contents(tmp_path / "cache")
@@ -233,7 +233,7 @@ def test_lost_list_of_rejected_images_is_made_again(small_nih, tmp_path, damage)
     assert contents(tmp_path / "cache") == before
 
 
-def test_lost_plan_does_not_let_other_labels_through(small_nih, tmp_path):
+def test_missing_plan_does_not_accept_other_labels(small_nih, tmp_path):
     make(small_nih, tmp_path / "cache")
     before = contents(tmp_path / "cache")
     (tmp_path / "cache" / "plan.json").unlink()
@@ -248,7 +248,7 @@ def test_lost_plan_does_not_let_other_labels_through(small_nih, tmp_path):
     assert contents(tmp_path / "cache") == before
 
 
-def test_cut_record_is_made_again(small_nih, tmp_path):
+def test_truncated_record_is_rebuilt(small_nih, tmp_path):
     make(small_nih, tmp_path / "cache")
     before = contents(tmp_path / "cache")
     record = tmp_path / "cache" / "shards" / "00000.csv"
@@ -258,7 +258,7 @@ def test_cut_record_is_made_again(small_nih, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["meta.json", "plan.json"])
-def test_cut_json_is_named_with_the_way_out(small_nih, tmp_path, name):
+def test_truncated_json_is_named_with_a_fix(small_nih, tmp_path, name):
     make(small_nih, tmp_path / "cache")
     path = tmp_path / "cache" / name
     path.write_text(path.read_text()[:50])
@@ -289,7 +289,7 @@ prepare(open_dataset(data_dir), cache_dir, 12, workers=1, shard_images=16)
 """A program that prepares a cache and kills itself when it has put a number of files into it."""
 
 
-def test_killed_between_two_files_it_ends_in_the_same_bytes(small_nih, tmp_path):
+def test_preparation_killed_between_two_files_gives_the_same_bytes(small_nih, tmp_path):
     """The first and second run end between a shard and its record, the third before `meta.json`."""
     make(small_nih, tmp_path / "uninterrupted", shard_images=16)
     out, whole = tmp_path / "cache", contents(tmp_path / "uninterrupted")
@@ -315,7 +315,7 @@ prepare(open_dataset(sys.argv[1]), sys.argv[2], int(sys.argv[3]), workers=int(sy
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_it_ends_in_the_same_bytes(tmp_path):
+def test_preparation_killed_at_random_moments_gives_the_same_bytes(tmp_path):
     data = write_nih(tmp_path / "nih", simple_rows(patients=2500), size=16, test_from=1800)
     noise = np.random.default_rng(0).integers(0, 256, (500, 500), dtype=np.uint8)
     for path in sorted(data.rglob("*.png"))[::2]:  # long enough to decode that a kill hits the work
@@ -339,7 +339,7 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
-def test_workers_end_with_a_parent_that_is_killed_alone(tmp_path):
+def test_workers_end_if_only_their_parent_is_killed(tmp_path):
     data = write_nih(tmp_path / "nih", simple_rows(patients=1100), size=100, test_from=800)
     command = [sys.executable, "-c", PREPARE, str(data), str(tmp_path / "cache"), "32", "2"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
@@ -464,7 +464,7 @@ def test_missing_images_are_counted_before_the_work(small_nih, tmp_path, caplog)
     assert "79 of 80 images of the table are not in" in caplog.messages[0]
 
 
-def test_what_a_killed_process_left_is_removed(small_nih, tmp_path):
+def test_leftovers_of_a_killed_process_are_removed(small_nih, tmp_path):
     make(small_nih, tmp_path / "whole")
     (tmp_path / "cache" / "shards").mkdir(parents=True)
     for name in (".part-meta.json", "shards/.part-00000.npy", "shards/.part-00007.npy"):

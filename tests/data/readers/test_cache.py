@@ -76,7 +76,7 @@ def test_cache_is_recognized_even_unfinished(small_nih, cache_dir):
         read(DataConfig(cache_dir))
 
 
-def test_table_is_that_of_the_originals(small_nih, cache_dir):
+def test_table_equals_that_of_the_originals(small_nih, cache_dir):
     files, cached = (open_dataset(folder).resolved for folder in (small_nih, cache_dir))
     for column in files.table.columns.drop("path"):
         assert files.table[column].tolist() == cached.table[column].tolist(), column
@@ -128,7 +128,7 @@ def test_equal_pixels_in_two_splits_are_noted(small_nih, tmp_path):
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:900])])
-def test_lost_or_cut_index_is_refused_and_made_again(small_nih, cache_dir, damage):
+def test_missing_or_truncated_index_is_refused_and_rebuilt(small_nih, cache_dir, damage):
     before = contents(cache_dir)
     damage(cache_dir / "index.csv")
     with pytest.raises(ValueError, match=r"index.csv is missing or damaged. Run `mamsf-keras prepare` again"):
@@ -137,7 +137,7 @@ def test_lost_or_cut_index_is_refused_and_made_again(small_nih, cache_dir, damag
     assert contents(cache_dir) == before
 
 
-def test_edited_list_of_rejected_images_changes_nothing_and_is_made_again(small_nih, tmp_path):
+def test_edited_list_of_rejected_images_has_no_effect_and_is_rebuilt(small_nih, tmp_path):
     next(small_nih.rglob("00000003_001.png")).write_bytes(b"no image")
     cache_dir = tmp_path / "cache"
     prepare(open_dataset(small_nih), cache_dir, image_size=12, workers=1, allow_rejected=1)
@@ -151,7 +151,7 @@ def test_edited_list_of_rejected_images_changes_nothing_and_is_made_again(small_
         assert contents(cache_dir) == before
 
 
-def test_cut_shard_is_named_before_training(cache_dir):
+def test_truncated_shard_is_named_before_training(cache_dir):
     dataset = open_dataset(cache_dir).split("train")
     shard = cache_dir / "shards" / "00000.npy"
     shard.write_bytes(shard.read_bytes()[:300])
