@@ -39,7 +39,7 @@ class Checkpoint:
 
     @classmethod
     def of(cls, model: keras.Model, history: History) -> "Checkpoint":
-        """Takes the state of a compiled model."""
+        """Returns the state of a compiled model."""
         return cls(history, [ops.convert_to_numpy(variable) for variable in _variables(model)])
 
     @classmethod
@@ -78,7 +78,7 @@ class Checkpoint:
             old.unlink()
 
     def restore(self, model: keras.Model) -> None:
-        """Gives a model and its optimizer this state. Tracking stays off until a `SelectiveEMACallback` starts it.
+        """Restores this state in a model and its optimizer. Tracking is off until a `SelectiveEMACallback` starts it.
 
         Args:
             model: built and compiled like the one that was saved; its optimizer is built.

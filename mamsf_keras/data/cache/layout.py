@@ -56,8 +56,8 @@ def read_meta(cache_dir: str | Path) -> dict:
     meta = _read_json(Path(cache_dir) / "meta.json")
     if meta["format"] != FORMAT:
         raise ValueError(
-            f"The cache {cache_dir} has format {meta['format']}, and this version reads format {FORMAT}: remove it, or "
-            "name a new folder, and prepare it again."
+            f"The cache {cache_dir} has format {meta['format']}, but this version reads format {FORMAT}. Remove it, or "
+            "choose a new folder, and prepare it again."
         )
     return meta
 

@@ -95,6 +95,6 @@ class StopOnNonFinite(keras.callbacks.Callback):
     def advice(self) -> str:
         """Returns what to change. Loss scaling skips steps whose gradients overflow, so the learning rate is not it."""
         if isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer):
-            return "a value exceeded float16 in the forward pass: use `precision` mixed_bfloat16 or float32"
+            return "a value exceeded float16 in the forward pass; use `precision` mixed_bfloat16 or float32"
         rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        return f"the learning rate is {rate:.3g} now: use a lower `learning_rate`"
+        return f"the learning rate is now {rate:.3g}; use a lower `learning_rate`"

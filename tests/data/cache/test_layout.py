@@ -49,7 +49,7 @@ def test_cache_is_finished_when_meta_is_written(cache_dir):
 def test_other_formats_are_refused(cache_dir):
     meta = json.loads((cache_dir / "meta.json").read_text())
     (cache_dir / "meta.json").write_text(json.dumps({**meta, "format": FORMAT - 1}))
-    with pytest.raises(ValueError, match=f"has format {FORMAT - 1}, and this version reads format {FORMAT}: remove it"):
+    with pytest.raises(ValueError, match=f"has format {FORMAT - 1}, but this version reads format {FORMAT}. Remove it"):
         read_meta(cache_dir)
 
 

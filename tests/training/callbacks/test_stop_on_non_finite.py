@@ -42,7 +42,7 @@ def test_fit_ends_with_an_error_that_names_the_images(tmp_path, bad):
     callback = StopOnNonFinite(STREAM, STEPS, file=file)
     with pytest.raises(ValueError, match=r"The loss became (nan|-?inf) at epoch 1, step 3") as error:
         compiled_model().fit(IMAGES[..., None], targets, batch_size=4, shuffle=False, verbose=0, callbacks=[callback])
-    assert f"the learning rate is 0.125 now: use a lower `learning_rate`. The images of that step: {file}" in str(
+    assert f"the learning rate is now 0.125; use a lower `learning_rate`. The images of that step: {file}" in str(
         error.value
     )
     assert pd.read_csv(file, dtype=str)["image"].tolist() == names_of_steps(2)
