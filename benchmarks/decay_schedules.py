@@ -12,9 +12,9 @@ from mamsf_keras.model.decay import DecaySchedule, decay_at
 
 
 @click.command()
-@click.option("--out", required=True, type=click.Path(dir_okay=False), help="Picture to write (.png, .svg, .pdf).")
+@click.option("--out", required=True, type=click.Path(dir_okay=False), help="Image file to write (.png, .svg, .pdf).")
 @click.option("--decay", type=click.FloatRange(0, 1), default=0.998, show_default=True)
-@click.option("--updates", type=click.IntRange(2), default=5000, show_default=True, help="Updates of the run.")
+@click.option("--updates", type=click.IntRange(2), default=5000, show_default=True, help="Number of updates.")
 def main(out, decay, updates):
     """Plot the schedules."""
     schedules = {

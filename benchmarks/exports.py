@@ -2,7 +2,7 @@
 
     python -m benchmarks.exports --run-dir RUN --out FOLDER
 
-Evaluate the run first, so that the exports have a calibration. The formats take turns in processes of their own; the
+Evaluate the run first, so that the exports have a calibration. The formats take turns in separate processes; the
 times are medians of up to 100 calls.
 """
 

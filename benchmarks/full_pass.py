@@ -33,7 +33,7 @@ def linked(tables, images, folder):
 
 
 def one_pass(cache_dir) -> str:
-    """Reads every image once, as training does, and reports time and memory."""
+    """Reads every image once, as training does, and returns a report of time and memory."""
     from mamsf_keras.data.batches.feed import training_batches
     from mamsf_keras.data.batches.stream import Stream
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.intervals
 
-takes about six minutes on two CPU cores. Simulation i draws from `default_rng(i)`, so the numbers are reproducible.
+It takes about six minutes on two CPU cores. Simulation i draws from `default_rng(i)`, so the numbers are reproducible.
 """
 
 import click
@@ -22,7 +22,7 @@ SEPARATION = 1.4
 """Distance between the mean scores of positives and negatives, whose variance is 1: AUROC 0.839."""
 
 GAIN = 0.2
-"""What the better recipe adds to the separation."""
+"""Increase of the separation by the better recipe."""
 
 
 def simulate_patients(rng, patients, positive_patients, auroc):
@@ -88,7 +88,7 @@ def population_auroc(seed_noise, gain=0.0):
 
 
 def rejections(seed_noise, recipe_noise, gain=0.0, seeds=5, simulations=1000, resamples=500):
-    """Returns the share of simulated pairs of recipes that are called different at 5 %, by test."""
+    """Returns the share of simulated pairs of recipes that are reported as different at 5%, by test."""
     calls = {"seeds and patients": [], "patients alone": []}
     for simulation in trange(simulations, desc=f"seed noise {seed_noise}, recipe noise {recipe_noise}, gain {gain}"):
         positive, recipes, patient = simulate_recipes(
@@ -106,13 +106,15 @@ def rejections(seed_noise, recipe_noise, gain=0.0, seeds=5, simulations=1000, re
 @click.command()
 @click.option("--simulations", default=1000, show_default=True, help="Simulations per row.")
 def main(simulations):
-    """Print the coverage of the 95 % intervals, and how often two recipes are called different."""
-    print("coverage of 95 % intervals, AUROC 0.85, 600 patients with 9 images each, 2,000 resamples")
+    """Print the coverage of the 95% intervals, and how often two recipes are reported as different."""
+    print("coverage of 95% intervals, AUROC 0.85, 600 patients with 9 images each, 2,000 resamples")
     print("positive patients | patients | percentiles | images (DeLong)")
     for positive_patients in (10, 32, 100):
         shares = coverage(positive_patients, simulations=simulations)
         print(positive_patients, *(f"{share:.1%}" for share in shares.values()), sep=" | ", flush=True)
-    print("\npairs of recipes called different at 5 %, 5 seeds each, 300 patients with 3 images each, 500 resamples")
+    print(
+        "\npairs of recipes reported as different at 5%, 5 seeds each, 300 patients with 3 images each, 500 resamples"
+    )
     print("seed noise | recipes | AUROC difference | compare | one run each, patients alone")
     for seed_noise in (0.02, 0.2):
         for recipes, recipe_noise, gain in (("same", 0.0, 0.0), ("different", 0.3, 0.0), ("different", 0.3, GAIN)):

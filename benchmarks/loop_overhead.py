@@ -5,8 +5,8 @@
 
 The same model trains on the same pipeline in one process, in alternating epochs: as in `mamsf-keras train`, and with a
 bare `fit` that gets the same validation images as arrays in `validation_data`. Epoch times may vary by more than the
-overhead, so it is also timed directly: the time in the callbacks, with their validation and without the progress bar,
-which both have, minus the validation time of the bare fit, as a fraction of the bare epoch.
+overhead, so it is also timed directly: the time in the callbacks, with their validation and without the progress bar
+(which both have), minus the validation time of the bare fit, as a fraction of the bare epoch.
 """
 
 import statistics
@@ -90,7 +90,7 @@ def main(data_dir, epochs, steps):
             model.fit(batches, shuffle=False, **span, **arguments)
             seconds[which].append(time.perf_counter() - start)
             inside[which].append(clock.seconds)
-            print(f"{which}: {seconds[which][-1]:.1f} s, of them {clock.seconds:.2f} s in what is compared", flush=True)
+            print(f"{which}: {seconds[which][-1]:.1f} s, of which {clock.seconds:.2f} s are compared", flush=True)
     ours, bare = (statistics.median(seconds[which][1:]) for which in (OURS, BARE))
     rest = [statistics.median(np.subtract(seconds[which], inside[which])[1:]) for which in (OURS, BARE)]
     added = statistics.median(inside[OURS][1:]) - statistics.median(inside[BARE][1:])

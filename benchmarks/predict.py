@@ -2,8 +2,8 @@
 
     python -m benchmarks.predict --images FOLDER --run-dir RUN --count 10000
 
-The images of the folder are repeated by symbolic links. The ways take turns on one share of the images after the other,
-so that other work on the machine meets all of them. Peak memory is that of `predict` in a process of its own.
+The images of the folder are repeated by symbolic links. The variants take turns on successive parts of the images, so
+that other load on the machine affects all of them. Peak memory is that of `predict` in a separate process.
 """
 
 import itertools
@@ -43,7 +43,7 @@ def peak() -> float:
 
 
 def ways(images, run_dir, folder) -> dict[str, Callable]:
-    """Returns functions that predict the images of a list of paths, each run once, so that all is compiled."""
+    """Returns functions that predict the images of a list of paths, each run once, so that everything is compiled."""
     from mamsf_keras.images.grey import read_grey
     from mamsf_keras.inference.predict import predict_records
     from mamsf_keras.inference.records import csv_writer, json_writer
@@ -80,7 +80,7 @@ def ways(images, run_dir, folder) -> dict[str, Callable]:
 
 
 def stream(pixels, size):
-    """Returns the stream of a data set whose pixels are in memory, as those of a cache are."""
+    """Returns the stream of a data set with its pixels in memory, as in a cache."""
     from mamsf_keras.data.batches.stream import Stream
     from mamsf_keras.data.dataset import Dataset
 

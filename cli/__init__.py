@@ -1,4 +1,4 @@
-"""The command line: `mamsf-keras COMMAND`. One module per command, imported when the command is used."""
+"""The command line: `mamsf-keras COMMAND`. Each command is a module, imported when the command is used."""
 
 import importlib
 import logging
@@ -30,7 +30,7 @@ class LazyCommands(Mapping):
 
 
 class ErrorGroup(click.Group):
-    """Prints the errors of the commands as one line."""
+    """A command group that prints each error as one line."""
 
     def list_commands(self, ctx):
         return list(COMMANDS)  # in the order of use, not alphabetical
@@ -48,13 +48,15 @@ class ErrorGroup(click.Group):
                 raise
             text = " ".join(line.strip() for line in str(error).splitlines())
             if not isinstance(error, (ValueError, OSError, ImportError)):  # unexpected: out of memory, or a bug
-                text = f"{type(error).__name__}: {reason(error, 500)} (`mamsf-keras --traceback ...` shows where)"
+                text = (
+                    f"{type(error).__name__}: {reason(error, 500)} (`mamsf-keras --traceback ...` shows the traceback)"
+                )
             command = self.get_command(ctx, ctx.invoked_subcommand)
             raise click.ClickException(fields_to_flags(text, command)) from error
 
 
 def fields_to_flags(text: str, command: click.Command | None) -> str:
-    """Replaces the fields that the library names in backticks by the corresponding options of a command."""
+    """Replaces fields that the library names in backticks with the corresponding options of a command."""
     flags = {parameter.name: parameter.opts[0] for parameter in command.params} if command else {}
     return re.sub(r"`(\w+)`", lambda match: flags.get(match[1], match[0]), text)
 
@@ -72,16 +74,16 @@ class EchoHandler(logging.Handler):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="mamsf-keras")
-@click.option("--traceback", is_flag=True, help="Show the Python traceback of an error.")
+@click.option("--traceback", is_flag=True, help="Show the Python traceback if an error occurs.")
 def main(traceback):
     """Train, evaluate and export MAMSF, a classifier for long-tailed chest X-ray data.
 
-    Not a medical device: for research and engineering, never for diagnosis.
+    Not a medical device. For research and engineering only; do not use it for diagnosis or treatment.
 
-    Example, from scratch:
+    Example:
 
     \b
-        mamsf-keras phantom --out phantoms --tail 3
+        mamsf-keras phantom --out phantoms --images 2600 --size 96 --tail 5
         mamsf-keras train --data-dir phantoms --preset demo --run-dir runs/demo
         mamsf-keras evaluate --run-dir runs/demo
         mamsf-keras predict phantoms --run-dir runs/demo --csv predictions.csv
@@ -92,4 +94,4 @@ def main(traceback):
     logger = logging.getLogger("mamsf_keras")
     logger.setLevel(logging.INFO)
     logger.handlers = [EchoHandler()]
-    logger.propagate = False  # TFLite's converter gives the root logger a handler, which would print each line again
+    logger.propagate = False  # TFLite's converter adds a handler to the root logger, which would print each line twice

@@ -1,4 +1,4 @@
-"""Selects the Keras backend, which is fixed on import, and filters what the libraries print on import."""
+"""Selects the Keras backend, which is fixed on import, and filters the startup messages of the libraries."""
 
 import contextlib
 import importlib.util
@@ -16,18 +16,18 @@ GREETING = re.compile(
     r"WARNING: All log messages before absl|To enable the following instructions|"
     r"[IWE]\d{4} .*(port|cudart_stub|cpu_feature_guard|cuda_platform|cuda_diagnostics)\.cc:"
 )
-"""Messages that TensorFlow prints on every start, such as that there is no GPU."""
+"""Messages that TensorFlow prints on every start, for example if there is no GPU."""
 
 
 def use_backend(name: str | None):
-    """Selects the Keras backend. None means KERAS_BACKEND or, without it, TensorFlow, whatever keras.json says."""
+    """Selects the Keras backend. None selects KERAS_BACKEND, or else TensorFlow. keras.json is ignored."""
     name = name or os.environ.get("KERAS_BACKEND") or "tensorflow"
     if name not in BACKENDS:
         raise click.UsageError(f"The backend must be one of {', '.join(BACKENDS)}. Received: {name}.")
     if importlib.util.find_spec(name) is None:
-        raise click.ClickException(f"The backend {name} is not installed: pip install {name}.")
+        raise click.ClickException(f"The backend {name} is not installed. Install it with `pip install {name}`.")
     if "keras" in sys.modules and (loaded := sys.modules["keras"].backend.backend()) != name:
-        raise click.ClickException(f"Keras runs on {loaded} already; {name} needs a new process.")
+        raise click.ClickException(f"Keras already runs on {loaded}. Switching to {name} needs a new process.")
     os.environ["KERAS_BACKEND"] = name
 
 
@@ -38,14 +38,14 @@ backend_option = click.option(
     type=click.Choice(BACKENDS),
     callback=lambda ctx, param, value: use_backend(value),
     expose_value=False,
-    help="Keras backend. Can also be set by KERAS_BACKEND.  [default: tensorflow]",
+    help="Keras backend. Overrides the environment variable KERAS_BACKEND.  [default: tensorflow]",
 )
 
 
 def load_keras():
-    """Imports Keras with its own defaults, whatever keras.json says, and without the startup messages of its backend.
+    """Imports Keras with its own defaults, ignoring keras.json, and hides the startup messages of its backend.
 
-    Prints a line first, since this takes seconds. The backend is selected already.
+    Call `use_backend` first. The import takes seconds, so a line is printed before it.
     """
     if "keras" in sys.modules:
         return
@@ -64,7 +64,7 @@ def load_keras():
 
 @contextlib.contextmanager
 def filtered_stderr():
-    """Buffers what the block writes to standard error, from C++ too, and prints it without the startup messages."""
+    """Buffers the standard error of the block, including that of C++ code, and prints it without startup messages."""
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as file:

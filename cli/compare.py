@@ -7,7 +7,7 @@ from mamsf_keras.config import SPLITS
 
 
 class ManyAgainst(click.Command):
-    """A command whose `--against` takes all words up to the next option, so that shell patterns work after it."""
+    """A command whose `--against` takes all arguments up to the next option, so that it accepts shell patterns."""
 
     def parse_args(self, ctx, args):
         words, against = [], False
@@ -31,18 +31,20 @@ class ManyAgainst(click.Command):
     multiple=True,
     type=click.Path(),
     metavar="RUN [RUN ...]",
-    help="Runs of the other recipe: all words up to the next option.",
+    help="Runs of the other recipe. Takes all arguments up to the next option.",
 )
 @click.option("--out", required=True, type=click.Path(), help="Output folder for the results.")
-@click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True, help="Split to compare on.")
-@click.option("--overwrite", is_flag=True, help="Overwrite the results in the folder.")
+@click.option(
+    "--split", type=click.Choice(SPLITS), default="test", show_default=True, help="Split to compare the recipes on."
+)
+@click.option("--overwrite", is_flag=True, help="Overwrite the results in the --out folder.")
 @quiet_option
 def command(runs, against, out, split, overwrite):
     """Compare two recipes, each trained with several seeds.
 
-    The runs of a recipe may differ in seed and paths only. Evaluate each run first. The differences in AUROC and
-    average precision come with 95% confidence intervals and p-values that respect both seeds and patients. A test
-    needs five seeds per recipe.
+    Evaluate each run first. The runs of one recipe may differ only in seed and paths. The differences in AUROC and
+    average precision are reported with 95% confidence intervals and p-values that account for the variation over both
+    seeds and patients. A test needs at least five seeds per recipe.
 
     Example:
 

@@ -1,7 +1,6 @@
 """Options generated from the fields of `mamsf_keras/config.py`. To add an option, add a field there.
 
-A value comes from the command line, else from --preset, else from --config (with --resume, from the run), else from the
-default of the field.
+Values are looked up in this order: command line, --preset, --config (with --resume, the run), default of the field.
 """
 
 import contextlib
@@ -35,7 +34,7 @@ class Names(click.ParamType):
 
 
 class GroupedOption(click.Option):
-    """An option with a group, which is its heading in the help."""
+    """An option that is listed in the help under the heading `group`."""
 
     def __init__(self, *args, group=None, **kwargs):
         super().__init__(*args, **kwargs)
@@ -56,7 +55,7 @@ class GroupedCommand(click.Command):
 
 
 class ConfiguredCommand(GroupedCommand):
-    """A command whose missing options come from --preset, --config or the run that it resumes.
+    """A command that takes missing options from --preset, --config or the run that it resumes.
 
     These three are read before all other options, regardless of their position on the command line.
     """
@@ -78,7 +77,7 @@ def default_fields(given: dict) -> dict:
     elif given.get("config"):
         fields = read_values(given["config"], TrainConfig)
     preset = PRESETS.get(given.get("preset"), {})
-    # The two ways to plan epochs exclude each other, so those of the preset replace the other ones.
+    # Epochs are planned in one of two ways, so a preset that uses one of them removes the fields of the other.
     replaced = {"epochs", "freeze_epochs"} if "phases" in preset else {"phases"} if "epochs" in preset else set()
     fields = {name: value for name, value in fields.items() if name not in replaced}
     return {**fields, **preset}
@@ -158,14 +157,15 @@ def _click_type(kind, all_kinds, rules):
     return str
 
 
-def allowance_option(name, help, **options):
-    """An option for how many images may be left out, a number or a share, for commands without a configuration."""
+def allowance_option(name, help, unset=None, **options):
+    """An option for the number or percentage of images that may be left out, for commands without a configuration."""
 
     def parse(context, parameter, value):
         with usage_errors(context):
             return None if value is None else parse_allowance(parameter.name, value)
 
-    text = f"{help} A number or a share; without a value {DEFAULT}."
+    text = f"{help}, up to this number or percentage; without a value, up to {DEFAULT}."
+    text += f"  [default: {unset}]" if unset else ""
     options |= {"is_flag": False, "flag_value": DEFAULT, "metavar": "[N|P%]", "callback": parse}
     return click.option(name, help=text, **options)
 
@@ -174,7 +174,7 @@ def build_config(config_class, options: dict):
     """Builds a configuration from the option values and from the fields that have no option.
 
     Raises:
-        click.UsageError: on a bad value.
+        click.UsageError: if a value is invalid.
     """
     context = click.get_current_context()
     if options.get("data_dir") is None:
@@ -202,7 +202,7 @@ def explicit(context, name) -> bool:
 
 @contextlib.contextmanager
 def usage_errors(context):
-    """Turns a `ValueError` of the block into a usage error."""
+    """Converts a `ValueError` raised in the block to a usage error."""
     try:
         yield
     except ValueError as error:
@@ -222,5 +222,5 @@ quiet_option = click.option(
     is_flag=True,
     callback=_be_quiet,
     expose_value=False,
-    help="Print only the result, warnings and errors.",
+    help="Print only results, warnings and errors.",
 )

@@ -11,13 +11,13 @@ from mamsf_keras.config import DataConfig
 
 @click.command(name="describe", short_help="Describe a data set, with plots.")
 @config_options(DataConfig, leave_out=["allow_missing"])
-@click.option("--out", type=click.Path(dir_okay=False), help="HTML page to write, with plots.")
-@click.option("--overwrite", is_flag=True, help="Replace the page.")
+@click.option("--out", type=click.Path(dir_okay=False), help="HTML report to write, with plots.")
+@click.option("--overwrite", is_flag=True, help="Overwrite the --out file.")
 def command(out, overwrite, **options):
-    """Describe a data set: counts, splits, patients, co-occurrence, image sizes, duplicates.
+    """Describe a data set: counts, splits, patients, co-occurrence, image sizes and duplicates.
 
-    Missing and damaged images are counted, and findings that cannot be learned or scored are named. Every image of an
-    original folder is decoded, which takes as long as `prepare`; a cache is described at once.
+    Counts missing and damaged images, and names findings that cannot be learned or scored. Original images are all
+    decoded, which takes as long as preparing them; a cache needs no decoding.
 
     Examples:
 

@@ -13,7 +13,7 @@ BLANK, UNCERTAIN = (LabelsCsv.__dataclass_fields__[name].metadata["choices"] for
 
 
 class Prevalence(click.ParamType):
-    """One prevalence for all findings, or NAME=VALUE,..., as a dictionary. The key "" is for all findings."""
+    """One prevalence for all findings, or NAME=VALUE,..., as a dictionary. The key "" stands for all findings."""
 
     name = "prevalence"
 
@@ -33,36 +33,55 @@ class Prevalence(click.ParamType):
 
 
 @click.command(name="evaluate", short_help="Evaluate a run, or a file of predictions.")
-@click.option("--run-dir", type=click.Path(), help="Run folder.")
-@click.option("--data-dir", type=click.Path(), help="Data folder.  [default: that of the run]")
+@click.option("--run-dir", type=click.Path(), help="Run folder. Its best model is evaluated.")
+@click.option("--data-dir", type=click.Path(), help="Data folder, or a cache of it.  [default: that of the run]")
 @click.option("--split", type=click.Choice(SPLITS), help="Split to evaluate.  [default: test]")
-@allowance_option("--allow-missing", help="Missing images to leave out.  [default: that of the run]")
-@click.option("--predictions", type=click.Path(), help="CSV file of image, patient and probabilities, without a run.")
-@click.option("--labels", type=click.Path(), help="CSV table of labels.  [default: NAME_label columns of predictions]")
-@click.option("--blank", type=click.Choice(BLANK), default="mask", show_default=True, help="How to treat blank labels.")
+@allowance_option("--allow-missing", help="Leave out missing images", unset="that of the run")
+@click.option(
+    "--predictions",
+    type=click.Path(),
+    help="CSV file with the columns image, patient (optional) and one column of probabilities per finding. Use it "
+    "instead of --run-dir.",
+)
+@click.option(
+    "--labels",
+    type=click.Path(),
+    help="CSV table of labels for --predictions.  [default: the NAME_label columns of --predictions]",
+)
+@click.option(
+    "--blank",
+    type=click.Choice(BLANK),
+    default="mask",
+    show_default=True,
+    help="How to treat blank labels: ignore them (mask), or count them as negative.",
+)
 @click.option(
     "--uncertain",
     type=click.Choice(UNCERTAIN),
     default="mask",
     show_default=True,
-    help="How to treat uncertain labels (-1).",
+    help="How to treat uncertain labels (-1): ignore them (mask), or count them as negative or positive.",
 )
-@click.option("--calibration", type=click.Path(), help="calibration.json to apply to --predictions.")
-@click.option("--out", type=click.Path(), help="Output folder for the results of --predictions.")
+@click.option("--calibration", type=click.Path(), help="calibration.json of a run, applied to --predictions.")
+@click.option("--out", type=click.Path(), help="Output folder for the results. Required with --predictions.")
 @click.option(
     "--prevalence",
     type=Prevalence(),
     metavar="X|NAME=X,...",
-    help="Prevalence at which to report the positive predictive value too, for all findings or by finding.",
+    help="Also report the positive predictive value at this prevalence: one for all findings, or one per finding.",
 )
-@click.option("--overwrite", is_flag=True, help="Overwrite results of other data.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Overwrite results on other data in the run folder, or results in the --out folder.",
+)
 @backend_option
 @quiet_option
 @click.pass_context
 def command(ctx, run_dir, predictions, **options):
-    """Evaluate a run, or a file of predictions of any origin.
+    """Evaluate a run, or a file of predictions from any model.
 
-    Writes metrics with 95% confidence intervals that respect patients, a Markdown table and an HTML report.
+    Writes metrics with 95% confidence intervals from a bootstrap over patients, a Markdown table and an HTML report.
 
     Examples:
 
@@ -78,7 +97,7 @@ def command(ctx, run_dir, predictions, **options):
             other = "--predictions" if run_dir else "--run-dir"
             raise click.UsageError(f"--{name.replace('_', '-')} can only be used with {other}.", ctx)
     if predictions and not options["out"]:
-        raise click.UsageError("--predictions needs --out, the folder for the results.", ctx)
+        raise click.UsageError("--predictions needs --out, the output folder for the results.", ctx)
     _evaluate_run(run_dir, **options) if run_dir else _evaluate_file(predictions, **options)
 
 

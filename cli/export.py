@@ -8,33 +8,39 @@ from mamsf_keras.cli.hints import hint_at_unreadable_images, run_data
 from mamsf_keras.config import DEFAULT_FORMATS, FORMATS, QUANTIZATIONS
 
 
-@click.command(name="export", short_help="Export a run as SavedModel, TFLite, ONNX or for Hugging Face.")
-@click.option("--run-dir", required=True, type=click.Path(), help="Folder of a run.")
+@click.command(name="export", short_help="Export a run as SavedModel, TFLite, ONNX or Keras.")
+@click.option("--run-dir", required=True, type=click.Path(), help="Run folder. Its best model is exported.")
 @click.option(
     "--format",
     "formats",
     multiple=True,
     type=click.Choice(FORMATS),
-    help=f"Format; may be repeated.  [default: {' and '.join(DEFAULT_FORMATS)}]",
+    help=f"Export format; may be repeated.  [default: {' and '.join(DEFAULT_FORMATS)}]",
 )
 @click.option(
     "--quantize",
     multiple=True,
     type=click.Choice(QUANTIZATIONS),
-    help="How TFLite stores the model; may be repeated, for one file each.  [default: none]",
+    help="Quantization of TFLite models: float16 weights (float16), int8 weights (dynamic), or int8 weights and "
+    "activations (int8). May be repeated; each value writes one file.  [default: none]",
 )
 @click.option(
     "--operating-point",
     default="youden",
     show_default=True,
     type=click.Choice(["youden", "sensitivity_90", "f1"]),
-    help="Thresholds of the output `positive`.",
+    help="Rule for the thresholds of the output `positive`: highest sensitivity + specificity (youden), sensitivity of "
+    "at least 90% (sensitivity_90) or highest F1 score (f1).",
 )
 @click.option(
-    "--out", default="saved_models/mamsf", show_default=True, type=click.Path(), help="Folder for the models."
+    "--out",
+    default="saved_models/mamsf",
+    show_default=True,
+    type=click.Path(),
+    help="Output folder for the exports. Its name is the NAME of the model.",
 )
-@click.option("--data-dir", type=click.Path(), help="Data folder for the comparison.  [default: that of the run]")
-@allowance_option("--allow-missing", help="Missing images to leave out.  [default: that of the run]")
+@click.option("--data-dir", type=click.Path(), help="Data folder, or a cache of it.  [default: that of the run]")
+@allowance_option("--allow-missing", help="Leave out missing images", unset="that of the run")
 @quiet_option
 def command(run_dir, out, formats, data_dir, allow_missing, quantize, operating_point):
     """Export the best model of a run.
@@ -45,10 +51,12 @@ def command(run_dir, out, formats, data_dir, allow_missing, quantize, operating_
     onnx         OUT/NAME-VERSION.onnx, for ONNX Runtime
     keras        OUT/NAME-VERSION-keras/, for Hugging Face
 
-    Each file is compared with Keras on the validation split and published only if it agrees. Conversions run on
-    TensorFlow, regardless of the backend that the run was trained on. Not a medical device.
+    Each export is compared with the Keras model on the validation split and published only if the outputs agree.
+    Conversions run on TensorFlow, regardless of the backend that the run was trained on.
 
-    Example:
+    Not a medical device. For research and engineering only; do not use it for diagnosis or treatment.
+
+    Examples:
 
     \b
         mamsf-keras export --run-dir runs/demo --out saved_models/mamsf

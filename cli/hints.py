@@ -14,7 +14,7 @@ from mamsf_keras.run_dir import RunDir
 
 @contextlib.contextmanager
 def hint_at_unreadable_images(data: DataConfig):
-    """Adds the command that leaves out unreadable images to the error about them."""
+    """Extends the error about unreadable images with the command that leaves them out."""
     from mamsf_keras.data.cache.prepare import UnreadableImages
 
     try:
@@ -46,8 +46,8 @@ def prepare_command(data: DataConfig, cache_dir, image_size) -> str:
 
 
 def check_new_file(out, overwrite):
-    """Raises an error if a file exists and must not be replaced, or if its folder does not exist."""
+    """Raises an error if a file exists and must not be overwritten, or if its folder does not exist."""
     if Path(out).exists() and not overwrite:
-        raise click.ClickException(f"{out} exists: use --overwrite, or another name.")
+        raise click.ClickException(f"{out} already exists. Choose another name, or use --overwrite.")
     if not Path(out).absolute().parent.is_dir():
-        raise click.ClickException(f"The folder of {out} does not exist: create it first.")
+        raise click.ClickException(f"The folder of {out} does not exist. Create it first.")

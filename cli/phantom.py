@@ -5,31 +5,35 @@ import shlex
 import click
 
 
-@click.command(name="phantom", short_help="Generate a data set for trying out the software.")
-@click.option("--out", required=True, type=click.Path(), help="Folder to write, new or empty.")
+@click.command(name="phantom", short_help="Generate a synthetic data set to try out the software.")
+@click.option("--out", required=True, type=click.Path(), help="Folder to write. Must be new or empty.")
 @click.option("--images", type=click.IntRange(20), default=2600, show_default=True, help="Number of images.")
-@click.option("--size", type=click.IntRange(32), default=256, show_default=True, help="Height and width in pixels.")
+@click.option(
+    "--size", type=click.IntRange(32), default=256, show_default=True, help="Height and width of the images in pixels."
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Random seed.")
 @click.option(
     "--tail",
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Minimum number of patients with each finding in each of train, validation and test.",
+    help="Minimum number of patients with each finding in each split.",
 )
-@click.option("--workers", type=click.IntRange(1), help="Number of processes.  [default: one per CPU core]")
-@click.option("--overwrite", is_flag=True, help="Replace a folder of phantoms. Other folders are never replaced.")
+@click.option("--workers", type=click.IntRange(1), help="Number of worker processes.  [default: one per CPU core]")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace an existing folder of phantoms. Other folders are never replaced."
+)
 def command(out, images, **options):
-    """Write a generated chest X-ray data set in the NIH layout. NOT medical data.
+    """Generate a synthetic chest X-ray data set in the NIH layout. NOT medical data.
 
     Every image is a drawing that shows findings by their radiographic signs. Label frequencies follow the NIH table,
-    and bounding boxes are exact. The data set is for trying out and testing the software. A score on it has no clinical
+    and bounding boxes are exact. Use the data set to try out and test the software. Scores on it have no clinical
     meaning.
 
     Example:
 
     \b
-        mamsf-keras phantom --out phantoms --images 2600 --tail 3
+        mamsf-keras phantom --out phantoms --images 2600 --size 96 --tail 5
     """
     from tqdm import tqdm
 
@@ -37,7 +41,7 @@ def command(out, images, **options):
 
     with tqdm(total=images, desc="drawing", unit=" images", delay=1) as bar:
         table = write_phantoms(out, images, **options, progress=bar.update)
-    few = " (so few may not suffice: --images 2600 --tail 3)" if images < 500 else ""
+    few = " (for useful scores, use --images 2600 --size 96 --tail 5)" if images < 500 else ""
     click.echo(
         f"phantoms, not medical data: {out}\n"
         f"{len(table)} images of {table['patient'].nunique()} patients\n"

@@ -14,27 +14,67 @@ OPERATING_POINTS = ("youden", "sensitivity_90", "f1")
 
 @click.command(name="predict", short_help="Predict images with a run, an export or a server.")
 @click.argument("images", nargs=-1, required=True, type=click.Path(), metavar="IMAGE|FOLDER...")
-@click.option("--run-dir", type=click.Path(), help="Run folder.")
-@click.option("--model", type=click.Path(), metavar="EXPORT", help="SavedModel version, .tflite, .onnx or .keras.")
-@click.option("--server", metavar="URL", help="grpc://HOST:PORT or http://HOST:PORT of a server, with /NAME.")
-@click.option("--json", "json_file", type=click.Path(), help="JSON file to write, with everything.")
-@click.option("--csv", "csv_file", type=click.Path(), help="CSV file to write, one row per readable image.")
-@click.option("--heatmaps", type=click.Path(), metavar="DIR", help="Folder for a panel per image.")
-@click.option("--findings", type=Names(), help="Findings in the panels.  [default: the three most probable]")
-@click.option("--boxes", type=click.Path(), metavar="FILE", help="Table of boxes.  [default: found near the images]")
-@click.option("--operating-point", type=click.Choice(OPERATING_POINTS), help="Of a run.  [default: youden]")
-@click.option("--image-size", type=click.IntRange(1), metavar="N", help="In pixels, for a model that accepts any size.")
+@click.option("--run-dir", type=click.Path(), help="Run folder. Its best model makes the predictions.")
 @click.option(
-    "--batch-size", type=click.IntRange(1), default=32, show_default=True, metavar="N", help="Images per call."
+    "--model",
+    type=click.Path(),
+    metavar="EXPORT",
+    help="Exported model: the folder of a SavedModel version, a .tflite, .onnx or .keras file, or a folder in Keras "
+    "format.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the files.")
+@click.option(
+    "--server",
+    metavar="URL",
+    help="URL of a TensorFlow Serving server: grpc://HOST:PORT or http://HOST:PORT, followed by /NAME unless the model "
+    "is called mamsf.",
+)
+@click.option("--json", "json_file", type=click.Path(), help="JSON file to write, with all results.")
+@click.option("--csv", "csv_file", type=click.Path(), help="CSV file to write, with one row per readable image.")
+@click.option(
+    "--heatmaps",
+    type=click.Path(),
+    metavar="DIR",
+    help="Folder for heatmaps, one PNG file per image. Requires --run-dir or a .keras model.",
+)
+@click.option("--findings", type=Names(), help="Findings to show in the heatmaps.  [default: the three most probable]")
+@click.option(
+    "--boxes",
+    type=click.Path(),
+    metavar="FILE",
+    help="Table of radiologists' bounding boxes to draw in the heatmaps.  [default: a BBox_List_2017.csv near the "
+    "images]",
+)
+@click.option(
+    "--operating-point",
+    type=click.Choice(OPERATING_POINTS),
+    help="Rule for the thresholds of positive findings: highest sensitivity + specificity (youden), sensitivity of at "
+    "least 90% (sensitivity_90) or highest F1 score (f1). Requires --run-dir; exports have fixed thresholds.  "
+    "[default: youden]",
+)
+@click.option(
+    "--image-size",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Height and width of the images in pixels, for models that accept any size.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    default=32,
+    show_default=True,
+    metavar="N",
+    help="Number of images per batch.",
+)
+@click.option("--overwrite", is_flag=True, help="Overwrite the --json and --csv files and the files in --heatmaps.")
 @backend_option
 @quiet_option
 def command(images, **options):
-    """Predict image files (PNG, JPEG, DICOM) and all images in folders.
+    """Predict findings in image files (PNG, JPEG, DICOM) and in all images in folders.
 
-    Prints a table. An image that cannot be read is named, the others are predicted, and the exit status is 1. Not a
-    medical device.
+    Prints a table of probabilities. If an image cannot be read, an error names it, the others are still predicted, and
+    the exit status is 1.
+
+    Not a medical device. For research and engineering only; do not use it for diagnosis or treatment.
 
     Examples:
 
@@ -56,12 +96,12 @@ def command(images, **options):
     click.echo(NOTICE)
     if summary.failed:
         raise click.ClickException(
-            f"{summary.failed} of {summary.failed + summary.predicted} could not be read; they are named above."
+            f"{summary.failed} of {summary.failed + summary.predicted} could not be read. See the messages above."
         )
 
 
 def load_libraries(run_dir, model, server, **_):
-    """Imports Keras or TensorFlow, without their startup messages, if they are needed."""
+    """Imports Keras or TensorFlow if needed, without their startup messages."""
     if run_dir or (model and not str(model).endswith((".tflite", ".onnx"))):
         load_keras()
     elif server and server.startswith("grpc://") and importlib.util.find_spec("tensorflow_serving"):

@@ -10,21 +10,26 @@ from mamsf_keras.cli.hints import hint_at_unreadable_images
 from mamsf_keras.config import DataConfig
 
 
-@click.command(name="prepare", short_help="Decode every image once into a cache.")
-@config_options(DataConfig, leave_out=["protocol"])
-@click.option("--cache-dir", required=True, type=click.Path(), help="Folder to create, or cache to resume.")
+@click.command(name="prepare", short_help="Decode all images once into a cache.")
+@click.option("--data-dir", metavar="DIR", help="Data folder: NIH ChestX-ray14, or the images of --labels-csv.")
+@config_options(DataConfig, leave_out=["data_dir", "protocol"])
+@click.option("--cache-dir", required=True, type=click.Path(), help="Cache folder to create, or to resume.")
 @click.option(
-    "--image-size", type=click.IntRange(32), default=224, show_default=True, help="Height and width in pixels."
+    "--image-size",
+    type=click.IntRange(32),
+    default=224,
+    show_default=True,
+    help="Height and width of the images in pixels.",
 )
-@click.option("--workers", type=click.IntRange(1), help="Number of processes.  [default: one per CPU core]")
-@allowance_option("--allow-rejected", help="Unreadable images to leave out.", default=0, show_default=True)
+@click.option("--workers", type=click.IntRange(1), help="Number of worker processes.  [default: one per CPU core]")
+@allowance_option("--allow-rejected", help="Leave out unreadable images", default=0, show_default=True)
 @quiet_option
 def command(cache_dir, image_size, workers, allow_rejected, **options):
-    """Decode every image once into a memory-mapped cache for training.
+    """Decode all images once into a memory-mapped cache for training.
 
-    Run the same command again to resume an interrupted preparation, or to check and repair a finished cache. Then use
-    the cache as --data-dir of the other commands. This command needs the original images: its --data-dir cannot be a
-    cache.
+    Run the same command again to resume an interrupted preparation, or to check and repair a finished cache. The
+    other commands accept the cache as --data-dir. This command needs the original images, so its own --data-dir cannot
+    be a cache.
 
     Examples:
 
@@ -48,9 +53,9 @@ def command(cache_dir, image_size, workers, allow_rejected, **options):
                 verify=True,
             )
     except KeyboardInterrupt:
-        click.echo("stopped; to resume: the same command", err=True)
+        click.echo("stopped; to resume, run the same command again", err=True)
         raise
     for note in dataset.notes:
         click.echo(note)
-    protocol = " --protocol random-patient" if options["labels_csv"] else ""  # such a table has no official split
+    protocol = " --protocol random-patient" if options["labels_csv"] else ""  # a table of labels has no official split
     click.echo(f"next: mamsf-keras train --data-dir {shlex.quote(cache_dir)} --image-size {image_size}{protocol}")

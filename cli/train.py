@@ -20,16 +20,18 @@ def run_option(*args, **kwargs):
 
 @click.command(name="train", cls=ConfiguredCommand, short_help="Train a model, or resume a run.")
 @config_options(TrainConfig)
-@run_option("--run-dir", type=click.Path(), help="Folder to create.  [default: runs/DATE-TIME]")
-@run_option("--resume", is_flag=True, help="Resume the run in --run-dir.")
+@run_option(
+    "--run-dir", type=click.Path(), help="Run folder to create, or to resume with --resume.  [default: runs/DATE-TIME]"
+)
+@run_option("--resume", is_flag=True, help="Resume the run in --run-dir from its last completed epoch.")
 @run_option("--config", type=click.Path(), help="YAML or JSON file of options, such as the config.json of a run.")
-@run_option("--preset", type=click.Choice(list(PRESETS)), help="Named set of options; overrides --config.")
+@run_option("--preset", type=click.Choice(list(PRESETS)), help="Named set of options. It overrides --config.")
 @backend_option
 @quiet_option
 def command(run_dir, resume, config, preset, **options):
     """Train a model on NIH ChestX-ray14 or on a table of labels.
 
-    Use --resume to resume an interrupted run.
+    An interrupted run can be resumed with --resume.
 
     Examples:
 
@@ -42,7 +44,7 @@ def command(run_dir, resume, config, preset, **options):
     if resume and run_dir is None:
         raise click.UsageError("--resume needs --run-dir.")
     if run_dir is None and int(os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES", 1)) > 1:
-        raise click.UsageError("Several processes need one --run-dir.")
+        raise click.UsageError("Training on several processes needs --run-dir, the same for all.")
     run_dir = run_dir or f"runs/{datetime.datetime.now():%Y%m%d-%H%M%S}"
     config = build_config(TrainConfig, options)
     load_keras()
@@ -52,7 +54,7 @@ def command(run_dir, resume, config, preset, **options):
         with hint_at_unreadable_images(config):
             summary = train(config, run_dir, resume)
     except KeyboardInterrupt:
-        click.echo(f"\nstopped; to resume: {resume_command(run_dir)}")
+        click.echo(f"\nstopped; to resume, run: {resume_command(run_dir)}")
         raise
     run = RunDir(run_dir)
     files = ", ".join(path.name for path in (run.model("best"), run.model("last"), run.history, run.history_plot))
@@ -60,10 +62,10 @@ def command(run_dir, resume, config, preset, **options):
     click.echo(
         f"best validation AUROC {summary['validation_auroc']:.4f} at epoch {summary['best_epoch']} of "
         f"{summary['epochs']}; {summary['seconds']:.0f} s, {summary['images_per_second']:.1f} images/s\n"
-        f"best.keras follows the {summary['validation_auroc_is']}\n"
+        f"best.keras was chosen by the {summary['validation_auroc_is']}\n"
         f"{left_out}"
         f"run folder: {run_dir} ({files})\n"
-        f"curves: tensorboard --logdir {shlex.quote(run_dir)}\n"
+        f"training curves: tensorboard --logdir {shlex.quote(run_dir)}\n"
         f"next: mamsf-keras evaluate --run-dir {shlex.quote(run_dir)}"
     )
 

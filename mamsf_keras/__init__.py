@@ -1,6 +1,6 @@
 """Momentum-Anchored Multi-Scale Fusion (MAMSF, arXiv 2605.02292) for long-tailed chest X-ray classification in Keras 3.
 
-Not a medical device: for research and engineering, never for diagnosis.
+Not a medical device. For research and engineering only; do not use it for diagnosis or treatment.
 
 ```python
 from mamsf_keras import MAMSFNet, SelectiveEMACallback

@@ -19,7 +19,7 @@ SPLITS = ("train", "validation", "test")
 FORMATS = ("saved-model", "tflite", "onnx", "keras")
 DEFAULT_FORMATS = ("saved-model", "tflite")
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
-"""How TFLite stores the weights; "int8" computes in 8 bits too."""
+"""How TFLite stores the weights. "int8" also quantizes the activations."""
 CUTS = ("head", "final_block", "last_stage", "whole")
 LOSSES = ("bce", "weighted-bce", "focal", "asl", "weighted-asl", "ldam", "bce-adjusted")
 AUGMENTATIONS = ("none", "light", "strong")
@@ -31,18 +31,33 @@ DEFAULT_EPOCHS = 10
 
 @dataclasses.dataclass(frozen=True)
 class LabelsCsv:
-    """A table of image paths and labels that replaces the NIH tables; see `data/readers/labels_csv.py`."""
+    """A table of image paths and labels, used instead of the NIH tables; see `data/readers/labels_csv.py`."""
 
     path: str = setting(
-        help="Table of image paths and labels that replaces the NIH tables.", flag="labels-csv", metavar="FILE"
+        help="CSV table of image paths and labels, used instead of the NIH tables.",
+        flag="labels-csv",
+        metavar="FILE",
     )
     label_columns: tuple[str, ...] = setting(
-        (), help="Label columns of the table.", unset="those of only 1, 0, -1 and blanks"
+        (), help="Label columns of the table.", unset="all columns that contain only 1, 0, -1 and blanks"
     )
-    image_column: str | None = setting(None, help="Column of image paths.", unset="found by name", metavar="NAME")
-    patient_column: str | None = setting(None, help="Column of patient IDs.", unset="found by name", metavar="NAME")
-    blank: str = setting("mask", help="How to treat blank labels.", choices=("mask", "negative"))
-    uncertain: str = setting("mask", help="How to treat labels of -1.", choices=("mask", "negative", "positive"))
+    image_column: str | None = setting(None, help="Column of image paths.", unset="detected by name", metavar="NAME")
+    patient_column: str | None = setting(
+        None,
+        help="Column of patient IDs.",
+        unset="detected by name, or from the image paths",
+        metavar="NAME",
+    )
+    blank: str = setting(
+        "mask",
+        help="How to treat blank labels: ignore them (mask), or count them as negative.",
+        choices=("mask", "negative"),
+    )
+    uncertain: str = setting(
+        "mask",
+        help="How to treat uncertain labels (-1): ignore them (mask), or count them as negative or positive.",
+        choices=("mask", "negative", "positive"),
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", str(Path(self.path).resolve()))  # the class is frozen
@@ -52,27 +67,28 @@ class LabelsCsv:
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Which images, labels and splits a command works on.
+    """The images, labels and splits that a command works on.
 
     Paths are stored as absolute paths, so that a run can be evaluated from any folder. `labels_csv` may be a path.
 
     Raises:
-        ValueError: if a field violates its rule; states the rule and the value received.
+        ValueError: if a field violates its rule. The message states the rule and the value received.
     """
 
     data_dir: str = setting(
-        help="Folder of NIH ChestX-ray14, of the images in `labels_csv`, or of a cache.", metavar="DIR"
+        help="Data folder: NIH ChestX-ray14, the images of `labels_csv`, or a cache.", metavar="DIR"
     )
     labels_csv: LabelsCsv | None = setting(None)
     allow_missing: int | str = setting(
         0,
-        help=f"Leave out images whose files are missing, up to this number or share; without a value up to {DEFAULT}.",
+        help=f"Leave out missing images, up to this number or percentage; without a value, up to {DEFAULT}.",
         metavar="[N|P%]",
         bare=DEFAULT,
     )
     protocol: str | None = setting(
         "official",
-        help="How images are split into train, validation and test; PATH is a CSV file with `image,split`.",
+        help="How to split the images into train, validation and test. PATH is a CSV file with the columns image and "
+        "split.",
         metavar="|".join((*PROTOCOLS, "file:PATH")),
     )
 
@@ -113,106 +129,129 @@ class PhaseConfig:
 class TrainConfig(DataConfig):
     """All settings of a training run, including its data.
 
-    `phases` replaces `epochs` and `freeze_epochs` if a run needs more than a frozen start: a tuple of `PhaseConfig`, or
-    of dictionaries of their fields. It has no option and is set in configuration files and presets.
+    A run that needs more than a frozen start uses `phases` instead of `epochs` and `freeze_epochs`: a tuple of
+    `PhaseConfig`, or of dictionaries with their fields. It has no command-line option; set it in a configuration file
+    or a preset.
 
     Raises:
-        ValueError: if a field violates its rule; states the rule and the value received.
+        ValueError: if a field violates its rule. The message states the rule and the value received.
     """
 
     cache: str = setting(
         "auto",
-        help="Folder of the cache of decoded images; auto is a folder in ~/.cache/mamsf-keras, none decodes the images "
-        "in every epoch.",
+        help="Folder for the cache of decoded images. auto uses a folder in ~/.cache/mamsf-keras; none decodes the "
+        "images in every epoch instead.",
         metavar="auto|none|DIR",
         group="Data",
     )
     augment: str = setting(
         "light",
-        help="Augmentation of the training images; strong requires TensorFlow.",
+        help="Augmentation. light applies a random shift, rotation, zoom, brightness and contrast; strong also applies "
+        "random gray-level operations and a cutout. strong requires TensorFlow.",
         choices=AUGMENTATIONS,
         group="Data",
     )
-    backbone: str = setting("efficientnetv2-s", help="Backbone.", choices=BACKBONES, group="Model")
+    backbone: str = setting("efficientnetv2-s", help="Name of the backbone.", choices=BACKBONES, group="Model")
     weights: str = setting(
         "imagenet",
-        help="Initial weights of the backbone, or of the whole model if FILE is a .keras file of a run.",
+        help="Initial weights of the backbone. If FILE is a .keras file of a run, the whole model starts from it. none "
+        "starts from random weights.",
         metavar="imagenet|none|FILE",
         group="Model",
     )
-    image_size: int = setting(224, help="Height and width in pixels.", least=32, group="Model")
-    fusion: bool = setting(True, help="Use the multi-scale fusion.", group="Model")
+    image_size: int = setting(224, help="Height and width of the images in pixels.", least=32, group="Model")
+    fusion: bool = setting(True, help="Use multi-scale fusion.", group="Model")
     anchor: bool = setting(True, help="Use the momentum anchor.", group="Momentum anchor")
-    cut: str = setting("final_block", help="Where the EMA-tracked block starts.", choices=CUTS, group="Momentum anchor")
+    cut: str = setting(
+        "final_block",
+        help="Where the EMA-tracked block starts: at the head convolution (head), the last MBConv block (final_block), "
+        "the last stage (last_stage) or the stem (whole). It extends to the end of the backbone.",
+        choices=CUTS,
+        group="Momentum anchor",
+    )
     decay: float | str = setting(
         "3 epochs",
-        help='EMA decay in [0, 1], or the number of epochs to average over: "K epochs" is '
+        help='EMA decay in [0, 1], or the number of epochs to average over: "K epochs" sets the decay to '
         "1 - 1 / (K x updates per epoch).",
         metavar='D|"K epochs"',
         group="Momentum anchor",
     )
     decay_schedule: str = setting(
         "ratio",
-        help="Constant; a warm-up to the decay, as (1 + t) / (10 + t) after t updates (ratio) or as in timm "
-        "(power); or a rise to 1 along a cosine.",
+        help="How the decay changes with the number of updates t. ratio and power warm up to the decay, ratio as "
+        "(1 + t) / (10 + t) and power as in timm; cosine rises from the decay to 1.",
         choices=SCHEDULES,
         group="Momentum anchor",
     )
     epochs: int | None = setting(
         None,
-        help="Number of epochs, each with validation and a checkpoint.",
+        help="Number of epochs. Each ends with validation and a checkpoint.",
         least=1,
         unset=DEFAULT_EPOCHS,
         group="Optimization",
     )
     freeze_epochs: int = setting(
-        0, help="Initial epochs in which only the fusion and the classifier are trained.", group="Optimization"
+        0, help="Number of initial epochs that train only the fusion and the classifier.", group="Optimization"
     )
     steps_per_epoch: int | None = setting(
-        None, help="Steps per epoch.", least=1, unset="a pass over the training images", group="Optimization"
+        None,
+        help="Number of steps per epoch.",
+        least=1,
+        unset="one pass over the training images",
+        group="Optimization",
     )
-    batch_size: int = setting(32, help="Images per step, over all devices.", least=1, group="Optimization")
+    batch_size: int = setting(32, help="Number of images per step, over all devices.", least=1, group="Optimization")
     loss: str = setting(
         "bce",
-        help="Loss. Unless a configuration file sets phases, ldam is re-weighted in the last fifth of the unfrozen "
-        "epochs, at a tenth of the learning rate.",
+        help="Loss function. ldam re-weights the classes in the last fifth of the unfrozen epochs, at a tenth of the "
+        "learning rate, unless a configuration file defines phases.",
         choices=LOSSES,
         group="Optimization",
     )
     learning_rate: float = setting(1e-3, help="Peak learning rate of AdamW.", above=0, group="Optimization")
     warmup: float = setting(
-        0.05, help="Fraction of the steps used for linear warm-up.", least=0, below=1, group="Optimization"
+        0.05,
+        help="Fraction of the steps used for linear warm-up of the learning rate.",
+        least=0,
+        below=1,
+        group="Optimization",
     )
-    weight_decay: float = setting(1e-4, help="Weight decay of AdamW, on kernels only.", least=0, group="Optimization")
+    weight_decay: float = setting(
+        1e-4, help="Weight decay of AdamW, applied to kernels only.", least=0, group="Optimization"
+    )
     clip_norm: float = setting(1.0, help="Maximum global norm of the gradients.", above=0, group="Optimization")
-    accumulate: int = setting(1, help="Gradient accumulation steps.", least=1, group="Optimization")
+    accumulate: int = setting(
+        1, help="Number of steps whose gradients are accumulated for each update.", least=1, group="Optimization"
+    )
     patience: int = setting(
-        0, help="Stop after N epochs without a better validation AUROC; 0 disables this.", group="Optimization"
+        0,
+        help="Stop after N epochs without a better validation AUROC. 0 disables early stopping.",
+        group="Optimization",
     )
     phases: tuple[PhaseConfig, ...] | None = setting(None)
     precision: str = setting(
         "float32",
-        help="Precision policy; float16 uses loss scaling.",
+        help="Keras dtype policy. mixed_float16 uses loss scaling.",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
         group="Hardware",
     )
     jit: str = setting(
         "auto",
-        help="XLA compilation; auto is on for JAX, and for TensorFlow on a GPU unless `distribute` is mirrored.",
+        help="XLA compilation. auto enables it for JAX, and for TensorFlow on a GPU unless `distribute` is mirrored.",
         choices=("auto", "on", "off"),
         group="Hardware",
     )
-    steps_per_execution: int = setting(1, help="Training steps per compiled call.", least=1, group="Hardware")
+    steps_per_execution: int = setting(1, help="Number of training steps per compiled call.", least=1, group="Hardware")
     distribute: str = setting(
         "none",
-        help="Train on all GPUs of a host with TensorFlow (mirrored), or of one or several hosts with JAX "
-        "(data-parallel).",
+        help="Train on several devices: all GPUs of one host with TensorFlow (mirrored), or all GPUs of one or several "
+        "hosts with JAX (data-parallel).",
         choices=("none", "mirrored", "data-parallel"),
         group="Hardware",
     )
-    deterministic: bool = setting(False, help="Ask the backend for deterministic operations.", group="Hardware")
-    seed: int = setting(0, help="Random seed of weights, order and augmentation.", group="Run")
-    mlflow: str | None = setting(None, help="Tracking URI of an MLflow server to log to.", metavar="URI", group="Run")
+    deterministic: bool = setting(False, help="Make the backend use deterministic operations.", group="Hardware")
+    seed: int = setting(0, help="Random seed of the weights, the image order and the augmentation.", group="Run")
+    mlflow: str | None = setting(None, help="Tracking URI of the MLflow server to log to.", metavar="URI", group="Run")
 
     def __post_init__(self) -> None:
         for name, words in (("cache", ("auto", "none")), ("weights", ("imagenet", "none"))):
@@ -221,18 +260,22 @@ class TrainConfig(DataConfig):
             if value not in words:
                 self._set(name, str(Path(value).resolve()))
         super().__post_init__()
-        require(self.protocol is not None, "protocol", "be given, since training needs splits", self.protocol)
+        require(self.protocol is not None, "protocol", "be given, because training needs splits", self.protocol)
         decay, _ = parse_decay(self.decay)
         if decay is not None:
-            self._set("decay", decay)  # "0.9", as the command line has it, is 0.9
+            self._set("decay", decay)  # the command line passes 0.9 as "0.9"
         self._check_phases()
         mirrored = self.distribute == "mirrored"
         multiple = f"be a multiple of `steps_per_execution` ({self.steps_per_execution})"
         for wrong, name, rule in (
             ((self.steps_per_epoch or 0) % self.steps_per_execution, "steps_per_epoch", multiple),
-            (self.deterministic and self.augment == "strong", "deterministic", "be off: `augment` strong is random"),
-            (mirrored and self.accumulate > 1, "accumulate", "be 1 with `distribute` mirrored, a limit of Keras"),
-            (mirrored and self.jit == "on", "jit", "not be on with `distribute` mirrored, which does not run with XLA"),
+            (
+                self.deterministic and self.augment == "strong",
+                "deterministic",
+                "be off with `augment` strong, which is random",
+            ),
+            (mirrored and self.accumulate > 1, "accumulate", "be 1 with `distribute` mirrored (limitation of Keras)"),
+            (mirrored and self.jit == "on", "jit", "not be on with `distribute` mirrored, which does not support XLA"),
         ):
             require(not wrong, name, rule, getattr(self, name))
 
@@ -247,8 +290,8 @@ class TrainConfig(DataConfig):
         phases = [p if isinstance(p, PhaseConfig) else PhaseConfig(**known_fields(PhaseConfig, p)) for p in self.phases]
         self._set("phases", tuple(phases))
         total = sum(phase.epochs for phase in self.phases)
-        require(self.phases, "phases", "have at least one phase", self.phases)
-        rule = f"be left out with `phases`, which have {total} epochs"
+        require(self.phases, "phases", "contain at least one phase", self.phases)
+        rule = f"be left out with `phases`, which have {total} epochs in total"
         require(self.epochs in (None, total), "epochs", rule, self.epochs)
         require(not self.freeze_epochs, "freeze_epochs", "be left out with `phases`", self.freeze_epochs)
         for phase in self.phases:
@@ -276,7 +319,7 @@ class TrainConfig(DataConfig):
 
 
 def parse_decay(decay: float | str) -> tuple[float | None, float | None]:
-    """Returns the decay or the number of epochs to average over; the other one is None.
+    """Returns the decay and the number of epochs to average over, one of which is None.
 
     Raises:
         ValueError: if it is neither a number in [0, 1] nor "K epochs" with K above 0.

@@ -23,7 +23,7 @@ VARIABLES = [f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PRO
 
 @dataclasses.dataclass(frozen=True)
 class Devices:
-    """What a run is distributed over.
+    """The devices that a run is distributed over.
 
     Attributes:
         scope: context manager in which models are built, compiled and trained.
@@ -68,7 +68,7 @@ def find_devices(distribute: str) -> Devices:
         distribute: "none", "mirrored" or "data-parallel"; see `TrainConfig`.
 
     Raises:
-        ValueError: if the backend cannot distribute so, or only some of these variables are set.
+        ValueError: if the backend does not support this way, or only some of these variables are set.
     """
     needed, backend = BACKENDS[distribute], keras.backend.backend()
     if needed not in (None, backend):
@@ -91,15 +91,15 @@ def _data_parallel() -> Devices:
 
     values = [os.environ.get(name, "") for name in VARIABLES]
     if any(values) and not all(values):
-        raise ValueError(f"Many hosts need all of the environment variables {', '.join(VARIABLES)}.")
+        raise ValueError(f"Training on several hosts needs all of the environment variables {', '.join(VARIABLES)}.")
     if all(values) and not jax.distributed.is_initialized():
         addresses, processes, process = values
-        jax.config.update("jax_enable_preemption_service", False)  # it would swallow SIGTERM
+        jax.config.update("jax_enable_preemption_service", False)  # otherwise it would swallow SIGTERM
         jax.distributed.initialize(
             addresses.split(",")[0],
             int(processes),
             int(process),
-            shutdown_timeout_seconds=60,  # how long the others may go on when one ends, with or without an error
+            shutdown_timeout_seconds=60,  # how long the other processes keep running after one has ended
         )
     distribution = DataParallel(auto_shard_dataset=False)  # the stream gives each process its share
     return Devices(distribution.scope(), jax.device_count(), False, jax.process_index(), jax.process_count())
@@ -116,7 +116,7 @@ class DataParallel(keras.distribution.DataParallel):
 
 
 def this_process_alone() -> contextlib.AbstractContextManager[None]:
-    """Returns a context manager for models of this process' own device, in a run that others take part in."""
+    """Returns a context manager for models on the device of this process alone, in a run with several."""
     return temporarily(keras.distribution.distribution, keras.distribution.set_distribution, None)
 
 
@@ -133,7 +133,7 @@ def temporarily(get: Callable[[], Any], set_to: Callable[[Any], object], value: 
 
 @contextlib.contextmanager
 def keras_defaults() -> Iterator[None]:
-    """Gives Keras its own defaults for the block, whatever `~/.keras/keras.json` says: float32 and channels last.
+    """Resets Keras to its own defaults for the block, ignoring `~/.keras/keras.json`: float32 and channels last.
 
     A dtype policy with float32 weights, such as `mixed_bfloat16`, is kept.
     """
@@ -164,7 +164,7 @@ def without_tensorflow() -> Iterator[None]:
 
 
 def list_devices() -> list[str]:
-    """Lists the devices of the backend. Keras' own `list_devices` does not know those of PyTorch."""
+    """Lists the devices of the backend. Keras' own `list_devices` does not support PyTorch."""
     if keras.backend.backend() != "torch":
         return keras.distribution.list_devices()
     import torch

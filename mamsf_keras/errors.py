@@ -1,11 +1,11 @@
-"""Messages of errors of other libraries, for one line."""
+"""Shortens error messages of other libraries to one line."""
 
 
 def reason(error: Exception, limit: int = 300) -> str:
     """Shortens the message of an error to one line.
 
-    Of Keras' message about a file that it cannot read, the last cause is kept: it begins with whole configurations. Of
-    any other long message, both ends are kept.
+    Keras' message about an unreadable file begins with whole configurations, so only its last cause is kept. Other long
+    messages keep their beginning and their end.
 
     Args:
         error: the error.

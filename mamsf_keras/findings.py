@@ -48,11 +48,11 @@ BOX_FINDINGS = (
 """The eight findings that `BBox_List_2017.csv` has boxes of."""
 
 HEAD = tuple(name for name, n in POSITIVES.items() if n / IMAGES >= 0.05)
-"""Findings on at least 5 % of the images."""
+"""Findings on at least 5% of the images."""
 MEDIUM = tuple(name for name, n in POSITIVES.items() if 0.02 <= n / IMAGES < 0.05)
-"""Findings on 2 % to 5 % of the images."""
+"""Findings on 2% to 5% of the images."""
 TAIL = tuple(name for name, n in POSITIVES.items() if n / IMAGES < 0.02)
-"""Findings on fewer than 2 % of the images: Pneumonia, Fibrosis, Hernia."""
+"""Findings on fewer than 2% of the images: Pneumonia, Fibrosis, Hernia."""
 
 
 def name_key(name: str) -> str:

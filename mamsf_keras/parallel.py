@@ -1,6 +1,7 @@
 """Work on all CPU cores.
 
-Not joblib: the workers of its loky backend (joblib 1.6) were still there a minute after their parent had been killed.
+joblib is not used, because the workers of its loky backend (joblib 1.6) still ran a minute after their parent had been
+killed.
 """
 
 import contextlib
@@ -69,8 +70,8 @@ def parallel_map(
             return _gather(results, on_result)
         except BrokenProcessPool as error:
             raise ChildProcessError(
-                "A worker process died: out of memory, killed, or a script without `if __name__ == '__main__':`. "
-                "With `workers=1` everything runs in this process."
+                "A worker process died. It ran out of memory or was killed, or the script lacks "
+                "`if __name__ == '__main__':`. Use `workers=1` to run everything in this process."
             ) from error
         except BaseException:
             context.kill()
@@ -81,7 +82,7 @@ def parallel_map(
 
 @contextlib.contextmanager
 def _interrupts_delayed() -> Iterator[None]:
-    """Delays Ctrl-C to the end of the block, and makes processes that are started in it deaf to it from the start.
+    """Delays Ctrl-C to the end of the block, and makes processes that are started in the block ignore it.
 
     A worker that is interrupted while it starts, or whose parent is, prints a traceback. The mask is for the processes,
     which inherit it (Windows has none); another thread of this process may still receive the signal.
@@ -119,6 +120,6 @@ def _start_worker():
 def _exit_with_parent():
     """Ends this process when its parent is gone. Workers of a killed parent would wait for tasks forever."""
     parent = parent_process()
-    assert parent is not None  # workers alone run this
+    assert parent is not None  # only workers run this
     parent.join()
     os._exit(1)

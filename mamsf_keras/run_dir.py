@@ -55,7 +55,7 @@ class RunDir:
         run = cls(path)
         if not run.path.is_dir():
             raise FileNotFoundError(
-                f"The run folder {path} does not exist: name one that `train` wrote with `run_dir`."
+                f"The run folder {path} does not exist. Set `run_dir` to a folder written by `train`."
             )
         if not run.config_file.is_file():
             raise FileNotFoundError(f"{path} is not a run folder: it has no {run.config_file.name}.")
@@ -91,7 +91,7 @@ class RunDir:
         run = cls(path)
         if run.path.exists():
             fix = ", or resume the run with `resume`" if run.config_file.exists() else ""
-            raise FileExistsError(f"The run folder {path} exists. Choose another `run_dir`{fix}.")
+            raise FileExistsError(f"The run folder {path} already exists. Choose another `run_dir`{fix}.")
         return run
 
     def lock(self) -> contextlib.AbstractContextManager[None]:
@@ -128,7 +128,7 @@ class RunDir:
         return self.path / f"metrics-{split}.md"
 
     def checkpoint(self, epochs: int) -> Path:
-        """Returns the path of the checkpoint after so many epochs."""
+        """Returns the path of the checkpoint after this number of epochs."""
         return self.checkpoints / f"epoch-{epochs:04d}.npz"
 
     def checkpoint_files(self) -> list[Path]:
@@ -137,7 +137,7 @@ class RunDir:
 
 
 def _remove(folders):
-    """Removes a folder and, if nothing else came to lie in them, the parents that were made for it."""
+    """Removes a folder and, if they contain nothing else, the parents that were created for it."""
     run_folder, *parents = folders
     shutil.rmtree(run_folder, ignore_errors=True)
     with contextlib.suppress(OSError):

@@ -105,12 +105,14 @@ def read_values(path: str | Path, config_class: type) -> dict:
         ValueError: if it is not a configuration.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"The configuration {path} does not exist; that of a run is its config.json.")
+        raise FileNotFoundError(
+            f"The configuration file {path} does not exist. The configuration of a run is its config.json."
+        )
     try:
         text = Path(path).read_text(encoding="utf-8")
         values = json.loads(text) if Path(path).suffix == ".json" else yaml.load(text, YamlLoader)
         if not isinstance(values, dict):
-            raise ValueError("it has no fields")
+            raise ValueError("it contains no fields")
         return known_fields(config_class, values)
     except (ValueError, yaml.YAMLError) as error:
         raise ValueError(f"{path} is not the configuration of a run: {' '.join(str(error).split())}") from error

@@ -67,7 +67,9 @@ def exclusive_lock(folder: str | Path, wait: bool = False) -> Iterator[None]:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         if not wait:
-            raise BlockingIOError(f"Another process is working on {folder}: wait for it, or stop it.") from None
+            raise BlockingIOError(
+                f"Another process is working on {folder}. Wait for it to finish, or stop it."
+            ) from None
         logger.warning("waiting for another process that is working on %s", folder)
         lock.acquire(poll_interval=0.5)
     try:
@@ -132,7 +134,8 @@ def format_bytes(count: int) -> str:
 def may_be_file(path: str | os.PathLike) -> bool:
     """Returns False if a path is known not to be a file.
 
-    Unlike `os.path.isfile`, it returns True if the system fails to look the path up: reading it then tells why.
+    Unlike `os.path.isfile`, it returns True if the system fails to look up the path, because reading it then raises the
+    reason.
     """
     try:
         return stat.S_ISREG(os.stat(path).st_mode)

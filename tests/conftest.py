@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# JAX compiles a toy of one shape once for all tests and processes, not once for each: ten times faster.
+# JAX compiles a toy of one shape once for all tests and processes, which is ten times faster.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
@@ -27,7 +27,7 @@ def caches(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def undo_settings_of_commands():
-    """Undoes what a command of an earlier test set in this process."""
+    """Undoes the settings that a command of an earlier test made in this process."""
     logging.getLogger("mamsf_keras").propagate = True  # for `caplog`, which listens to the root logger
     os.environ.pop("TQDM_DISABLE", None)  # --quiet
 

@@ -22,7 +22,7 @@ CALIBRATION = Calibration(
     70,
     70,
 )
-"""In another order than `NAMES`; one finding has no fit."""
+"""In a different order than `NAMES`; one finding has no fit."""
 
 
 @functools.cache
@@ -58,7 +58,7 @@ def by_hand(model, images):
 
 
 def check_outputs(outputs, expected, atol=1e-4):
-    """Checks the outputs of a predictor or a signature against those by hand."""
+    """Compares the outputs of a predictor or a signature with the expected ones."""
     assert set(outputs) == set(expected)
     for name, value in expected.items():
         assert outputs[name].shape == value.shape, name

@@ -49,7 +49,7 @@ def write_recipe(folder, name, seeds=5, gain=0.0, split="test", **options):
 
 
 def write_metrics(path, split="test", **changes):
-    """Writes the metrics of a run as far as a comparison reads them."""
+    """Writes the metrics of a run that a comparison reads."""
     record = {
         "protocol": "official",
         "fingerprint": {"images": 180, "sha256": "a" * 64},

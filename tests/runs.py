@@ -1,4 +1,4 @@
-"""Small runs of the toy, through the command line, stopped or not."""
+"""Small runs of the toy on the command line, stopped or complete."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ PHASES = (*TOY, "--config", Path(__file__).with_name("phases.yaml"))
 
 
 def toy_config(data_dir, **options) -> TrainConfig:
-    """The configuration of `TOY`, with two epochs unless others are asked for."""
+    """The configuration of `TOY`, with two epochs by default."""
     defaults = {"backbone": "toy", "weights": "none", "image_size": 32, "batch_size": 8}
     if "phases" not in options:
         defaults["epochs"] = 2
@@ -55,7 +55,7 @@ def check_same_files(one, two):
 
 
 class Killed(Exception):
-    """What stops a run in these tests."""
+    """Stops a run in these tests."""
 
 
 class StopAfter(keras.callbacks.Callback):

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's `PredictionService` over a SavedModel, in a process of its own, on the official stubs.
+"""TensorFlow Serving's `PredictionService` over a SavedModel, in a separate process, on the official stubs.
 
 It stands in for the server in tests: the same messages, the same errors for a wrong model or input, and gRPC's default
 limit of 4 MB on a message.

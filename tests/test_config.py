@@ -39,13 +39,16 @@ def test_round_trip(tmp_path):
         ({"loss": "hinge"}, "`loss` must be one of bce"),
         ({"precision": "float16"}, "`precision` must be one of float32, mixed_bfloat16"),
         ({"protocol": "mine"}, "`protocol` must be one of official, random-patient, disease-only or file:PATH"),
-        ({"allow_missing": "all"}, "`allow_missing` must be a number of images, or a share such as 5%"),
+        ({"allow_missing": "all"}, "`allow_missing` must be a number of images, or a percentage such as 5%"),
         ({"accumulate": 0}, "`accumulate` must be a whole number of at least 1"),
         ({"seed": None}, "`seed` must not be empty"),
-        ({"deterministic": True, "augment": "strong"}, "`deterministic` must be off: `augment` strong is random"),
+        (
+            {"deterministic": True, "augment": "strong"},
+            "`deterministic` must be off with `augment` strong, which is random",
+        ),
         ({"freeze_epochs": 10}, r"`freeze_epochs` must be below `epochs` \(10\)"),
         ({"steps_per_epoch": 6, "steps_per_execution": 4}, r"multiple of `steps_per_execution` \(4\)"),
-        ({"phases": []}, "`phases` must have at least one phase"),
+        ({"phases": []}, "`phases` must contain at least one phase"),
         ({"phases": [{"epochs": 2}], "epochs": 3}, "`epochs` must be left out with `phases`, which have 2 epochs"),
         ({"phases": [{"epochs": 2}], "freeze_epochs": 1}, "`freeze_epochs` must be left out with `phases`"),
         ({"phases": [{"epochs": 2, "loss": "hinge"}]}, "`loss` must be one of bce"),
@@ -100,7 +103,7 @@ def test_file_that_is_not_a_configuration(tmp_path):
             TrainConfig.load(tmp_path / "config.json")
 
 
-def test_decay_of_the_command_line_is_that_of_a_file():
+def test_decay_of_the_command_line_equals_that_of_a_file():
     assert TrainConfig("x", decay="0.999") == TrainConfig("x", decay=0.999)
 
 
@@ -110,14 +113,14 @@ def test_saved_configuration_is_strict_json_of_all_fields(tmp_path):
     assert values["decay"] == "3 epochs" and values["phases"] is None and values["epochs"] == 10
 
 
-def test_formats_are_those_of_the_export():
+def test_formats_equal_those_of_the_export():
     from mamsf_keras.export.formats import FORMATS as REGISTRY
     from mamsf_keras.export.formats import selected
 
     assert list(REGISTRY) == selected(FORMATS, QUANTIZATIONS)
 
 
-def test_backbones_are_those_of_the_model():
+def test_backbones_equal_those_of_the_model():
     from mamsf_keras.model.backbone import FACTORIES
 
     assert set(BACKBONES) == set(FACTORIES)

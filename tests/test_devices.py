@@ -39,7 +39,7 @@ two_devices = pytest.mark.skipif(BACKEND == "torch", reason="PyTorch trains on o
 
 @pytest.mark.slow
 @pytest.mark.tensorflow
-def test_two_devices_and_two_processes_train_as_one():
+def test_two_devices_or_processes_equal_one_device():
     found = list(differences(LOSSES))
     assert len(found) == 3 * len(LOSSES)
     for way, devices, processes, loss, difference, _, spread in found:
@@ -71,7 +71,7 @@ def test_odd_numbers_of_images_on_two_devices(odd_nih, tmp_path):
 
 
 @two_devices
-def test_two_devices_predict_as_one():
+def test_two_devices_predict_the_same_as_one():
     """All images once, the last batch filled up, after batch norm has seen other images on each device."""
     assert "equal: True" in run_process("predict")
 
@@ -91,7 +91,7 @@ def test_two_processes_train_one_run_and_resume_it(odd_nih, tmp_path):
     assert text.count("Error: The run folder") == 2
 
 
-def test_backend_that_cannot_distribute_so_is_refused(small_nih, tmp_path):
+def test_backend_that_does_not_support_the_distribution_is_refused(small_nih, tmp_path):
     other = {"tensorflow": "data-parallel", "jax": "mirrored", "torch": "mirrored"}[BACKEND]
     with pytest.raises(ValueError, match=f"`distribute` {other} needs `backend` .*Keras runs on {BACKEND}"):
         find_devices(other)
@@ -102,7 +102,7 @@ def test_backend_that_cannot_distribute_so_is_refused(small_nih, tmp_path):
 
 
 @pytest.mark.tensorflow
-def test_batch_that_two_devices_cannot_share_is_refused(small_nih, tmp_path):
+def test_batch_size_that_is_not_a_multiple_of_the_devices_is_refused(small_nih, tmp_path):
     words = ("train", "--data-dir", small_nih, "--run-dir", tmp_path / "run", "--distribute", DISTRIBUTE)
     text = run_process(*words, "--batch-size", 5, code=1)
     assert "--batch-size must be a multiple of the 2 devices, such as 4. Received: batch_size=5." in text
@@ -130,13 +130,15 @@ def test_one_device_is_the_default():
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="keras.distribution runs on JAX")
-def test_hosts_need_all_of_their_variables(monkeypatch):
+def test_hosts_need_all_environment_variables(monkeypatch):
     monkeypatch.setenv("KERAS_DISTRIBUTION_NUM_PROCESSES", "2")
-    with pytest.raises(ValueError, match="Many hosts need all of the environment variables .*JOB_ADDRESSES"):
+    with pytest.raises(
+        ValueError, match="Training on several hosts needs all of the environment variables .*JOB_ADDRESSES"
+    ):
         find_devices("data-parallel")
 
 
-def test_devices_are_those_of_the_backend():
+def test_devices_equal_those_of_the_backend():
     computed = keras.ops.ones(2)
     device = {
         "tensorflow": lambda: computed.device,
@@ -159,7 +161,7 @@ def test_setting_is_restored_after_an_error():
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="keras.distribution runs on JAX")
-def test_model_of_this_process_alone_is_not_distributed():
+def test_model_of_only_this_process_is_not_distributed():
     distribution = keras.distribution.DataParallel(devices=["cpu:0"])
     with temporarily(keras.distribution.distribution, keras.distribution.set_distribution, distribution):
         with this_process_alone():

@@ -22,7 +22,7 @@ from mamsf_keras.findings import (
 pytestmark = pytest.mark.no_keras
 
 
-def test_groups_part_the_findings():
+def test_groups_partition_the_findings():
     assert sorted((*HEAD, *MEDIUM, *TAIL)) == sorted(FINDINGS) and len(FINDINGS) == 14
     assert TAIL == ("Pneumonia", "Fibrosis", "Hernia")
     assert min(POSITIVES[name] for name in HEAD) > 0.05 * IMAGES > max(POSITIVES[name] for name in MEDIUM)
@@ -45,7 +45,7 @@ def test_name_is_found_in_another_spelling_but_never_guessed():
     assert find_name("a-b", ["A_B", "a-b"]) == "a-b"
 
 
-def test_misspelt_name_comes_with_the_nearest():
+def test_misspelled_name_comes_with_the_nearest_known_name():
     assert with_nearest("Effusoin", FINDINGS) == "Effusoin (did you mean Effusion?)"
     assert with_nearest("pleural thikening", FINDINGS) == "pleural thikening (did you mean Pleural_Thickening?)"
     assert with_nearest("Scoliosis", FINDINGS) == "Scoliosis"
@@ -56,12 +56,12 @@ def read_rows(path):
         return list(csv.reader(file))[1:]
 
 
-def test_frequencies_are_those_of_the_nih_table(nih_dir):
+def test_frequencies_equal_those_of_the_nih_table(nih_dir):
     rows = read_rows(nih_dir / "full_tables" / "Data_Entry_2017.csv")
     counts = collections.Counter(name for row in rows for name in row[1].split("|"))
     assert len(rows) == IMAGES and counts == {**POSITIVES, NO_FINDING: 60_361}
 
 
-def test_box_findings_are_those_of_the_nih_list(nih_dir):
+def test_box_findings_equal_those_of_the_nih_list(nih_dir):
     names = {row[1].replace("Infiltrate", "Infiltration") for row in read_rows(nih_dir / "BBox_List_2017.csv")}
     assert names == set(BOX_FINDINGS) < set(FINDINGS)

@@ -65,7 +65,7 @@ def test_results_are_reported_before_the_next_task_in_one_process():
     assert order == ["task 1", "result", "task 2", "result"]
 
 
-def test_dead_worker_is_an_error_and_does_not_hang(tmp_path):
+def test_dead_worker_raises_an_error_and_does_not_hang(tmp_path):
     [*_, last] = run(tmp_path, [1, "die", 2, 3])
     assert last.startswith("ChildProcessError A worker process died") and "`workers=1`" in last
 

@@ -63,7 +63,7 @@ def test_failed_run_with_something_to_look_at_is_kept(tmp_path, kept):
 
 
 def test_open_names_what_is_missing(tmp_path):
-    with pytest.raises(FileNotFoundError, match="none does not exist: name one that `train` wrote with `run_dir`"):
+    with pytest.raises(FileNotFoundError, match="none does not exist. Set `run_dir` to a folder written by `train`"):
         RunDir.open(tmp_path / "none")
     with pytest.raises(FileNotFoundError, match="is not a run folder: it has no config.json"):
         RunDir.open(tmp_path)

@@ -55,7 +55,7 @@ def test_error_of_the_system_names_the_file(tmp_path):
 
 
 @pytest.mark.parametrize("error", [ConnectionError("server gone"), ConnectionResetError(104, "reset"), OSError("odd")])
-def test_error_of_the_work_in_the_block_is_not_blamed_on_the_file(tmp_path, error):
+def test_other_errors_in_the_block_do_not_name_the_file(tmp_path, error):
     with pytest.raises(type(error)) as caught, atomic_write(tmp_path / "a.txt"):
         raise error
     assert caught.value is error
@@ -74,7 +74,9 @@ def test_lock_is_held_by_one_process_and_released_by_its_death(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline() == "locked\n"
-        with pytest.raises(BlockingIOError, match=f"Another process is working on {tmp_path}: wait for it, or stop it"):
+        with pytest.raises(
+            BlockingIOError, match=f"Another process is working on {tmp_path}. Wait for it to finish, or stop it"
+        ):
             with exclusive_lock(tmp_path):
                 pass
     finally:
@@ -154,7 +156,7 @@ def test_scratch_folder_is_removed_at_the_end_and_after_a_kill_but_not_while_its
     assert sorted(tmp_path.iterdir()) == others  # folders and locks that are not of this function
 
 
-def test_waiter_says_so_and_takes_over_when_the_holder_dies(tmp_path, caplog):
+def test_waiting_is_logged_and_ends_when_the_lock_holder_dies(tmp_path, caplog):
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "locked\n"
     threading.Timer(0.3, process.kill).start()
@@ -173,7 +175,7 @@ def test_unfinished_files_are_removed(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
 
 
-def test_only_what_is_known_to_be_no_file_is_absent(tmp_path):
+def test_may_be_file_is_false_only_for_paths_known_not_to_be_files(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "dangling").symlink_to("none")

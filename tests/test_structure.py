@@ -1,4 +1,4 @@
-"""The architecture as tests: who may import whom, what is packaged, and that every module has its test."""
+"""Tests of the architecture: allowed imports, packaged files, and one test file per module."""
 
 import ast
 import tomllib
@@ -40,7 +40,7 @@ MODULES = {
     for path in (ROOT / "mamsf_keras").rglob("*.py")
     if path.name != "__init__.py"
 } | {f"mamsf_keras.cli.{path.stem}": path for path in (ROOT / "cli").glob("*.py") if path.name != "__init__.py"}
-"""Name to file of every module that is more than the docstring of a package."""
+"""Name and file of every module that is not only the docstring of a package."""
 
 
 def layer_of(module: str) -> int:
@@ -52,7 +52,7 @@ def layer_of(module: str) -> int:
 
 
 def imports_of(path: Path) -> set[str]:
-    """The modules of ours that a file imports, at its head or inside functions."""
+    """The modules of this package that a file imports, at the top or inside functions."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -63,12 +63,12 @@ def imports_of(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_imports_only_go_down(module):
+def test_modules_import_only_from_lower_layers(module):
     for imported in imports_of(MODULES[module]):
         assert layer_of(imported) >= layer_of(module), f"{module} imports {imported}, which is above it"
 
 
-def test_no_imports_in_a_circle():
+def test_no_circular_imports():
     above = {}
     remaining = {module: imports_of(path) - {module} for module, path in MODULES.items()}
     while remaining:

@@ -17,11 +17,11 @@ def read_ages(column: pd.Series) -> tuple[pd.Series, tuple[str, ...]]:
     """Reads ages such as "58", "058Y", "18 months", "3w" and "5 days". A number without a unit is in years.
 
     Args:
-        column: texts.
+        column: ages as text.
 
     Returns:
-        The ages in years, float64, NaN where blank or odd, and notes that count and name odd ages and those above
-        `OLDEST`, which are kept.
+        The ages in years, float64, NaN where blank or not parsable, and notes that count and name the ages that are not
+        parsable or above `OLDEST`. The latter are kept.
     """
     text = column.str.strip()
     parts = text.str.extract(AGE)

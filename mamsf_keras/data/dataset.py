@@ -46,7 +46,7 @@ class ImageStore(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """The images of a data set. `open_dataset` makes one; nothing here changes it.
+    """The images of a data set. `open_dataset` creates it, and no method changes it.
 
     ```python
     dataset = open_dataset("ChestX-ray14")
@@ -63,7 +63,7 @@ class Dataset:
         store: where the pixels are.
         protocol: how the images were split; None if they were not.
         notes: notes for the user about the data, one line each.
-        split_notes: what the user should know about the splits, one line each.
+        split_notes: notes for the user about the splits, one line each.
         sources: the files that the table was read from.
         is_resolved: True if every row has its image, and the columns that `store.open` needs.
     """
@@ -79,12 +79,12 @@ class Dataset:
 
     @functools.cached_property
     def resolved(self) -> "Dataset":
-        """The data set of the images that are there, without those that the protocol leaves out.
+        """The data set without missing images and without images that the protocol leaves out.
 
         The files are looked up on first use.
 
         Raises:
-            ValueError: if images are absent that must not be.
+            ValueError: if more images are missing than allowed.
         """
         if self.is_resolved:
             return self
@@ -126,13 +126,13 @@ class Dataset:
             ValueError: on another name, if there are none, or if the data set has not been split.
         """
         if "split" not in self.table:
-            raise ValueError("The data set has no splits: open it with a `protocol`.")
+            raise ValueError("The data set has no splits. Open it with a `protocol`.")
         if name not in SPLITS:
             raise ValueError(f"`split` must be one of {', '.join(SPLITS)}. Received: {name}.")
         dataset = self.resolved
         table = dataset.table[dataset.table["split"] == name].reset_index(drop=True)
         if table.empty:
-            raise ValueError(f"The {name} split has no images here.")
+            raise ValueError(f"The {name} split contains no images.")
         return dataclasses.replace(dataset, table=table)
 
     def with_findings(self, findings: Iterable[str]) -> "Dataset":
@@ -144,7 +144,7 @@ class Dataset:
         spelled = {name: find_name(name, self.findings) for name in findings}
         lacking = [with_nearest(name, self.findings) for name, own in spelled.items() if own is None]
         if lacking:
-            raise ValueError(f"The data have no labels of {', '.join(lacking)}, which the model was trained on.")
+            raise ValueError(f"The data set has no labels for {', '.join(lacking)}, which the model was trained on.")
         # All labels become float32, as the fingerprint has them: it must not depend on which findings are in use.
         table = self.table.astype(dict.fromkeys(self.findings, "float32"))
         table = table.rename(columns={own: name for name, own in spelled.items()})

@@ -25,7 +25,7 @@ class ImageFiles:
         data_dir: the data folder.
         find: function from the image names, a Series, and `data_dir` to the path of each image, a Series with NaN where
             there is none, and notes.
-        allow_missing: how many images may be absent, as a number or a share such as "5%".
+        allow_missing: how many images may be absent, as a number or a percentage such as "5%".
         explain: function from the absent images and `data_dir` to sentences about why they may be absent.
     """
 
@@ -57,13 +57,13 @@ class ImageFiles:
         text = f"{len(absent)} of {len(table)} images of the table are not in {self.data_dir} "
         text += f"(first: {', '.join(absent.head(5))})"
         if len(absent) == len(table):
-            raise ValueError(" ".join([f"{text}: none was found.", *self.explain(absent, self.data_dir)]))
+            raise ValueError(" ".join([f"{text}. None was found.", *self.explain(absent, self.data_dir)]))
         allowed = allowed_count("allow_missing", self.allow_missing, len(table))
         if len(absent) > allowed:
             limit = [f"`allow_missing` {self.allow_missing} allows {allowed}."] if self.allow_missing else []
             advice = [f"Use `allow_missing` {len(absent)} to leave them out.", *self.explain(absent, self.data_dir)]
             raise ValueError(" ".join([f"{text}.", *limit, *advice]))
-        return table.dropna(subset="path"), (*notes, f"{text}: they are left out.")
+        return table.dropna(subset="path"), (*notes, f"{text}. They are left out.")
 
     def check_size(self, image_size: int) -> None:
         """Accepts every size: images are resized as they are read."""

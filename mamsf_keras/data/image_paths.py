@@ -1,4 +1,4 @@
-"""Finds the images of a table by their paths, below the data folder or below another root of it."""
+"""Finds the images of a table by their paths, relative to the data folder or to another root."""
 
 import os
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from mamsf_keras.storage import may_be_file
 def find_by_path(images: pd.Series, data_dir: str | Path) -> tuple[pd.Series, tuple[str, ...]]:
     """Finds the file of each image by its path relative to the data folder.
 
-    If no file is there, the paths may start at another folder than `data_dir`, as those of the two releases of
-    CheXpert do. The leading folders that all paths share are then removed one by one or replaced by a subfolder of
-    `data_dir`. A root counts only if it is the only one where every image is found.
+    If no file is found there, the paths may be relative to a different folder, as in the two releases of CheXpert. The
+    leading folders that all paths share are then removed one by one or replaced by a subfolder of `data_dir`. A root is
+    used only if it is the only one where every image is found.
 
     Args:
         images: paths of the images in the table.
@@ -31,7 +31,7 @@ def find_by_path(images: pd.Series, data_dir: str | Path) -> tuple[pd.Series, tu
         return paths, ()
     paths = _existing(images, data_dir, *found[0])
     return paths, (
-        f"paths of the table start at another root than the data folder: {images.iloc[0]} is {paths.iloc[0]}",
+        f"image paths in the table start at another root than the data folder: {images.iloc[0]} is {paths.iloc[0]}",
     )
 
 
@@ -40,8 +40,8 @@ def explain_path(images: pd.Series, data_dir: str | Path) -> tuple[str, ...]:
     names = sorted(os.listdir(data_dir))
     shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
     return (
-        "The paths of the table must start at `data_dir`.",
-        f"The table has {images.iloc[0]}, and the folder has {shown or 'nothing'}.",
+        "The image paths in the table must be relative to `data_dir`.",
+        f"The table contains {images.iloc[0]}; the folder contains {shown or 'nothing'}.",
     )
 
 

@@ -33,12 +33,12 @@ def find_label_columns(raw: pd.DataFrame, taken: Iterable[str | None]) -> tuple[
         if why == "":
             names.append(name)
         elif why:
-            notes.append(f"column not taken as a finding, {why}: {name} (`label_columns` names the columns)")
+            notes.append(f"column not used as a finding, {why}: {name} (set `label_columns` to choose the columns)")
     return tuple(names), tuple(notes)
 
 
 def _why_not(columns: pd.DataFrame) -> str | None:
-    """Returns "" for a column of labels, a reason for one that looks like it, and None for other columns."""
+    """Returns "" for a column of labels, a reason for one that only looks like it, and None for other columns."""
     written = columns.iloc[:, 0]
     cells = written.str.lower()
     other = written[~cells.isin(list(VALUES))]
@@ -47,10 +47,10 @@ def _why_not(columns: pd.DataFrame) -> str | None:
     if len(other):
         return f"cells such as {other.iloc[0]!r}"
     if columns.shape[1] > 1:
-        return "more than one column of this name"
+        return "several columns with this name"
     if spells_missing(cells).all():
         return "all blank"
-    return "" if label_values(written).eq(1).any() else "without a positive"
+    return "" if label_values(written).eq(1).any() else "no positive label"
 
 
 def read_labels(column: pd.Series, path: str | Path, blank: str, uncertain: str) -> pd.Series:
@@ -70,7 +70,7 @@ def read_labels(column: pd.Series, path: str | Path, blank: str, uncertain: str)
     if len(unknown):
         raise ValueError(
             f"{path}, column {column.name}: a label must be 1, 0, -1 or blank. Found: {count_and_first(unknown)}. "
-            "The `str.get_dummies` of pandas turns names in one column into such columns."
+            "To convert a column of names to label columns, use `str.get_dummies` of pandas."
         )
     missing = values.isna()
     values = values.replace(-1, {"mask": np.nan, "negative": 0.0, "positive": 1.0}[uncertain])

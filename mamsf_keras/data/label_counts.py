@@ -1,4 +1,4 @@
-"""Positive and negative labels of each finding, and the findings that have labels of one kind only."""
+"""Positive and negative labels of each finding, and the findings with only one class."""
 
 import dataclasses
 from collections.abc import Iterable

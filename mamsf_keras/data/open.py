@@ -54,7 +54,7 @@ def prepared(dataset: Dataset, config: TrainConfig) -> Dataset:
         return dataset
     cache_dir = config.cache if config.cache != "auto" else default_cache_dir(config, config.image_size)
     if not is_finished(cache_dir):
-        logger.info("preparing every image once, into the cache %s", cache_dir)
+        logger.info("decoding all images once into the cache %s", cache_dir)
     return prepare(dataset, cache_dir, config.image_size, allow_rejected=None)
 
 
@@ -64,7 +64,7 @@ def relocated(config: Config, data_dir: str | Path | None, allow_missing: int | 
     Args:
         config: the configuration to start from.
         data_dir: the other folder; None keeps the folder.
-        allow_missing: how many images may be missing, as a number or a share; None takes that of `config`.
+        allow_missing: how many images may be missing, as a number or a percentage; None uses that of `config`.
     """
     if allow_missing is not None:
         config = dataclasses.replace(config, allow_missing=allow_missing)

@@ -24,10 +24,10 @@ def official_split(table: pd.DataFrame, findings: Sequence[str] = FINDINGS) -> n
     """Splits by the official NIH lists; the validation split is taken from `train_val_list.txt`, by patient.
 
     Each patient of train_val belongs to the stratum of the finding that is the patient's rarest, by its number of
-    positive images in the whole table, or to "No Finding". Of all n patients, round(n / 10) are validation, shared
+    positive images in the whole table, or to "No Finding". Of all n patients, round(n / 10) are validation, distributed
     among the strata by largest remainder: each stratum of m patients gets m // 10, and those with the largest m % 10
-    one more each, of equal remainders the rarer finding first. In each stratum the first patients, in the order of the
-    SHA-256 of the patient id as text, are validation. The result depends neither on a seed nor on the machine.
+    get one more each. Ties go to the rarer finding. In each stratum the first patients, in the order of the SHA-256 of
+    the patient id as text, are validation. The result depends neither on a seed nor on the machine.
 
     Args:
         table: one row per image, with the columns `patient`, `official_list` ("train_val" or "test") and one
@@ -47,7 +47,7 @@ def official_split(table: pd.DataFrame, findings: Sequence[str] = FINDINGS) -> n
 
 
 def _tenths(sizes: list[int]) -> list[int]:
-    """Shares a tenth of the sum of some sizes among them by largest remainder, of equal ones the first."""
+    """Distributes a tenth of the sum of some sizes among them by largest remainder; ties go to the first."""
     by_remainder = sorted(range(len(sizes)), key=lambda i: -(sizes[i] % 10))
     extra = by_remainder[: round(sum(sizes) / 10) - sum(size // 10 for size in sizes)]
     return [size // 10 + (i in extra) for i, size in enumerate(sizes)]
@@ -121,7 +121,7 @@ def listed_split(table: pd.DataFrame, path: str | Path) -> np.ndarray:
         raise ValueError(f"{path} lists images more than once: {count_and_first(twice)}.")
     absent = sorted(set(listed["image"]) - set(table["image"]))
     if absent:
-        raise ValueError(f"{path} lists images that the table lacks: {count_and_first(absent)}.")
+        raise ValueError(f"{path} lists images that are not in the table: {count_and_first(absent)}.")
     return table["image"].map(dict(zip(listed["image"], listed["split"], strict=True))).fillna("").to_numpy()
 
 
@@ -167,7 +167,7 @@ def split_table(table: pd.DataFrame, findings: Sequence[str] = FINDINGS, protoco
         if not (splits == name).any():
             raise ValueError(
                 f"The {protocol} protocol leaves the {name} split of {len(table)} images empty. It needs images in "
-                "each official list, or about ten patients with one finding (or without any) to take it from."
+                "each official list, or about ten patients with the same finding (or with none)."
             )
     shared = overlap(table["patient"], splits)
     if any(shared.values()):
@@ -186,7 +186,7 @@ def _splits(table, findings, protocol) -> np.ndarray:
     if protocol != "official":
         raise ValueError(f"`protocol` must be one of {', '.join(PROTOCOLS)} or file:PATH. Received: {protocol}.")
     if (table["official_list"] == "").any():
-        raise ValueError("Only the NIH tables have an official split: use `protocol` random-patient or file:PATH.")
+        raise ValueError("Only the NIH tables have an official split. Use `protocol` random-patient or file:PATH.")
     return official_split(table, findings)
 
 

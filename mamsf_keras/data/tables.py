@@ -13,10 +13,10 @@ OUTSIDE = r"^$|^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)"
 """Names that are empty, absolute or leave the folder, checked lexically with the separators of every system."""
 
 MISSING = {"", "#n/a", "#na", "-nan", "<na>", "n/a", "na", "nan", "nat", "none", "null"}
-"""What programs write for a missing value, in lower case."""
+"""How programs write a missing value, in lower case."""
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-"""What separates the columns of tables that are not CSV."""
+"""Column separators of tables that are not CSV."""
 
 
 def read_csv(path: str | Path, required: Iterable[str]) -> pd.DataFrame:
@@ -30,7 +30,7 @@ def read_csv(path: str | Path, required: Iterable[str]) -> pd.DataFrame:
         required: names of columns that the table must have.
 
     Returns:
-        A data frame of strings, one row per record. No text means "missing".
+        A data frame of strings, one row per record. No text is interpreted as a missing value.
 
     Raises:
         FileNotFoundError: names the file.
@@ -86,7 +86,7 @@ def _check_separator(lines, path):
     header = next((line for line in lines if line.strip()), "")
     for separator, name in SEPARATORS.items():
         if header.count(separator) > header.count(","):
-            raise ValueError(f"{path} separates its columns by {name}: save it as CSV, separated by commas.")
+            raise ValueError(f"{path} separates its columns by {name}. Save it as CSV, separated by commas.")
 
 
 def _check_record(record: Record, lines: list[str], width: int, path):
@@ -99,7 +99,7 @@ def _check_record(record: Record, lines: list[str], width: int, path):
             )
     found = len(record.fields)
     if found < width or any(field.strip() for field in record.fields[width:]):
-        raise ValueError(f"{path}, line {record.first}: {found} fields where the header has {width}.")
+        raise ValueError(f"{path}, line {record.first}: {found} fields, but the header has {width}.")
 
 
 def check_columns(columns: Iterable[str], required: Iterable[str], path: str | Path) -> None:
@@ -114,7 +114,7 @@ def check_columns(columns: Iterable[str], required: Iterable[str], path: str | P
 
 
 def read_list(path: str | Path) -> list[str]:
-    """Reads a text file with one name per line. Blank lines do not count.
+    """Reads a text file with one name per line. Blank lines are ignored.
 
     Raises:
         ValueError: if the file is not UTF-8.
@@ -135,7 +135,7 @@ def note_odd(what: str, written: pd.Series, values: pd.Series) -> tuple[str, ...
     """Returns a note that counts and names the cells without a value that are not written as missing, or nothing."""
     odd = written[values.isna() & ~spells_missing(written)]
     named = ", ".join(odd.unique()[:5])
-    return (f"{what} that are not understood and count as missing: {len(odd)} (such as {named})",) if len(odd) else ()
+    return (f"{what} that cannot be parsed and count as missing: {len(odd)} (such as {named})",) if len(odd) else ()
 
 
 def patient_key(patient: object) -> str:
@@ -151,7 +151,7 @@ def existing_folder(data_dir: str | Path) -> Path:
     """Returns the folder as a path, or raises `FileNotFoundError`."""
     if not Path(data_dir).is_dir():
         what = "is not a folder" if Path(data_dir).exists() else "does not exist"
-        raise FileNotFoundError(f"The data folder {data_dir} {what}: name it with `data_dir`.")
+        raise FileNotFoundError(f"The data folder {data_dir} {what}. Set `data_dir` to an existing folder.")
     return Path(data_dir)
 
 
@@ -166,8 +166,8 @@ def check_names(images: pd.Series, patients: pd.Series, path: str | Path) -> Non
     outside = images[images.str.contains(OUTSIDE)]
     if len(outside):
         raise ValueError(
-            f"{path} has image names that are empty or leave the data folder: {count_and_first(outside)}. They must be "
-            "relative to `data_dir`."
+            f"{path} has image names that are empty or outside the data folder: {count_and_first(outside)}. They must "
+            "be relative to `data_dir`."
         )
     nameless = images[(patients == "").to_numpy()]
     if len(nameless):
@@ -176,8 +176,8 @@ def check_names(images: pd.Series, patients: pd.Series, path: str | Path) -> Non
     if missing.any():
         written = [f"{image} has {text}" for image, text in zip(images[missing], patients[missing], strict=True)]
         raise ValueError(
-            f"{path} has patients that are written as missing: {count_and_first(written)}. Give each its own ID, since "
-            "such a cell would make one patient of several."
+            f"{path} has patient IDs written as missing: {count_and_first(written)}. Give each patient an ID; "
+            "otherwise several patients would count as one."
         )
     twice = images[images.duplicated()].unique()
     if len(twice):

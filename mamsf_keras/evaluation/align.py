@@ -62,12 +62,14 @@ def _check_same(runs, first, second):
             f"{run} lacks {count_and_first(names)}" for run, names in zip(runs, missing, strict=True) if len(names)
         ]
         if lacks:
-            raise ValueError(f"{both} have predictions of different {what}: {'; '.join(lacks)}.")
+            raise ValueError(f"{both} have predictions for different {what}: {'; '.join(lacks)}.")
     images = first.table["image"]
     for i, name in enumerate(first.findings):
         other = ~np.isclose(first.labels[:, i], second.labels[:, i], equal_nan=True)
         if other.any():
-            raise ValueError(f"{both} have different labels of {name} for the images {count_and_first(images[other])}.")
+            raise ValueError(
+                f"{both} have different labels for {name} on these images: {count_and_first(images[other])}."
+            )
     other = first.table["patient"].map(patient_key) != second.table["patient"].map(patient_key)
     if other.any():
-        raise ValueError(f"{both} have different patients for the images {count_and_first(images[other])}.")
+        raise ValueError(f"{both} have different patients for these images: {count_and_first(images[other])}.")

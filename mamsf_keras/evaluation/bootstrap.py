@@ -1,7 +1,8 @@
 """Confidence intervals from a bootstrap of patients.
 
-The images of a patient are alike: an interval that treats them as independent is too narrow (the official test split
-of ChestX-ray14 has 9 images per patient). So patients are drawn with replacement, each with all its images.
+The images of a patient are correlated, so an interval that treats them as independent is too narrow (the official test
+split of ChestX-ray14 has 9 images per patient). Patients are therefore drawn with replacement, each with all of its
+images.
 """
 
 import copy
@@ -51,7 +52,7 @@ class PatientBootstrap:
 
     Attributes:
         patient: the number of the patient of each image, int `(images,)`.
-        counts: how often each resample has each patient, float32 `(patients, resamples)`.
+        counts: how often each resample contains each patient, float32 `(patients, resamples)`.
     """
 
     def __init__(self, patients: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> None:
@@ -150,7 +151,7 @@ def logit_interval(value: float | None, resampled: np.ndarray, patients: int, le
         logit(value) +- t(patients - 1) SE / (value (1 - value))
 
     SE is the standard deviation of the resamples, carried to the logit scale by the delta method. Percentiles of the
-    resamples would be simpler, but cover only 87 to 92 % at 10 to 32 positive patients.
+    resamples would be simpler, but cover only 87% to 92% at 10 to 32 positive patients.
 
     Args:
         value: the value on the data.

@@ -1,4 +1,4 @@
-"""Calibration: probabilities and thresholds per finding, fitted on the validation split and used everywhere after."""
+"""Calibration: probabilities and thresholds per finding, fitted on the validation split and then applied to all."""
 
 import dataclasses
 import json
@@ -26,7 +26,7 @@ class FindingCalibration:
         slope: of the Platt scaling, probability = sigmoid(slope x logit + intercept); None if there is no
             calibration, see `platt_scaling`.
         intercept: of the Platt scaling, or None.
-        thresholds: threshold of the raw probability by operating point; None if the labels are of one kind.
+        thresholds: threshold of the raw probability by operating point; None if the labels contain only one class.
         prevalence: share of positives among the labeled validation images; None without labels.
         positives: positive validation images.
         positive_patients: patients with a positive validation image.
@@ -103,8 +103,8 @@ class Calibration:
             return cls(findings, content["model_sha256"], content["images"], content["patients"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
-                f"{path} is not a calibration of version {SCHEMA_VERSION}, or is damaged: remove it, and `evaluate` "
-                "fits it again."
+                f"{path} is damaged or is not a calibration of version {SCHEMA_VERSION}. Remove it, and run `evaluate` "
+                "to fit it again."
             ) from error
 
 
@@ -147,8 +147,8 @@ def _fit_finding(labels, probabilities, patients) -> FindingCalibration:
 def platt_scaling(labels: np.ndarray, probabilities: np.ndarray) -> tuple[float | None, float | None]:
     """Returns slope and intercept of Platt scaling on the logits of one finding.
 
-    Both are None if the labels are of one kind, the scores are all equal, or the slope is not positive: it
-    would reverse the order of the images, which happens for findings that the model has not learned.
+    Both are None if the labels contain only one class, the scores are all equal, or the slope is not positive. A
+    negative slope would reverse the order of the images, which happens for findings that the model has not learned.
 
     The targets are (N+ + 1) / (N+ + 2) and 1 / (N- + 2) in place of 1 and 0, which keeps the fit finite when the
     scores separate the labels: J. Platt, Advances in Large Margin Classifiers, 1999, equation 2.
@@ -163,7 +163,7 @@ def platt_scaling(labels: np.ndarray, probabilities: np.ndarray) -> tuple[float 
         return None, None
     target = np.where(labels == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     scores = logits(probabilities)
-    # A soft target is one image of each kind, weighted by the target and its complement.
+    # A soft target is one image of each class, weighted by the target and its complement.
     both, kinds = np.concatenate([scores, scores]), np.repeat([1, 0], len(scores))
     slope, intercept = logistic_fit(both, kinds, np.concatenate([target, 1 - target]))
     return (slope, intercept) if slope > 0 else (None, None)

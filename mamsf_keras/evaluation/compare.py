@@ -1,4 +1,4 @@
-"""Compares two recipes, each with several seeds, on the predictions of one split. Needs no Keras."""
+"""Compares two recipes, each with several seeds, on the predictions of one split. Does not need Keras."""
 
 import logging
 from collections.abc import Iterable
@@ -61,7 +61,7 @@ def compare(
     if split not in SPLITS:
         raise ValueError(f"`split` must be one of {', '.join(SPLITS)}. Received: {split}.")
     if (folder / "comparison.json").exists() and not overwrite:
-        raise FileExistsError(f"{folder} has a comparison: choose another `out`, or use `overwrite`.")
+        raise FileExistsError(f"{folder} already contains a comparison. Choose another `out`, or use `overwrite`.")
     recipes = read_recipes(runs, against)
     all_runs = [run for recipe in recipes for run in recipe.runs]
     records, notes = evaluation_records(all_runs, split)
@@ -89,7 +89,7 @@ def compare(
 def _predictions(run: RunDir, split: str) -> Predictions:
     path = run.predictions(split)
     if not path.is_file():
-        raise FileNotFoundError(f"{run.path} has no {path.name}: `evaluate` the run on the {split} split first.")
+        raise FileNotFoundError(f"{run.path} has no {path.name}. Run `evaluate` on the {split} split first.")
     return Predictions.read(path)
 
 
@@ -115,5 +115,7 @@ def _notes(recipes: tuple[Recipe, Recipe], groups: dict | None) -> list[str]:
     if recipes[0].training_data != recipes[1].training_data:
         notes.append("The two recipes were trained on different data.")
     if groups is None:
-        notes.append("No run records which findings are head, medium or tail, so there are no means of these groups.")
+        notes.append(
+            "No run records which findings are head, medium or tail, so no means are reported for these groups."
+        )
     return notes

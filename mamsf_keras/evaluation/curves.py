@@ -21,7 +21,7 @@ RECALLS = np.linspace(0.01, 1, 100)
 
 
 class Curve(NamedTuple):
-    """A curve and its pointwise 95 % band, arrays of equal length; the band is None below 10 positive patients."""
+    """A curve and its pointwise 95% band, arrays of equal length; the band is None below 10 positive patients."""
 
     x: np.ndarray
     y: np.ndarray
@@ -38,7 +38,7 @@ def all_curves(predictions: Predictions, calibration: Calibration | None = None)
 
     Returns:
         `roc`, `precision_recall`, `calibration` and `calibrated` by finding. The first two are None if the images
-        are of one kind, the last two without images and without a calibration.
+        contain only one class, the last two without images and without a calibration.
     """
     draws = PatientBootstrap(predictions.patients, DRAWS)
     curves: dict[str, dict[str, Curve | None]] = {}
@@ -69,7 +69,7 @@ def ranking_curves(labels: np.ndarray, scores: np.ndarray, bootstrap: PatientBoo
         bootstrap: the patients of these images, and the draws for the bands.
 
     Returns:
-        Two `Curve`, or None and None if the labels are of one kind.
+        Two `Curve`, or None and None if the labels contain only one class.
     """
     positive = np.asarray(labels) == 1
     if positive.all() or not positive.any():
@@ -131,6 +131,6 @@ def calibration_curve(labels: np.ndarray, probabilities: np.ndarray, bootstrap: 
 
 
 def _band(resampled) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the limits of the middle 95 % of the resamples at each point, for values `(resamples, points)`."""
+    """Returns the limits of the middle 95% of the resamples at each point, for values `(resamples, points)`."""
     low, high = np.nanpercentile(resampled, [2.5, 97.5], axis=0)
     return low, high

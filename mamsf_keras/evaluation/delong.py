@@ -1,7 +1,7 @@
 """DeLong's interval of an AUROC, which assumes independent images.
 
-Here it stands beside the interval of the patients to show how much the assumption costs. E. R. DeLong et al.,
-Biometrics 44:837 (1988), in the form with midranks of X. Sun and W. Xu, IEEE Signal Processing Letters 21:1389 (2014).
+It is reported next to the patient-level interval to show the effect of this assumption. E. R. DeLong et al., Biometrics
+44:837 (1988), in the form with midranks of X. Sun and W. Xu, IEEE Signal Processing Letters 21:1389 (2014).
 """
 
 import numpy as np

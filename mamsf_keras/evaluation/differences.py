@@ -16,7 +16,7 @@ from mamsf_keras.evaluation.summary import LEAST_USABLE
 METRICS = ("auroc", "average_precision")
 
 SIGNIFICANCE = 0.05
-"""P-value below which two recipes are called different. Of findings it is the adjusted one."""
+"""P-value below which two recipes are reported as different. For findings, it is the adjusted p-value."""
 
 
 def compare_predictions(

@@ -1,4 +1,4 @@
-"""The worst errors of each finding, for a look at their images."""
+"""The worst errors of each finding, for inspection of their images."""
 
 import numpy as np
 

@@ -34,7 +34,7 @@ def evaluate(
     overwrite: bool = False,
     prevalence: Mapping[str, float] | None = None,
 ) -> dict:
-    """Predicts one split with `best.keras`, rates the predictions and writes the results into the run.
+    """Predicts one split with `best.keras`, computes the metrics and writes the results to the run folder.
 
     The files are `predictions-SPLIT.csv`, `metrics-SPLIT.json`, `metrics-SPLIT.md` and `report-SPLIT.html`. Before
     the first evaluation of a model, the validation split is predicted and `calibration.json` is fitted on it.
@@ -45,9 +45,9 @@ def evaluate(
 
     Args:
         run_dir: the folder of a run.
-        data_dir: the data folder; None takes the one that the run was trained on.
+        data_dir: the data folder; None uses the one that the run was trained on.
         split: "train", "validation" or "test".
-        allow_missing: how many absent images may be left out, as a number or a share; None takes that of the run.
+        allow_missing: how many absent images may be left out, as a number or a percentage; None uses that of the run.
         overwrite: whether to replace results on another data folder.
         prevalence: further prevalences, in (0, 1), at which to report the positive predictive value, by finding; the
             key "" is for all others.
@@ -143,7 +143,7 @@ def best_model(run: RunDir) -> KerasPredictor:
     """Loads the best model of a run. Raises `FileNotFoundError` if the run has not finished an epoch."""
     path = run.model("best")
     if not path.exists():
-        raise FileNotFoundError(f"{run.path} has no {path.name} yet: resume the run until an epoch is finished.")
+        raise FileNotFoundError(f"{run.path} has no {path.name} yet. Resume the run until an epoch is finished.")
     return KerasPredictor(path)
 
 
@@ -154,14 +154,14 @@ def open_run_data(
 
     Args:
         config: the configuration of the run.
-        data_dir: the data folder; None takes that of the run.
-        allow_missing: how many absent images may be left out, as a number or a share; None takes that of the run.
+        data_dir: the data folder; None uses that of the run.
+        allow_missing: how many absent images may be left out, as a number or a percentage; None uses that of the run.
     """
     config = relocated(config, data_dir, allow_missing)
     if config.labels_csv is not None and not Path(config.labels_csv.path).is_file():
         raise FileNotFoundError(
-            f"The table {config.labels_csv.path} of the run no longer exists: prepare a cache where the data are "
-            "now, and name it with `data_dir`."
+            f"The table {config.labels_csv.path} of the run no longer exists. Prepare a cache from the data at "
+            "their new location, and set `data_dir` to it."
         )
     dataset = prepared(open_dataset(config), config).resolved
     for note in (*dataset.notes, *dataset.split_notes):
@@ -174,7 +174,7 @@ def with_findings_of(predictor: Predictor, dataset: Dataset) -> Dataset:
     used = dataset.with_findings(predictor.findings)
     left_out = [name for name in dataset.findings if find_name(name, used.findings) is None]
     if left_out:
-        logger.info("left out, since the model does not have it: %s", ", ".join(left_out))
+        logger.info("findings left out because the model does not have them: %s", ", ".join(left_out))
     return used
 
 
@@ -185,6 +185,6 @@ def _check_same_data(metrics_file, folder):
     try:
         other = json.loads(metrics_file.read_text(encoding="utf-8"))["data_dir"]
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{metrics_file} is damaged: remove it, or use `overwrite`.") from None
+        raise ValueError(f"{metrics_file} is damaged. Remove it, or use `overwrite`.") from None
     if other != folder:
-        raise FileExistsError(f"{metrics_file} has the results on {other}: move it away, or use `overwrite`.")
+        raise FileExistsError(f"{metrics_file} contains the results for {other}. Move it, or use `overwrite`.")

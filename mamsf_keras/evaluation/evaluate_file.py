@@ -1,4 +1,4 @@
-"""Evaluates a file of predictions of any origin. Needs no Keras."""
+"""Evaluates a file of predictions from any model. Does not need Keras."""
 
 import logging
 from collections.abc import Mapping
@@ -23,11 +23,11 @@ def evaluate_file(
     overwrite: bool = False,
     prevalence: Mapping[str, float] | None = None,
 ) -> dict:
-    """Rates a file of predictions of any origin and writes the results into a folder.
+    """Evaluates a file of predictions from any model and writes the results to a folder.
 
     Args:
         predictions: CSV file with `image`, optionally `patient`, and one column of probabilities per finding.
-        labels: table of labels; None takes the NAME_label columns of the predictions.
+        labels: table of labels; None uses the NAME_label columns of the predictions.
         out: folder for `metrics.json`, `metrics.md` and `report.html`; it is created if needed.
         calibration: a `calibration.json`; None leaves out calibrated probabilities and operating points.
         overwrite: whether to replace results.
@@ -45,7 +45,7 @@ def evaluate_file(
     folder = Path(out)
     files = ResultFiles(folder / "metrics.json", folder / "metrics.md", folder / "report.html")
     if files.metrics.exists() and not overwrite:
-        raise FileExistsError(f"{files.metrics} exists: choose another `out`, or use `overwrite`.")
+        raise FileExistsError(f"{files.metrics} already exists. Choose another `out`, or use `overwrite`.")
     if not (labels is None or isinstance(labels, LabelsCsv)):
         labels = LabelsCsv(str(labels))
     read = read_labeled_predictions(predictions, labels)

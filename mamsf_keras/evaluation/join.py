@@ -17,7 +17,7 @@ from mamsf_keras.findings import find_name, with_nearest
 logger = logging.getLogger(__name__)
 
 TIES = 0.05
-"""Share of the images that are tied with an image of the other kind, above which the file gets a note."""
+"""Share of the images that are tied with an image of the other class, above which a note is added."""
 
 
 def read_labeled_predictions(predictions: str | Path, labels: LabelsCsv | str | Path | None = None) -> Predictions:
@@ -25,7 +25,7 @@ def read_labeled_predictions(predictions: str | Path, labels: LabelsCsv | str | 
 
     Args:
         predictions: CSV file with `image`, optionally `patient`, and one column per finding.
-        labels: the table of labels; None takes the NAME_label columns of the predictions.
+        labels: the table of labels; None uses the NAME_label columns of the predictions.
 
     Returns:
         The predictions of all images in the file, in its order.
@@ -37,7 +37,7 @@ def read_labeled_predictions(predictions: str | Path, labels: LabelsCsv | str | 
     read = Predictions.read(predictions)
     if labels is None:
         if pd.isna(read.labels).all():
-            raise ValueError(f"{predictions} has no NAME_label columns: name a table of labels with `labels`.")
+            raise ValueError(f"{predictions} has no NAME_label columns. Set `labels` to a table of labels.")
         return read
     options = labels if isinstance(labels, LabelsCsv) else LabelsCsv(str(labels))
     dataset = open_dataset(DataConfig(str(Path(options.path).parent), labels_csv=options, protocol=None))
@@ -90,7 +90,7 @@ def _check_patients(predicted, labeled, predictions, labels):
     other = predicted["patient"].map(patient_key).to_numpy() != labeled["patient"].map(patient_key).to_numpy()
     if other.any():
         raise ValueError(
-            f"{predictions} and {labels} name different patients for the images "
+            f"{predictions} and {labels} have different patients for these images: "
             f"{count_and_first(predicted['image'][other])}."
         )
 
@@ -102,7 +102,7 @@ def tie_notes(predictions: Predictions) -> list[str]:
         for i, name in enumerate(predictions.findings)
     }
     return [
-        f"{name}: {share:.0%} of the images share their score with an image of the other kind, so AUROC and average "
+        f"{name}: {share:.0%} of the images share their score with an image of the other class, so AUROC and average "
         "precision depend on how the scores were rounded"
         for name, share in shares.items()
         if share > TIES
@@ -110,7 +110,7 @@ def tie_notes(predictions: Predictions) -> list[str]:
 
 
 def tied_share(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Returns the share of images of one finding whose score an image of the other kind has too.
+    """Returns the share of images of one finding that have the same score as an image of the other class.
 
     Args:
         labels: `(images,)`, 1, 0, or NaN where missing.

@@ -21,7 +21,7 @@ def per_finding(labels: np.ndarray, probabilities: np.ndarray, findings: Iterabl
         findings: names of the columns.
 
     Returns:
-        For each finding `auroc`, `average_precision` (None where the images are not of both kinds), `positives`,
+        For each finding `auroc`, `average_precision` (None unless the images contain both classes), `positives`,
         `images`, and `masked`, the images without a label.
     """
     return {name: _one(labels[:, i], probabilities[:, i]) for i, name in enumerate(findings)}
@@ -48,7 +48,7 @@ def average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
     the recall, which gives a perfect ranking 0.9999999999999998 with 7 positives and 1.0000000000000002 with 9.
 
     Args:
-        labels: `(images,)`, 1 or 0, of both kinds.
+        labels: `(images,)`, 1 or 0, with both classes.
         scores: `(images,)`.
     """
     precision, recall, _ = precision_recall_curve(labels, scores)
@@ -75,7 +75,7 @@ def metrics_table(summary: dict) -> str:
     high, low = (f"{limit:.0%}" for limit in summary["group_limits"])
     lines.append(f"head: findings on at least {high} of the training images; tail: on fewer than {low}")
     lines.append("in parentheses: 95% confidence intervals from a bootstrap of the patients")
-    for why, has_labels in (("images of one kind only", True), ("no labels", False)):
+    for why, has_labels in (("only one class", True), ("no labels", False)):
         names = [name for name in summary["undefined"] if bool(summary["findings"][name]["images"]) is has_labels]
         if names:
             lines.append(f"undefined and left out of the mean ({why}): {', '.join(names)}")

@@ -1,11 +1,11 @@
-"""Thresholds that turn probabilities into decisions, and what the decisions are worth."""
+"""Thresholds that turn probabilities into decisions, and the quality of the decisions."""
 
 import numpy as np
 from sklearn.metrics import roc_curve
 
 OPERATING_POINTS = {
     "youden": "highest sensitivity + specificity",
-    "sensitivity_90": "highest threshold with a sensitivity of at least 90 %",
+    "sensitivity_90": "highest threshold with a sensitivity of at least 90%",
     "f1": "highest F1 score",
 }
 """The operating points, and how their thresholds are chosen."""
@@ -21,7 +21,7 @@ def thresholds(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float
         probabilities: `(images,)`, in [0, 1].
 
     Returns:
-        A number for each name of `OPERATING_POINTS`; None if the labels are of one kind.
+        A number for each name of `OPERATING_POINTS`; None if the labels contain only one class.
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, float)
     positives = int((labels == 1).sum())
@@ -40,7 +40,7 @@ def thresholds(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float
 
 
 def decisions(labels: np.ndarray, positive: np.ndarray) -> dict[str, int | float | None]:
-    """Counts the decisions of one finding and rates them.
+    """Counts the decisions of one finding and computes their rates.
 
     Args:
         labels: `(images,)`, 1 or 0.

@@ -15,7 +15,7 @@ from mamsf_keras.storage import write_csv
 logger = logging.getLogger(__name__)
 
 ATTRIBUTES = ("age", "sex", "view")
-"""Optional columns that subgroups are formed by."""
+"""Optional columns that define subgroups."""
 
 LABEL_SUFFIX = "_label"
 
@@ -67,8 +67,8 @@ class Predictions:
     def read(cls, path: str | Path) -> "Predictions":
         """Reads a file of `write`, or any CSV with `image`, optionally `patient`, and one column per finding.
 
-        Without NAME_label columns all labels are NaN. Without `patient` each image counts as a patient of its own
-        until labels are joined.
+        Without NAME_label columns all labels are NaN. Without `patient`, each image counts as a separate patient until
+        labels are joined.
 
         Raises:
             FileNotFoundError: if there is no such file.

@@ -12,7 +12,7 @@ from mamsf_keras.run_dir import RunDir
 from mamsf_keras.storage import checksum
 
 PATHS = ("data_dir", "cache", "mlflow")
-"""Fields that say where files are. What the files hold is compared by the fingerprint of the data."""
+"""Fields that are paths. The content of the files is compared by the fingerprint of the data."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,8 +87,8 @@ def evaluation_records(runs: Sequence[RunDir], split: str) -> tuple[dict[str, An
         model, recorded = checksum(run.model("best")), records[run.path].get("model_sha256")
         if model is not None and recorded is not None and model != recorded:
             raise ValueError(
-                f"The {split} predictions of {run.path} are not those of its current {run.model('best').name}: "
-                "evaluate it again."
+                f"The {split} predictions of {run.path} do not belong to its current {run.model('best').name}. "
+                "Evaluate the run again."
             )
     common["groups"] = next((groups for record in records.values() if (groups := _groups(record))), None)
     return common, [note] if unknown else []
@@ -165,5 +165,5 @@ def _read_json(path) -> dict:
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        raise ValueError(f"{path} is damaged: write it again, or remove it.")
+        raise ValueError(f"{path} is damaged. Write it again, or remove it.")
     return content

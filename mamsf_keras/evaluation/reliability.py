@@ -1,4 +1,4 @@
-"""How well probabilities agree with outcomes: Brier score, calibration slope and intercept, calibration error."""
+"""Agreement of probabilities with outcomes: Brier score, calibration slope and intercept, calibration error."""
 
 import warnings
 
@@ -8,7 +8,7 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 LARGEST_LOGIT = 30.0
-"""Logits are clipped to this size: a probability of 0 or 1 in a file has an infinite one."""
+"""Logits are clipped to this absolute value, because a probability of 0 or 1 has an infinite logit."""
 
 
 def logits(probabilities: np.ndarray) -> np.ndarray:
@@ -47,7 +47,7 @@ def slope_and_intercept(labels: np.ndarray, scores: np.ndarray) -> tuple[float |
     """Returns the calibration slope and the calibration intercept for logits `scores`.
 
     The slope is None where it is not finite, because the logits separate the labels or are all equal. Both are None
-    if all labels are of one kind.
+    if the labels contain only one class.
     """
     positive = labels == 1
     if positive.all() or not positive.any():

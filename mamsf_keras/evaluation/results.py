@@ -43,12 +43,12 @@ def write_results(
     calibration: Calibration | None = None,
     pixels: Pixels | None = None,
 ) -> None:
-    """Writes all results, the metrics last: if they are there, the others are too.
+    """Writes all results. The metrics are written last, so if they exist, the other files exist too.
 
     Args:
-        files: where to.
-        summary: what the metrics hold.
-        predictions: what the summary was computed from.
+        files: the paths to write.
+        summary: the content of the metrics file.
+        predictions: the predictions that the summary was computed from.
         calibration: the calibration that the summary was computed with.
         pixels: function from a row of the predictions to grey pixels, uint8 `(height, width)`, for the report.
     """
@@ -60,7 +60,7 @@ def write_results(
 
 
 def markdown_table(summary: dict) -> str:
-    """Formats AUROC and average precision with their 95 % intervals as a Markdown table, one row per finding."""
+    """Formats AUROC and average precision with their 95% intervals as a Markdown table, one row per finding."""
     lines = ["| finding | positives (patients) | AUROC (95% CI) | average precision (95% CI) |", "|---|--:|--:|--:|"]
     for name, row in summary["findings"].items():
         counts = f"{row['positives']:,} ({row['positive_patients']:,})"

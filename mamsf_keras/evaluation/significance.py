@@ -1,9 +1,8 @@
 """Comparison of two training recipes, each with several seeds, on the same patients.
 
-Two sources of noise tell two trained models apart even if their recipes are equal: the seeds and the patients of the
-test set. The model of N. A. Obuchowski and H. E. Rockette (Communications in Statistics 24:285, 1995) has both, with
-seeds as readers that are nested in recipes; degrees of freedom are those of S. L. Hillis (Statistics in Medicine
-26:596, 2007).
+Two trained models differ even if their recipes are equal, for two reasons: the seeds and the patients of the test set.
+The model of N. A. Obuchowski and H. E. Rockette (Communications in Statistics 24:285, 1995) covers both, with seeds as
+readers that are nested in recipes; degrees of freedom are those of S. L. Hillis (Statistics in Medicine 26:596, 2007).
 """
 
 import dataclasses
@@ -12,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 FEWEST_SEEDS = 5
-"""Seeds per recipe below which no test is made: the spread of the seeds would be a guess."""
+"""Seeds per recipe below which no test is made, because the spread over seeds cannot be estimated."""
 
 
 ROUNDING = 1e-12
@@ -29,7 +28,7 @@ class Difference:
         standard_error_seeds: its part from the seeds. The squares of the parts sum to the square of the whole.
         standard_error_patients: its part from the patients.
         degrees_of_freedom: of the t distribution; None without a test.
-        low: lower limit of the 95 % interval; None without a test.
+        low: lower limit of the 95% interval; None without a test.
         high: upper limit; None without a test.
         p_value: of the two-sided test that the recipes are equal; None without a test.
     """
@@ -93,7 +92,7 @@ def recipe_difference(
 def covariances(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
     """Returns Cov2 and Cov3 from `(seeds, resamples)` of two recipes, over the resamples in which all are defined.
 
-    Cov2 is the average of the two recipes, whatever their numbers of seeds.
+    Cov2 is the average of the two recipes, regardless of their numbers of seeds.
     """
     both = np.concatenate([first, second])
     covariance, n = np.cov(both[:, ~np.isnan(both).any(axis=0)]), len(first)

@@ -21,7 +21,7 @@ HEAD_SHARE, MEDIUM_SHARE = 0.05, 0.02
 """Share of positive images from which a finding is in the head, and in the medium group, of the distribution."""
 
 LEAST_USABLE = 0.5
-"""Share of resamples that must define a mean for its interval to be given."""
+"""Share of resamples in which a mean must be defined for its interval to be reported."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +163,7 @@ def rate_intervals(row: Mapping, truth: np.ndarray, positive: np.ndarray, bootst
 
 
 def image_interval(labels: np.ndarray, probabilities: np.ndarray, auroc: float | None) -> list[float] | None:
-    """Returns DeLong's interval, which assumes independent images; None if there are fewer than two of a kind."""
+    """Returns DeLong's interval, which assumes independent images; None if a class has fewer than two images."""
     if auroc is None or not 2 <= labels.sum() <= len(labels) - 2:
         return None
     limits = delong_interval(auroc, delong_variance(labels, probabilities))
@@ -203,7 +203,7 @@ def summarize_predictions(
     """Computes all metrics of predictions, overall and by subgroup.
 
     Args:
-        predictions: what to rate.
+        predictions: the predictions to evaluate.
         calibration: fitted on the validation split.
         prevalence: further prevalences at which to report PPV, by finding.
         groups: "head", "medium" or "tail" by finding.
@@ -230,7 +230,7 @@ def summarize_predictions(
 
 
 def frequency_groups(counts: Mapping[str, tuple[int, int]]) -> dict[str, str]:
-    """Returns "head" (findings on at least 5 % of the images), "medium" (2 to 5 %) or "tail" by finding.
+    """Returns "head" (findings on at least 5% of the images), "medium" (2% to 5%) or "tail" by finding.
 
     Args:
         counts: positive and labeled images by finding.

@@ -1,1 +1,1 @@
-"""Heatmaps: which places of an image speak for a finding."""
+"""Heatmaps: the regions of an image that contribute to a finding."""

@@ -4,8 +4,8 @@ With global average pooling and a linear head,
 
     logit = mean over cells of (W_s . s + W_z . z_ema) + b
 
-so the value of a cell is what it contributes, and the map averages, plus b, to the logit itself. For a network with
-this head it is the class activation map of B. Zhou et al., CVPR 2016 (arXiv 1512.04150), without any approximation.
+so the value of a cell is its contribution, and the mean of the map plus b is the logit. For a network with this head,
+the map is the class activation map of B. Zhou et al., CVPR 2016 (arXiv 1512.04150), without any approximation.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from mamsf_keras.images.grey import resize_map
 from mamsf_keras.model.mamsf import MAMSFNet
 
 BOX_LEVEL = 0.5
-"""The box around the peak holds the connected pixels with at least this share of the value at the peak."""
+"""The box around the peak contains the connected pixels with at least this fraction of the peak value."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Evidence:
     """The evidence maps of a batch.
 
     Attributes:
-        maps: float32 `(batch, h, w, findings)`; positive where a cell speaks for the finding.
+        maps: float32 `(batch, h, w, findings)`; positive where a cell is evidence for the finding.
         bias: float32 `(findings,)`.
     """
 
@@ -45,7 +45,7 @@ def evidence_maps(model: MAMSFNet, images: np.ndarray) -> Evidence:
 
     ```python
     evidence = evidence_maps(load_model("best.keras"), images)
-    evidence.maps[0, :, :, 13]  # where the first image speaks for the last finding
+    evidence.maps[0, :, :, 13]  # evidence for the last finding in the first image
     ```
 
     Args:

@@ -100,7 +100,8 @@ def _legend(maps) -> str:
     rows, columns = maps[0].cells.shape
     return (
         f"Red: evidence for the finding, {rows} x {columns} cells, from none (clear) to the largest value of the map. "
-        "Cross: peak; solid box: region around it. Dashed box: radiologist. Not a medical device."
+        "Cross: peak; solid box: region around it. Dashed box: radiologist.\nNot a medical device. For research and "
+        "engineering only; do not use it for diagnosis or treatment."
     )
 
 

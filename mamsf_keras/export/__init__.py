@@ -1,1 +1,1 @@
-"""From a run to files that can be served, each compared with Keras before it is published."""
+"""Exports a run to files that can be served. Each is compared with Keras before it is published."""

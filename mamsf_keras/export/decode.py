@@ -58,7 +58,7 @@ def _decode_png(content):
 
 
 def _decode_deep_png(content, color_type):
-    message = "16-bit color is not supported: save it as 8-bit color or as 16-bit gray"
+    message = "16-bit color is not supported. Save it as 8-bit color or as 16-bit gray"
     with tf.control_dependencies([tf.debugging.assert_equal(color_type, tf.constant(0, tf.uint8), message)]):
         content = tf.identity(content)
     pixels = tf.cast(tf.io.decode_png(content, dtype=tf.uint16)[..., 0], tf.float64)

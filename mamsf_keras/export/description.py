@@ -16,7 +16,7 @@ OUTPUTS = {
     "positive": "bool (batch, findings), true if the probability is at least the threshold; false without a threshold",
     "findings": "string (batch, findings), the names",
 }
-NOTICE = "Not a medical device: for research and engineering, never for diagnosis or treatment."
+NOTICE = "Not a medical device. For research and engineering only; do not use it for diagnosis or treatment."
 
 
 def describe(module: "ServingModule") -> dict[str, Any]:

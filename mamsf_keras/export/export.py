@@ -22,7 +22,7 @@ from mamsf_keras.run_dir import RunDir
 from mamsf_keras.settings import require
 
 REPRESENTATIVE_IMAGES = 200
-"""Training images that int8 measures the ranges of activations on."""
+"""Number of training images on which int8 measures the ranges of the activations."""
 
 logger = logging.getLogger(__name__)
 
@@ -41,16 +41,16 @@ def export_run(
     """Exports `best.keras` of a run, with a model card, and compares each export with Keras.
 
     The exports get the next free VERSION: `OUT/VERSION/` (SavedModel), `OUT/NAME-VERSION.tflite`, `.onnx`, and
-    `OUT/NAME-VERSION-keras/`. Each is written in a process of its own under a temporary name, loaded again, compared
-    on the whole validation split, and renamed if all of them agree with Keras. A server that polls OUT never sees half
-    a version. `NAME-VERSION.parity.json` has the comparison.
+    `OUT/NAME-VERSION-keras/`. Each is written in a separate process under a temporary name, loaded again, compared
+    on the whole validation split, and renamed if all of them agree with Keras. A server that polls OUT never sees an
+    incomplete version. `NAME-VERSION.parity.json` has the comparison.
 
     Args:
         run_dir: the folder of a run.
         out: folder of the model; its name is NAME.
         formats: any of "saved-model", "tflite", "onnx" and "keras".
-        data_dir: the data folder for the comparison; None takes that of the run.
-        allow_missing: how many absent images may be left out, as a number or a share; None takes that of the run.
+        data_dir: the data folder for the comparison; None uses that of the run.
+        allow_missing: how many absent images may be left out, as a number or a percentage; None uses that of the run.
         quantize: ways to store TFLite: any of "none", "float16", "dynamic" and "int8", one file each.
         operating_point: thresholds of the output `positive`: "youden", "sensitivity_90" or "f1".
 
@@ -58,7 +58,7 @@ def export_run(
         For each format its path, the comparison, size and latency.
 
     Raises:
-        ValueError: if an export exceeds the limits of its format. Nothing is left behind then.
+        ValueError: if an export exceeds the limits of its format. In this case no files are left behind.
     """
     names = selected(formats, quantize)
     require_operating_point(operating_point)
@@ -124,7 +124,7 @@ def export_model(
 def _export(source, folder, names) -> dict[str, Exported]:
     """Writes, compares and publishes."""
     if len(source.labels) < FEWEST_IMAGES:
-        few = "the exports are compared on %d images only: at least %d are recommended"
+        few = "the exports are compared on only %d images; at least %d are recommended"
         logger.warning(few, len(source.labels), FEWEST_IMAGES)
     calibration = source.calibration and folder.work / "calibration.json"
     if calibration:
@@ -163,17 +163,17 @@ def _run(task, count):
 
 
 def _check(exported):
-    """Raises `ValueError` if an export exceeds its limits, and warns of a model that tells nothing apart."""
+    """Raises `ValueError` if an export exceeds its limits, and warns about a model whose outputs hardly vary."""
     found = [f"{name}: {text}" for name, result in exported.items() for text in result.parity.violations()]
     if found:
-        raise ValueError(f"An export differs too much from Keras, and nothing is published. {'; '.join(found)}.")
+        raise ValueError(f"An export differs too much from Keras, so nothing was published. {'; '.join(found)}.")
     parity = next(iter(exported.values())).parity
     if parity.blurred:
         logger.warning(
-            "the model hardly tells these images apart (interquartile range of the logit below %g) for %s: agreement "
+            "the model barely distinguishes these images (interquartile range of the logit below %g) for %s: agreement "
             "with Keras says little there",
             SMALLEST_SPREAD,
             ", ".join(parity.blurred),
         )
     if parity.undefined:
-        logger.info("no AUROC to compare, since the images are not of both kinds: %s", ", ".join(parity.undefined))
+        logger.info("no AUROC to compare, because the images contain only one class: %s", ", ".join(parity.undefined))

@@ -1,4 +1,4 @@
-"""The model card of an export: what the model is, what it was trained on, how well it does, what it is not for."""
+"""The model card of an export: what the model is, what it was trained on, its performance and its limits."""
 
 import json
 import logging

@@ -11,7 +11,7 @@ from mamsf_keras.evaluation.reliability import LARGEST_LOGIT
 from mamsf_keras.export.results import FindingParity, Limits, Parity
 
 CONSISTENT = 2e-3
-"""Largest difference between an output of an export and the same computed from its logits, room for float16."""
+"""Largest allowed difference between an output and its value computed from the logits. Leaves room for float16."""
 FEWEST_IMAGES = 64
 LARGE_LOGIT = 10.0
 """Beyond this magnitude the limit grows in proportion to the logit, as the rounding errors of float32 do."""

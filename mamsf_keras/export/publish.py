@@ -36,7 +36,7 @@ class Staging:
 
     @property
     def stem(self) -> str:
-        """How the names of the files of this version start."""
+        """The start of the file names of this version."""
         return f"{self.out.name}-{self.version}"
 
     def path_of(self, name: str) -> Path:
@@ -49,7 +49,8 @@ class Staging:
 def staging(out: str | Path) -> Iterator[Staging]:
     """Holds the lock of an output folder and makes a staging area in it, on the same file system.
 
-    It is removed afterwards, with what a killed export left, and with `out` if that was made for it and is empty.
+    It is removed afterwards, together with the leftovers of killed exports, and with `out` if this created it and it is
+    empty.
 
     Raises:
         NotADirectoryError: if `out` is a file.
@@ -57,7 +58,7 @@ def staging(out: str | Path) -> Iterator[Staging]:
     """
     out = Path(out).resolve()
     if out.exists() and not out.is_dir():
-        raise NotADirectoryError(f"{out} is a file: name a folder with `out`.")
+        raise NotADirectoryError(f"{out} is a file. Set `out` to a folder.")
     made = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     try:
@@ -100,7 +101,7 @@ def write_documents(folder: Staging, source: Any, exported: Mapping[str, Exporte
 
 
 def publish(folder: Staging, exported: Mapping[str, Exported]) -> dict[str, Exported]:
-    """Flushes the files to disk and renames them into the output folder, the folder that a server looks for last."""
+    """Flushes the files to disk and renames them into the output folder, last the folder that servers look for."""
     for path in folder.files.rglob("*"):
         if path.is_file():
             with open(path, "rb") as file:

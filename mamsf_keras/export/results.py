@@ -8,7 +8,7 @@ from typing import Any
 SCHEMA_VERSION = 1
 HEADER = ("format", "MB", "largest logit difference", "mean", "AUROC change", "distinct", "decisions changed")
 SMALLEST_SPREAD = 0.01
-"""Interquartile range of a finding's logit over the images below which a model hardly tells them apart."""
+"""Interquartile range of a finding's logit below which a model barely distinguishes the images."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class FindingParity:
     """The comparison of one finding.
 
     Attributes:
-        auroc: by Keras; None where the images are not of both kinds.
+        auroc: by Keras; None unless the images contain both classes.
         auroc_change: AUROC of the export minus that of Keras, or None.
         allowed_change: the limit, or the weight of one pair of a positive and a negative image if that is more.
         spread: interquartile range of the logit over the images, by Keras. A few outliers do not raise it.
@@ -74,7 +74,7 @@ class Parity:
 
     @property
     def blurred(self) -> list[str]:
-        """The findings for which the model hardly tells these images apart. Their AUROC is not compared."""
+        """The findings for which the model barely distinguishes these images. Their AUROC is not compared."""
         return [name for name, row in self.findings.items() if row.spread < SMALLEST_SPREAD]
 
     @property

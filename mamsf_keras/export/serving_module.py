@@ -61,7 +61,7 @@ class ServingModule(tf.Module):
         self.operating_point = operating_point
         self.image_size = model.image_size or image_size
         self.input_size = model.image_size
-        # In functions, which TensorFlow does not track: it would save them as parts of the module.
+        # Wrapped in functions, which TensorFlow does not track; otherwise it would save them with the module.
         self.get_model = lambda: model
         self.get_calibration = lambda: calibration
         self.get_platt = lambda: (
@@ -96,7 +96,8 @@ class ServingModule(tf.Module):
 
     def _logits(self, images):
         model = self.get_model()
-        # A server does not check shapes against the signature, and the graph would give nonsense for others.
+        # A server does not check shapes against the signature, and the graph would return wrong results for other
+        # shapes.
         images = tf.ensure_shape(images, (None, self.input_size, self.input_size, 1))
         pooled = ops.concatenate([model.pool(maps) for maps in model.feature_maps(images)], axis=-1)
         return tf.matmul(pooled, model.classifier.kernel.value) + model.classifier.bias.value

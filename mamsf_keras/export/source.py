@@ -1,4 +1,4 @@
-"""Source: a model and everything that its exports are made of and compared on."""
+"""Source: a model and the data that its exports are made from and compared on."""
 
 import dataclasses
 import logging
@@ -16,19 +16,19 @@ from mamsf_keras.settings import require
 from mamsf_keras.storage import checksum
 
 BATCH = 32
-"""Images that are read at a time."""
+"""Number of images that are read at a time."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A model and what its exports are compared on.
+    """A model and the data that its exports are compared on.
 
     Attributes:
         model: `.keras` file.
         images: `.npy` file, uint8 `(images, height, width, 1)`, to compare on.
-        representative: `.npy` file of images that int8 measures the ranges of activations on.
+        representative: `.npy` file of images on which int8 measures the ranges of the activations.
         findings: names of its outputs.
         labels: of the images, `(images, findings)`: 1, 0, or NaN where missing.
         calibration: of the model, or None.
@@ -85,6 +85,6 @@ def write_images(path: Path, dataset: Dataset, size: int) -> Path:
 
 
 def spread_over(dataset: Dataset, count: int) -> Dataset:
-    """Returns so many images of a data set, spread evenly over its rows, or all if there are fewer."""
+    """Returns `count` images of a data set, spread evenly over its rows, or all if there are fewer."""
     rows = np.unique(np.linspace(0, len(dataset.table) - 1, count).astype(int))
     return dataclasses.replace(dataset, table=dataset.table.iloc[rows].reset_index(drop=True))

@@ -1,4 +1,4 @@
-"""One conversion or reference in a process of its own, on TensorFlow and the CPU.
+"""One conversion or reference in a separate process, on TensorFlow and the CPU.
 
 TFLite conversion fails for a model of another backend or in mixed precision, fifteen conversions in one process take 11
 GB, and a GPU rounds convolutions to ten bits, which would hide what a conversion changes.
@@ -24,7 +24,7 @@ FIRST_BATCHES = (1, 7)
 BATCH = 32
 LATENCY_BATCHES = (1, 16)
 LATENCY_RUNS, LATENCY_SECONDS = 100, 5.0
-"""How often a batch is timed at most, and for how long."""
+"""Maximum number of timings of a batch, and their maximum total time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Task:
         model: `.keras` file.
         path: file or folder to write.
         images: `.npy` file, uint8 `(images, height, width, 1)`, to compare on.
-        representative: `.npy` file of images that int8 measures the ranges of activations on.
+        representative: `.npy` file of images on which int8 measures the ranges of the activations.
         calibration: `calibration.json`, or None.
         operating_point: of the output `positive`.
     """
@@ -50,7 +50,7 @@ class Task:
     operating_point: str = "youden"
 
     def run(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Runs the task in a process of its own.
+        """Runs the task in a separate process.
 
         Returns:
             The outputs by name, each `(images, findings)`, and the measurements: `size_bytes`, and `latency_ms` with

@@ -34,12 +34,12 @@ ELEMENTS = """
     RescaleIntercept VOILUTSequence VOILUTFunction WindowCenter WindowWidth PixelData
 """.split()
 OTHER_SIGNATURES = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
-"""How PNG, JPEG, GIF, BMP, WebP and TIFF files start, under whatever suffix."""
+"""How PNG, JPEG, GIF, BMP, WebP and TIFF files start, regardless of their suffix."""
 BARE = "DICOM files without preamble or transfer syntax, read as uncompressed"
 
 
 class Refused(ValueError):
-    """An error raised by this module itself. Its text holds nothing of the header except the elements that it names."""
+    """An error raised by this module itself. Its text contains no header data except the elements that it names."""
 
 
 def is_dicom(path: str | Path) -> bool:
@@ -92,7 +92,7 @@ def _named(path):
     try:
         import pydicom
     except ImportError:
-        raise ImportError(f"{path} is DICOM: reading it needs `pip install pydicom python-gdcm`.") from None
+        raise ImportError(f"{path} is a DICOM file. Reading it needs `pip install pydicom python-gdcm`.") from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -109,7 +109,7 @@ def _plain_syntax(dataset):
     from pydicom import uid
 
     if dataset["PixelData"].is_undefined_length:
-        raise Refused("it is compressed and does not say how")
+        raise Refused("it is compressed but does not name a transfer syntax")
     implicit, little_endian = dataset.original_encoding
     if not little_endian:
         return uid.ExplicitVRBigEndian
@@ -121,17 +121,17 @@ def _check_decoder(syntax):
 
     try:
         available = not syntax.is_compressed or get_decoder(syntax).is_available
-    except NotImplementedError:  # pydicom knows no decoder of it at all
+    except NotImplementedError:  # pydicom has no decoder for it
         available = False
     if not available:
-        raise Refused(f"nothing installed decodes its transfer syntax {syntax.name}")
+        raise Refused(f"no installed package decodes its transfer syntax {syntax.name}")
 
 
 def _grey(dataset) -> np.ndarray:
     from pydicom.pixels import pixel_array
 
     if int(dataset.get("NumberOfFrames") or 1) > 1:
-        raise Refused(f"it has {dataset.NumberOfFrames} frames, and a radiograph has one")
+        raise Refused(f"it has {dataset.NumberOfFrames} frames, but a radiograph must have one")
     _check_compressed(dataset)
     kind, samples = dataset.PhotometricInterpretation, dataset.SamplesPerPixel
     if kind.startswith(("RGB", "YBR")) and samples == 3 and dataset.BitsAllocated == 8:
@@ -146,7 +146,7 @@ def _grey(dataset) -> np.ndarray:
 
 
 def _check_compressed(dataset):
-    """Raises an error if JPEG data are incomplete. gdcm would print a warning and draw gray."""
+    """Raises an error if JPEG data are incomplete. gdcm would only print a warning and return gray pixels."""
     from pydicom import encaps, uid
 
     jpeg = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)
@@ -162,7 +162,7 @@ def _stored(raw, dataset) -> np.ndarray:
     """Returns the stored values, int64."""
     bits = dataset.BitsStored
     if dataset.HighBit != bits - 1:
-        raise Refused(f"its HighBit is {dataset.HighBit} with {bits} BitsStored; {bits - 1} is supported")
+        raise Refused(f"its HighBit is {dataset.HighBit} with {bits} BitsStored; only {bits - 1} is supported")
     sign = 2 ** (bits - 1) if dataset.PixelRepresentation else 0
     return ((raw.astype(np.int64) & (2**bits - 1)) ^ sign) - sign
 
@@ -212,7 +212,7 @@ def _look_up(values, item, dataset) -> np.ndarray:
         table = np.frombuffer(table, f"{order}u2" if len(table) >= 2 * entries else "u1")[:entries]
     table = np.atleast_1d(table)
     if len(table) != entries:
-        raise Refused(f"a look-up table has {len(table)} entries and says {entries}")
+        raise Refused(f"a look-up table has {len(table)} entries but declares {entries}")
     return table[np.clip(np.round(values).astype(np.int64) - first, 0, entries - 1)] & (2**bits - 1)
 
 
@@ -225,7 +225,7 @@ def _window(values, center, width, function) -> np.ndarray:
     if function == "LINEAR":
         center, width = center - 0.5, width - 1
     elif function != "LINEAR_EXACT":
-        raise Refused("its VOILUTFunction is none of LINEAR, LINEAR_EXACT, SIGMOID")
+        raise Refused("its VOILUTFunction is not LINEAR, LINEAR_EXACT or SIGMOID")
     return np.clip((values - center) / max(width, 1e-9) + 0.5, 0, 1)
 
 

@@ -1,7 +1,7 @@
 """Reads image files as gray pixels. Every command uses this module.
 
-PNG, JPEG and DICOM files with one picture are read, whatever their suffix. Any other format is rejected by name. The
-checksums of PNG are verified, and JPEG is decoded strictly by `jpeg.py`, so lost data are an error.
+PNG, JPEG and DICOM files with one image are read, regardless of their suffix. Other formats are rejected by name. The
+checksums of PNG are verified, and JPEG is decoded strictly by `jpeg.py`, so missing data raise an error.
 
 | file | gray value |
 |---|---|
@@ -98,7 +98,7 @@ def _read(data: bytes) -> np.ndarray:
     with _opened(io.BytesIO(data)) as image:
         if image.format == "JPEG":
             return _grey(decode_jpeg(data, image))
-        image.verify()  # the checksums of the file, which decoding ignores; it ends the use of the image
+        image.verify()  # checks the checksums, which decoding ignores; the image cannot be used afterwards
     with Image.open(io.BytesIO(data)) as image:
         return _grey(image)
 
@@ -108,13 +108,13 @@ def _opened(file):
     """Yields an image of which the header was read. Raises `ValueError` on formats and kinds that are not supported."""
     try:
         image = Image.open(file)
-    except UnidentifiedImageError:  # its text holds an address in memory
+    except UnidentifiedImageError:  # its text contains a memory address
         raise ValueError("it is not a PNG, JPEG or DICOM file") from None
     with image:
         if image.format not in FORMATS:
-            raise ValueError(f"it is a {image.format} file, and only PNG, JPEG and DICOM are supported")
+            raise ValueError(f"it is a {image.format} file, but only PNG, JPEG and DICOM are supported")
         if (frames := getattr(image, "n_frames", 1)) > 1:
-            raise ValueError(f"it has {frames} frames, and a radiograph has one")
+            raise ValueError(f"it has {frames} frames, but a radiograph must have one")
         if any("16" in str(tile.args) for tile in image.tile) and not image.mode.startswith("I"):
             raise ValueError("16-bit color is not supported; save it as 8-bit color or as 16-bit grey")
         yield image

@@ -1,8 +1,8 @@
 """Strict decoding of JPEG: lost data are an error.
 
-libjpeg draws gray where data are lost and issues a warning, which Pillow and gdcm ignore. simplejpeg uses the same
-library and makes the warning an error. JPEG has no checksum, so changed bytes that still decode to as many pixels are
-not found.
+libjpeg fills missing data with gray and issues a warning, which Pillow and gdcm ignore. simplejpeg uses the same
+library and makes the warning an error. JPEG has no checksum, so changed bytes that still decode to the same number of
+pixels are not detected.
 """
 
 import simplejpeg

@@ -1,4 +1,4 @@
-"""The hash by which images with equal pixels are found. Every command uses it."""
+"""The hash that identifies images with equal pixels. Every command uses it."""
 
 import hashlib
 

@@ -11,9 +11,9 @@ from mamsf_keras.data.readers.boxes import BOXES, read_box_table
 logger = logging.getLogger(__name__)
 
 FRAME = 1024
-"""Height and width of the image, in pixels, that the boxes of a table refer to, whatever the size of the file."""
+"""Height and width of the image, in pixels, that the boxes of a table refer to, regardless of the size of the file."""
 LEVELS = 3
-"""Folders above an image in which a table is looked for: NIH's is two above `images_001/images/`."""
+"""Number of folders above an image that are searched for a table. That of NIH is two above `images_001/images/`."""
 
 Box = tuple[float, float, float, float]
 
@@ -37,7 +37,9 @@ class RadiologistBoxes:
         self.by_folder = {folder: read[file] for folder, file in tables.items() if file is not None}
         for file, boxes in read.items():
             count = sum(path.name in boxes for path in paths)
-            logger.info("radiologists' boxes of %s, in pixels of %d x %d: for %d images", file, FRAME, FRAME, count)
+            logger.info(
+                "radiologists' boxes from %s, in a %d x %d pixel frame, for %d images", file, FRAME, FRAME, count
+            )
 
     def of(self, path: Path, height: int, width: int) -> list[tuple[str, Box]]:
         """Returns finding and box of each box of an image.

@@ -37,10 +37,10 @@ def open_export(path: str | Path) -> Predictor:
 
 
 def checked(predictor: Predictor) -> Predictor:
-    """Returns a predictor, or raises `ValueError` if its model gives logits."""
+    """Returns a predictor, or raises `ValueError` if its model returns logits."""
     model = getattr(predictor, "model", None)
     if getattr(model, "classifier_activation", "sigmoid") != "sigmoid":
-        raise ValueError("The model gives logits: save it with `classifier_activation` sigmoid.")
+        raise ValueError("The model returns logits. Save it with `classifier_activation` sigmoid.")
     return predictor
 
 
@@ -55,4 +55,6 @@ def _folder_suffix(path) -> str:
 
 def _versions(path) -> str:
     numbers = sorted(int(folder.name) for folder in path.iterdir() if folder.name.isdecimal())
-    return f"It has versions: name one, such as {path / str(numbers[-1])}." if numbers else "It has no saved_model.pb."
+    return (
+        f"It has versions. Choose one, such as {path / str(numbers[-1])}." if numbers else "It has no saved_model.pb."
+    )

@@ -19,7 +19,7 @@ class Heatmaps:
     """Draws panels and adds the peaks to the records.
 
     Args:
-        folder: where the panels go; it is made if needed.
+        folder: folder for the panels; it is created if needed.
         source: a run, or a `.keras` file: the maps need the model itself.
         boxes: of radiologists.
         findings: what to draw; None draws the most probable of each image.
@@ -36,7 +36,9 @@ class Heatmaps:
         self.boxes = boxes
         self.findings = findings
         if not isinstance(source.predictor, KerasPredictor):
-            raise ValueError("`heatmaps` needs `run_dir`, or a .keras file as `model`: exports hold no feature maps.")
+            raise ValueError(
+                "`heatmaps` needs `run_dir`, or a .keras file as `model`. Other exports have no feature maps."
+            )
         unknown = [name for name in findings or () if name not in source.predictor.findings]
         if unknown:
             known = ", ".join(source.predictor.findings)

@@ -10,7 +10,7 @@ from mamsf_keras.images.grey import SUFFIXES
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
 SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ")
-"""How PNG and JPEG files start, and those of other kinds of image, which are named as unreadable, not skipped."""
+"""How PNG and JPEG files start, and other image formats, which are reported as unreadable and not skipped."""
 EXPLICIT_VR = re.compile(
     b"AE|AS|AT|CS|DA|DS|DT|FL|FD|IS|LO|LT|OB|OD|OF|OL|OV|OW|PN|SH|SL|SQ|SS|ST|SV|TM|UC|UI|UL|UN|UR|US|UT|UV"
 )
@@ -37,7 +37,7 @@ def find_inputs(images: Iterable[str | Path]) -> Found:
     """Finds image files.
 
     Args:
-        images: files, which are taken whatever they hold, and folders, which are searched at any depth.
+        images: files, which are used regardless of their content, and folders, which are searched at any depth.
     """
     found = Found([], [], [])
     for given in map(Path, images):
@@ -51,7 +51,7 @@ def find_inputs(images: Iterable[str | Path]) -> Found:
 
 
 def _files(folder, unreadable) -> Iterator[Path]:
-    """Yields the files below a folder by name. Symbolic links are followed, but into each folder once."""
+    """Yields the files below a folder by name. Symbolic links are followed, but each folder is visited only once."""
     seen = set()
 
     def report(error: OSError) -> None:
@@ -73,12 +73,12 @@ def is_image(path: Path) -> bool:
         with open(path, "rb") as file:
             start = file.read(HEADER_BYTES)
     except OSError:
-        return True  # named as unreadable when it is read
+        return True  # reported as unreadable when it is read
     return start.startswith(SIGNATURES) or start[128:132] == b"DICM" or starts_with_elements(start)
 
 
 def is_bare_dicom(path: Path) -> bool:
-    """Returns True if a file has no DICOM preamble but starts with DICOM elements, whatever its suffix."""
+    """Returns True if a file has no DICOM preamble but starts with DICOM elements, regardless of its suffix."""
     with open(path, "rb") as file:
         start = file.read(HEADER_BYTES)
     return start[128:132] != b"DICM" and starts_with_elements(start)

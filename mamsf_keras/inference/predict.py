@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 KEPT = 20
-"""Records that the summary holds."""
+"""Maximum number of records in the summary."""
 
 
 @dataclasses.dataclass
 class PredictionSummary:
-    """What `predict` did.
+    """The result of `predict`.
 
     Attributes:
         records: of the first readable images; docs/predicting.md describes their fields.
@@ -63,8 +63,8 @@ def predict(
 ) -> PredictionSummary:
     """Predicts images with a run, an export or a server.
 
-    The memory that this takes does not depend on the number of images. A file that cannot be read is logged, and the
-    others are predicted.
+    The memory use does not depend on the number of images. A file that cannot be read is logged, and the others are
+    predicted.
 
     ```python
     predict(["images"], run_dir="runs/demo", json_file="predictions.json").records[0]["findings"]["Mass"]
@@ -75,7 +75,7 @@ def predict(
         run_dir: folder of a run.
         model: an export: the folder of a version of a SavedModel, or a `.tflite` or `.keras` file.
         server: `grpc://HOST:PORT` or `http://HOST:PORT`; see `ServerPredictor`.
-        json_file: file to write with everything.
+        json_file: file to write with all results.
         csv_file: file to write with one row per readable image, for `evaluate_file` too.
         heatmaps: folder for a panel per image; needs `run_dir`, or a `.keras` file.
         findings: what the panels show; None shows the most probable findings of each image.
@@ -89,7 +89,7 @@ def predict(
         FileExistsError: if a file to write exists, or the folder for the panels has files.
         FileNotFoundError: if there is no such run or export, or there are no images.
         ValueError: if options do not fit together.
-        ConnectionError: if the server cannot be reached. Nothing is written then.
+        ConnectionError: if the server cannot be reached. In this case no files are written.
     """
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}.")
@@ -118,19 +118,19 @@ def _open_panels(folder, source, paths, boxes, findings) -> "Heatmaps":
 
 
 def check_outputs(files: dict[str, str | Path | None], heatmaps: str | Path | None, overwrite: bool) -> None:
-    """Raises an error if something must not be replaced, or has no folder to lie in."""
+    """Raises an error if an output exists and must not be replaced, or if its folder does not exist."""
     for name, file in files.items():
         if file is None:
             continue
         if Path(file).is_dir() or (Path(file).exists() and not overwrite):
-            raise FileExistsError(f"{file} exists: choose another `{name}`, or use `overwrite`.")
+            raise FileExistsError(f"{file} already exists. Choose another `{name}`, or use `overwrite`.")
         if not Path(file).absolute().parent.is_dir():
-            raise FileNotFoundError(f"The folder of {file} does not exist: create it first.")
+            raise FileNotFoundError(f"The folder of {file} does not exist. Create it first.")
     if heatmaps is not None and Path(heatmaps).exists():
         if not Path(heatmaps).is_dir():
-            raise NotADirectoryError(f"{heatmaps} is a file: name a folder with `heatmaps`.")
+            raise NotADirectoryError(f"{heatmaps} is a file. Set `heatmaps` to a folder.")
         if any(Path(heatmaps).iterdir()) and not overwrite:
-            raise FileExistsError(f"{heatmaps} is not empty: choose another `heatmaps`, or use `overwrite`.")
+            raise FileExistsError(f"{heatmaps} is not empty. Choose another `heatmaps`, or use `overwrite`.")
 
 
 def find_images(images: Iterable[str | Path]) -> Found:
@@ -185,7 +185,7 @@ def _folder_record(unreadable) -> Record:
 
 
 def _count(record, summary):
-    """Counts a record, keeps it if it is among the first, and logs what is wrong with it."""
+    """Counts a record, keeps it if it is among the first, and logs its error or warning."""
     if "error" in record:
         summary.failed += 1
         logger.warning("%s", record["error"])

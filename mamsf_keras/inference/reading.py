@@ -30,7 +30,7 @@ class InputImage:
         height: of the file in pixels.
         width: of the file in pixels.
         note: about how the file was read, or "".
-        warning: what makes its predictions doubtful, or "".
+        warning: why its predictions are unreliable, or "".
         error: why it cannot be read, or "".
     """
 
@@ -45,7 +45,7 @@ class InputImage:
 
 
 def read_image(path: Path, image_size: int, keep_original: bool = False) -> InputImage:
-    """Reads a file and resizes it. It never raises an error of the file.
+    """Reads a file and resizes it. An error of the file is returned, not raised.
 
     Args:
         path: the file; a DICOM file needs neither suffix nor preamble.

@@ -1,4 +1,4 @@
-"""The results of prediction as records, and the files that they are streamed to."""
+"""Predictions as records, and the files that they are streamed to."""
 
 import contextlib
 import csv
@@ -15,7 +15,7 @@ from mamsf_keras.storage import atomic_write
 
 SCHEMA_VERSION = 1
 """Version of the JSON file; docs/predicting.md describes its fields."""
-NOTICE = "Not a medical device: for research and engineering, never for diagnosis or treatment."
+NOTICE = "Not a medical device. For research and engineering only; do not use it for diagnosis or treatment."
 
 Record = dict[str, Any]
 Write = Callable[[Record], object]
@@ -25,8 +25,8 @@ def make_records(images: list[InputImage], source: Source, scores: Scores | None
     """Returns one record per image, in order.
 
     Args:
-        images: as they were read, also those that could not be.
-        source: what predicted.
+        images: the images that were read, including unreadable ones.
+        source: the source of the predictions.
         scores: the predictions of the readable ones; None if there are none.
     """
     records, row = [], 0

@@ -1,4 +1,4 @@
-"""Opens what predicts, a run, an export or a server, with its calibration."""
+"""Opens the source of predictions (a run, an export or a server) with its calibration."""
 
 import dataclasses
 import logging
@@ -35,7 +35,7 @@ class Scores:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A predictor and what turns its probabilities into decisions.
+    """A predictor with the calibration that turns its probabilities into decisions.
 
     Attributes:
         name: of the run, the export or the server, as it was given.
@@ -58,7 +58,7 @@ class Source:
 
         Args:
             pixels: uint8 `(images, image_size, image_size)`, at most `batch_size` images.
-            batch_size: what the batch is filled up to for a model that is compiled for each size.
+            batch_size: size that the batch is padded to for a model that is compiled for each size.
         """
         count = len(pixels)
         if self.predictor.compiles and count < batch_size:
@@ -113,16 +113,16 @@ def open_source(
 
     Raises:
         FileNotFoundError: if the run or the export does not exist.
-        ValueError: if not exactly one source is given, or it is not what it should be.
+        ValueError: if not exactly one source is given, or it is invalid.
         ConnectionError: if the server cannot be reached.
     """
     if sum(given is not None for given in (run_dir, model, server)) != 1:
-        raise ValueError("Use one of `run_dir`, `model` and `server`.")
+        raise ValueError("Use exactly one of `run_dir`, `model` and `server`.")
     require(operating_point in (None, *OPERATING_POINTS), "operating_point", _one_of(), operating_point)
     if run_dir is not None:
         return _open_run(RunDir.open(run_dir), operating_point or "youden", image_size)
     if operating_point is not None:
-        raise ValueError("`operating_point` needs `run_dir`: that of an export was chosen when it was exported.")
+        raise ValueError("`operating_point` needs `run_dir`. The operating point of an export is fixed.")
     if model is None:
         predictor = open_server(str(server))
         return Source(str(server), predictor, _size(predictor.image_size, image_size, None))
@@ -138,7 +138,7 @@ def _one_of() -> str:
 def _open_run(run, operating_point, image_size) -> Source:
     path = run.model("best")
     if not path.exists():
-        raise FileNotFoundError(f"{run.path} has no {path.name} yet: resume the run until an epoch is finished.")
+        raise FileNotFoundError(f"{run.path} has no {path.name} yet. Resume the run until an epoch is finished.")
     predictor, model = open_export(path), checksum(path)
     calibration = Calibration.load(run.calibration) if run.calibration.exists() else None
     if calibration is None or calibration.model_sha256 != model:
@@ -150,7 +150,7 @@ def _open_run(run, operating_point, image_size) -> Source:
     size = _size(predictor.image_size, image_size, run.config.image_size)
     source = Source(str(run.path), predictor, size, operating_point if calibration else None, calibration, model)
     if source.unstable:
-        logger.info("thresholds fitted on few patients, unstable: %s", ", ".join(source.unstable))
+        logger.info("unstable thresholds, fitted on few patients: %s", ", ".join(source.unstable))
     return source
 
 
@@ -160,5 +160,5 @@ def _size(fixed: int | None, asked: int | None, default: int | None) -> int:
         raise ValueError(f"`image_size` must be that of the model, {fixed}. Received: image_size={asked}.")
     size = fixed or asked or default
     if size is None:
-        raise ValueError("The model accepts images of any size: choose one with `image_size`.")
+        raise ValueError("The model accepts images of any size. Choose one with `image_size`.")
     return size

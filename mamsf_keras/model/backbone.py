@@ -135,15 +135,15 @@ def _load(name, weights, image_size):
         if "URL fetch failure" not in str(error):
             raise
         raise ConnectionError(
-            f"The ImageNet weights of {name} could not be downloaded. Name a file that you have with "
-            f"`weights` (such as {name}_notop.h5), or start from random weights with `weights` none. ({reason(error)})"
+            f"The ImageNet weights of {name} could not be downloaded. Set `weights` to a local file "
+            f"(such as {name}_notop.h5), or to none for random weights. ({reason(error)})"
         ) from error
 
 
 def _read_weights(full, name, weights):
     if not Path(weights).is_file():
         raise FileNotFoundError(
-            f"The weights file {weights} does not exist. Use imagenet to download some, or none for random ones."
+            f"The weights file {weights} does not exist. Use imagenet to download weights, or none for random weights."
         )
     try:
         with warnings.catch_warnings():  # Keras mentions containers without weights; wrong weights raise

@@ -1,4 +1,4 @@
-"""What a block of a network must be, so that a shadow can copy and track it."""
+"""Requirements for a block of a network that a shadow copies and tracks."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import keras
 
 
 def check_block(name: str, block: Any) -> None:
-    """Checks that a block is a built functional or sequential model: Keras can copy no other.
+    """Checks that a block is a built functional or sequential model, the only kind that Keras can copy.
 
     Args:
         name: name of the argument, for the error.
@@ -29,7 +29,7 @@ def check_weights(online: list[keras.Variable], shadow: list[keras.Variable]) ->
     """Checks that a shadow can track each weight.
 
     Raises:
-        ValueError: if the weights do not correspond, or one is of a precision in which an average would stand still.
+        ValueError: if the weights do not correspond, or if one has a precision in which an average would not change.
     """
     shapes = [[tuple(weight.shape) for weight in weights] for weights in (online, shadow)]
     if shapes[0] != shapes[1]:
@@ -40,13 +40,13 @@ def check_weights(online: list[keras.Variable], shadow: list[keras.Variable]) ->
     for weight in online:
         if keras.backend.is_float_dtype(weight.dtype) and weight.dtype not in ("float32", "float64"):
             raise ValueError(
-                "`online` must keep its weights in float32 or float64, since an average in less precision stands "
-                f"still. Received: {weight.path} in {weight.dtype}. Build the block with a mixed precision policy."
+                "`online` must keep its weights in float32 or float64, because an average in lower precision would not "
+                f"change. Received: {weight.path} in {weight.dtype}. Build the block with a mixed precision policy."
             )
 
 
 def finalize(model: keras.Model) -> None:
-    """Recomputes what `Normalization` layers derive from their weights. Keras does it on `load_weights` alone."""
+    """Recomputes what `Normalization` layers derive from their weights. Keras does this only in `load_weights`."""
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()

@@ -122,7 +122,7 @@ class MAMSFNet(keras.Model):
         if len(images.shape) != 4 or images.shape[-1] not in (1, None):
             raise ValueError(
                 "`images` must be gray, of shape (batch, height, width, 1). Received: shape "
-                f"{tuple(images.shape)}. Of RGB, take the mean of the channels."
+                f"{tuple(images.shape)}. Convert RGB images to gray, for example with the mean of the channels."
             )
         rgb = ops.repeat(ops.cast(images, "float32"), 3, axis=-1)
         below = self.features(rgb, training=training)

@@ -32,7 +32,7 @@ def _one_value_on_all_replicas():
 def _after(inputs):
     """Returns a context in which operations wait for the inputs.
 
-    Else TensorFlow would move the shadow, which does not depend on the data, in a step that finds no more data.
+    Otherwise TensorFlow would update the shadow, which does not depend on the data, in a step without data.
     """
     if keras.backend.backend() != "tensorflow":
         return contextlib.nullcontext()
@@ -51,11 +51,11 @@ class MomentumAnchor(keras.layers.Layer):
     computed. The online batch-norm statistics are averaged like every other weight, and the batch norm of the shadow
     runs in inference mode (EMAN, arXiv 2101.07525). Gradients, the optimizer and weight decay never affect the shadow.
     Non-finite values are skipped: an overflow in float16 corrupts the online batch-norm statistics, but not those of
-    the shadow. Integers and booleans are copied, never averaged, and so are the weights of `Normalization`. The states
-    of random generators are neither.
+    the shadow. Integers, booleans and the weights of `Normalization` are copied, never averaged. The states of random
+    generators are neither copied nor averaged.
 
-    The shadow only computes: its call has no side effects, and its losses, regularizers and metrics do not count. Call
-    the anchor once per training step; for several views, on their concatenation.
+    Calling the shadow has no side effects; its losses, regularizers and metrics are ignored. Call the anchor once per
+    training step; for several views, call it on their concatenation.
 
     ```python
     anchor = MomentumAnchor(block)
@@ -92,7 +92,7 @@ class MomentumAnchor(keras.layers.Layer):
             self.shadow = keras.models.clone_model(online)
         self.shadow.trainable = False
         for layer in self.shadow._flatten_layers():
-            layer._metrics.clear()  # else the model would report them in place of those of the online block
+            layer._metrics.clear()  # otherwise the model would report them instead of those of the online block
         check_weights(self.online.weights, self.shadow.weights)
         self.tracking = self._variable("tracking", ())
         self.update_count = self._variable("update_count", ())
@@ -120,7 +120,7 @@ class MomentumAnchor(keras.layers.Layer):
     def reset(self) -> None:
         """Copies the online weights to the shadow and resets the counts. Called by the constructor."""
         for shadow, online in self._pairs():
-            shadow.assign(ops.copy(ops.convert_to_tensor(online)))  # JAX would share the buffer, and donate it twice
+            shadow.assign(ops.copy(ops.convert_to_tensor(online)))  # JAX would share the buffer and donate it twice
         finalize(self.shadow)
         self.update_count.assign(0.0)
         self.step_count.assign(0.0)

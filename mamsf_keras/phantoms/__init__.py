@@ -1,8 +1,8 @@
-"""Phantoms: a generated chest X-ray data set in the layout of NIH ChestX-ray14. NOT medical data.
+"""Phantoms: a synthetic chest X-ray data set in the layout of NIH ChestX-ray14. NOT medical data.
 
 Every image is a drawing of a chest that shows each of the 14 findings by its radiographic sign, from subtle to obvious.
-Labels follow the frequencies and co-occurrence of the NIH table. Phantoms are for trying and testing the software. A
-score on them has no clinical meaning.
+Labels follow the frequencies and co-occurrence of the NIH table. Use phantoms to try out and test the software. Scores
+on them have no clinical meaning.
 """
 
 from mamsf_keras.phantoms.labels import phantom_table as phantom_table

@@ -19,7 +19,7 @@ ONLY_ONE = 0.57
 """Fraction of NIH patients with a single image."""
 
 KEPT = 0.15
-"""Probability that a follow-up keeps the labels. Including chance repeats, 41 % do, as in the NIH table."""
+"""Probability that a follow-up keeps the labels. Including chance repeats, 41% do, as in the NIH table."""
 
 PORTABLE = {"Edema": 0.85, "Consolidation": 0.6, "Pneumonia": 0.6, "Effusion": 0.5, "Atelectasis": 0.45}
 """Fraction of AP views among images with a finding. The largest one applies, and 0.33 without these findings."""
@@ -145,7 +145,7 @@ def _free_rows(table, official, count, rng):
     if len(patients) < count:
         raise ValueError(
             f"`tail` patients of each finding do not fit into {len(table)} images: no patient without finding is "
-            f"left in {official}. Ask for more `images` or a smaller `tail`."
+            f"left in {official}. Use more `images` or a smaller `tail`."
         )
     chosen = rng.choice(patients, count, replace=False)
     return table.index[table["patient"].isin(chosen)].to_series().groupby(table["patient"]).first()

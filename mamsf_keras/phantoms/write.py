@@ -20,7 +20,7 @@ README = f"""{MARKER}
 
 NOT MEDICAL DATA. Every image in this folder is a drawing; no patient was ever imaged. The folder has the layout of
 NIH ChestX-ray14, and its label frequencies follow that table (Wang et al., ChestX-ray8, CVPR 2017, arXiv 1705.02315).
-It is for trying and testing software. A score on it has no clinical meaning.
+Use it to try out and test software. Scores on it have no clinical meaning.
 
 {{images}} images of {{patients}} patients, {{size}} x {{size}} pixels; seed {{seed}}, tail {{tail}}.
 BBox_List_2017.csv holds a box for every drawn lesion of the eight NIH findings with boxes. As in the NIH file, boxes
@@ -57,7 +57,7 @@ def write_phantoms(
     overwrite: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> pd.DataFrame:
-    """Writes a generated chest X-ray data set in the layout of NIH ChestX-ray14. It is not medical data.
+    """Writes a synthetic chest X-ray data set in the layout of NIH ChestX-ray14. It is not medical data.
 
     The same arguments give the same files, regardless of the number of processes. The folder is created only when it is
     complete; an error leaves nothing behind. Processes are spawned, so a script must call this under
@@ -110,10 +110,10 @@ def _check_free(out, overwrite):
     ours = (out / "README.txt").is_file() and (out / "README.txt").read_bytes().startswith(MARKER.encode())
     if not ours or {path.name for path in out.iterdir()} - WRITTEN:
         raise FileExistsError(
-            f"{out} exists and holds other things than phantoms: it is not changed. Name a new folder."
+            f"{out} contains files that are not phantoms, so it was not changed. Choose a new folder."
         )
     if not overwrite:
-        raise FileExistsError(f"{out} holds phantoms already. Name a new folder, or use `overwrite`.")
+        raise FileExistsError(f"{out} already contains phantoms. Choose a new folder, or use `overwrite`.")
 
 
 def _swap(whole, out, old):

@@ -15,7 +15,7 @@ from mamsf_keras.predictors.predictor import Predictor
 
 
 class KerasPredictor(Predictor):
-    """Predicts with a `MAMSFNet`. A model that returns logits gives logits in place of probabilities.
+    """Predicts with a `MAMSFNet`. If the model returns logits, so does `predict`.
 
     Args:
         model: the model, or the path of its `.keras` file or of a folder with its content.
@@ -35,7 +35,7 @@ class KerasPredictor(Predictor):
         return np.asarray(self.model.predict_on_batch(images))
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """Returns the logits of one batch, float `(batch, findings)`; those of the probabilities would lack digits."""
+        """Returns the logits of one batch, float `(batch, findings)`. The probabilities would lose digits."""
         return np.asarray(self._linear.predict_on_batch(images))
 
     @functools.cached_property

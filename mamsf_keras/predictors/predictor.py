@@ -9,7 +9,7 @@ from tqdm import tqdm
 from mamsf_keras.data.batches.stream import Stream, named_errors
 
 OUTPUTS = ("probabilities", "calibrated", "positive")
-"""The outputs of an export that `Predictor.outputs` returns, as far as there are such."""
+"""The outputs of an export that `Predictor.outputs` returns, if they exist."""
 
 
 class Predictor(abc.ABC):
@@ -20,7 +20,7 @@ class Predictor(abc.ABC):
     Attributes:
         findings: names of the outputs, in order.
         image_size: height and width of the input in pixels; None for any size.
-        compiles: True if the model is compiled anew for each batch size, so that callers fill up the last batch.
+        compiles: True if the model is compiled anew for each batch size, so that callers pad the last batch.
     """
 
     findings: tuple[str, ...]
@@ -39,7 +39,7 @@ class Predictor(abc.ABC):
         """
 
     def outputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Predicts one batch with all that the model gives.
+        """Predicts one batch and returns all outputs of the model.
 
         Args:
             images: uint8 `(batch, height, width, 1)`.

@@ -1,4 +1,4 @@
-"""What the gRPC and the REST client of TensorFlow Serving have in common."""
+"""The common base of the gRPC and the REST client of TensorFlow Serving."""
 
 import abc
 from collections.abc import Sequence

@@ -11,9 +11,7 @@ try:
     import tensorflow as tf
     from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
 except ImportError as error:
-    raise ImportError(
-        "grpc:// needs the stubs of TensorFlow Serving: `pip install tensorflow-serving-api`, or use http://."
-    ) from error
+    raise ImportError("grpc:// needs `pip install tensorflow-serving-api`. Without it, use http://.") from error
 
 MESSAGE_BYTES = 4 * 2**20
 """The limit of gRPC on the size of a message, unless both sides raise it."""
@@ -62,10 +60,10 @@ class GrpcPredictor(ServerPredictor):
             model_spec.version.value = self.version
 
     def _call(self, method, request):
-        """Calls the server, and turns its errors into one line with its own words."""
+        """Calls the server and converts its errors to one-line messages."""
         try:
             return method(request, timeout=TIMEOUT)
         except grpc.RpcError as error:
             if error.code() in UNREACHABLE:
                 raise ConnectionError(f"{self.url} cannot be reached: {error.details()}") from None
-            raise ValueError(f"{self.url} refuses, {error.code().name}: {error.details()}") from None
+            raise ValueError(f"{self.url} rejected the request ({error.code().name}): {error.details()}") from None

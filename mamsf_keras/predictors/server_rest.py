@@ -18,7 +18,7 @@ class RestPredictor(ServerPredictor):
     """Predicts over REST."""
 
     def connect(self) -> None:
-        """Composes the address of the model. Each request is a connection of its own."""
+        """Composes the address of the model. Each request opens a new connection."""
         scheme = self.url.partition("://")[0]
         version = "" if self.version is None else f"/versions/{self.version}"
         self.base = f"{scheme}://{self.address}/v1/models/{self.model}{version}"
@@ -49,14 +49,14 @@ class RestPredictor(ServerPredictor):
             raise ValueError(f"{self.url} does not return rows of {', '.join(names)}.") from None
 
     def _call(self, address, body=None) -> dict:
-        """Sends JSON, or asks for it, and turns the errors of the server into one line with its own words."""
+        """Sends or requests JSON, and converts the errors of the server to one-line messages."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(address, data, {"Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
                 answer = json.load(response)
         except urllib.error.HTTPError as error:
-            raise ValueError(f"{self.url} refuses, {error.code}: {_reason(error)}") from None
+            raise ValueError(f"{self.url} rejected the request ({error.code}): {_reason(error)}") from None
         except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
             raise ConnectionError(f"{self.url} cannot be reached: {getattr(error, 'reason', error)}") from None
         except ValueError as error:

@@ -49,7 +49,7 @@ class TFLitePredictor(Predictor):
         return outputs if "probabilities" in outputs else self._completed(outputs)
 
     def _completed(self, outputs):
-        """Adds what follows from the logits."""
+        """Adds the outputs that follow from the logits."""
         logits = outputs["logits"].astype(np.float64)
         outputs = {**outputs, "probabilities": expit(logits)}
         if self.calibration is None:

@@ -1,1 +1,1 @@
-"""Pages, plots and tables. They take plain results and do not depend on how these were computed."""
+"""Pages, plots and tables. They take plain results and do not depend on how the results were computed."""

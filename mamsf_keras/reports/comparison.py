@@ -165,7 +165,7 @@ def _markdown_table(frame) -> list[str]:
 
 
 def _forest(axis, result, metric):
-    """Draws the differences with their intervals, in color where the test tells the recipes apart."""
+    """Draws the differences with their intervals, in color where the recipes are distinguishable."""
     from matplotlib.ticker import MaxNLocator
 
     rows = _rows(result)

@@ -31,7 +31,7 @@ def write_contact_sheet(
     Args:
         data: the data folder and its labels.
         out: the file to write.
-        image_size: height and width in pixels; None takes that of a cache, or else 224.
+        image_size: height and width in pixels; None uses that of a cache, or else 224.
         augment: "none", "light" or "strong" ("strong" needs TensorFlow).
         images: number of rows.
         versions: number of augmented versions of each image.

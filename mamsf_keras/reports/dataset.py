@@ -105,7 +105,7 @@ def demographics(table: pd.DataFrame) -> pd.DataFrame:
     def summary(rows):
         ages = rows["age"]
         plausible = ages[ages <= OLDEST]
-        counts = {f"age, {q} % quantile, years": plausible.quantile(q / 100) for q in (25, 50, 75)}
+        counts = {f"age, {q}% quantile, years": plausible.quantile(q / 100) for q in (25, 50, 75)}
         counts |= {f"images with an age above {OLDEST}": (ages > OLDEST).sum(), "images without age": ages.isna().sum()}
         for column in ("sex", "view"):
             values = rows[column].fillna("").replace("", "blank")

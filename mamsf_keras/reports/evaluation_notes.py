@@ -45,7 +45,7 @@ def interval_note(summary: Summary) -> str:
     )
     if summary["images"] == summary["patients"]:
         return text + (
-            "Here each image counts as a patient of its own. If patients have several images, both intervals are too "
+            "Here each image counts as a separate patient. If patients have several images, both intervals are too "
             "narrow: add a `patient` column to the predictions."
         )
     ratios = [(ratio, name) for name, row in summary["findings"].items() if (ratio := width_ratio(row)) is not None]
@@ -64,8 +64,10 @@ def score_gaps(summary: Summary, intervals: bool = True) -> list[str]:
     undefined = {name: row for name, row in rows.items() if row["auroc"] is None}
     notes = []
     if undefined:
-        names = ", ".join(f"{name} ({row['positives']:,} of {row['images']:,})" for name, row in undefined.items())
-        notes.append(f"Undefined, because the images are all with or all without the finding: {names} positive.")
+        names = ", ".join(
+            f"{name} ({row['positives']:,} of {row['images']:,} positive)" for name, row in undefined.items()
+        )
+        notes.append(f"Undefined, because all images or no images have the finding: {names}.")
     masked = [f"{name} ({row['masked']:,})" for name, row in rows.items() if row["masked"]]
     if masked:
         notes.append(f"Images without a label, left out: {', '.join(masked)}.")
@@ -77,7 +79,7 @@ def score_gaps(summary: Summary, intervals: bool = True) -> list[str]:
     if few:
         notes.append(f"No patient-level interval below 10 positive patients: {', '.join(few)}.")
     if extreme:
-        notes.append(f"No interval of an AUROC of exactly 0 or 1: {', '.join(extreme)}.")
+        notes.append(f"No interval for an AUROC of exactly 0 or 1: {', '.join(extreme)}.")
     return notes
 
 
@@ -92,8 +94,8 @@ def calibration_gaps(summary: Summary) -> list[str]:
         lacking = [name for name, row in rows.items() if row["calibrated"] is None]
         if lacking:
             notes.append(
-                f"No calibrated probabilities of {', '.join(lacking)}: the validation labels are of one kind, the "
-                "scores are all equal, or the calibration lacks the finding."
+                f"No calibrated probabilities for {', '.join(lacking)}: the validation labels contain only one class, "
+                "the scores are all equal, or the calibration lacks the finding."
             )
     reversed_ = [name for name, row in rows.items() if _is_reversed(row)]
     if reversed_:
@@ -105,8 +107,8 @@ def calibration_gaps(summary: Summary) -> list[str]:
     slopes = dict.fromkeys(name for name, part in parts if part["calibration_slope"] is None and name not in empty)
     if slopes:
         notes.append(
-            f"No slope of {', '.join(slopes)}: the labels are of one kind, or the probabilities separate them or are "
-            "all equal."
+            f"No slope for {', '.join(slopes)}: the labels contain only one class, or the probabilities separate them "
+            "or are all equal."
         )
     return notes
 
@@ -129,8 +131,8 @@ def operating_point_gaps(summary: Summary) -> list[str]:
     ]
     if lacking:
         notes.append(
-            f"No threshold of {', '.join(lacking)}: the validation labels are of one kind, the calibration lacks the "
-            "finding, or there are no labeled images."
+            f"No threshold for {', '.join(lacking)}: the validation labels contain only one class, the calibration "
+            "lacks the finding, or there are no labeled images."
         )
     points = [
         (name, point)

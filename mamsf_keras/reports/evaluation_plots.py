@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 PATIENTS, IMAGES, RAW = "#1f4e79", "#e08a1e", "#8a8a8a"
-"""Colors of what is computed over patients, of what assumes independent images, and of raw probabilities."""
+"""Colors of patient-level intervals, of image-level intervals, and of raw probabilities."""
 
 ROW = 0.23
 """Height of a row of the forest plot in inches."""

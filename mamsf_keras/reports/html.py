@@ -53,7 +53,7 @@ SVG: Any = {
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
 }
-"""Settings of Matplotlib for `drawing`: text stays text, and ids are the same every time."""
+"""Settings of Matplotlib for `drawing`: text stays text, and ids are reproducible."""
 
 
 def write_page(out: str | Path, title: str, blocks: Iterable[str]) -> None:
@@ -69,7 +69,7 @@ def write_page(out: str | Path, title: str, blocks: Iterable[str]) -> None:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{html.escape(title)}</title>"
         f"<style>{STYLE}</style></head>\n<body>\n<h1>{html.escape(title)}</h1>\n"
-        "<p>Written by mamsf-keras. For research and engineering, never for diagnosis.</p>\n"
+        "<p>Written by mamsf-keras. For research and engineering only; do not use it for diagnosis or treatment.</p>\n"
         + "\n".join(blocks)
         + "\n</body>\n</html>\n"
     )

@@ -60,7 +60,7 @@ def build_inference_copy(config: TrainConfig, findings: Sequence[str]) -> MAMSFN
 
 
 def log_odds(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
-    """Returns the log-odds of each finding, float32 `(findings,)`, with one image of each kind added."""
+    """Returns the log-odds of each finding, float32 `(findings,)`, with one image of each class added."""
     return np.log((positives + 1) / (negatives + 1)).astype(np.float32)
 
 

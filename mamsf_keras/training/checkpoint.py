@@ -39,12 +39,12 @@ class Checkpoint:
 
     @classmethod
     def of(cls, model: keras.Model, history: History) -> "Checkpoint":
-        """Takes the state of a compiled model."""
+        """Returns the state of a compiled model."""
         return cls(history, [ops.convert_to_numpy(variable) for variable in _variables(model)])
 
     @classmethod
     def read_newest(cls, run: RunDir) -> "Checkpoint":
-        """Reads the newest checkpoint that is not damaged, and logs which ones are. A new run has an empty one.
+        """Reads the newest intact checkpoint and logs which ones are damaged. A new run has an empty one.
 
         Raises:
             ValueError: if there are checkpoints and all are damaged, or finished epochs without a checkpoint.
@@ -57,9 +57,9 @@ class Checkpoint:
             except Exception:  # on damaged bytes zipfile, zlib and NumPy raise errors of many kinds
                 logger.warning("%s is damaged and skipped", path)
         if run.checkpoint_files():
-            raise ValueError(f"All checkpoints in {run.checkpoints} are damaged: start a new run.")
+            raise ValueError(f"All checkpoints in {run.checkpoints} are damaged. Start a new run.")
         if run.history.exists():
-            raise ValueError(f"{run.path} has finished epochs and no checkpoint to resume from: start a new run.")
+            raise ValueError(f"{run.path} has finished epochs but no checkpoint to resume from. Start a new run.")
         return cls(History(), [])
 
     @classmethod
@@ -78,7 +78,7 @@ class Checkpoint:
             old.unlink()
 
     def restore(self, model: keras.Model) -> None:
-        """Gives a model and its optimizer this state. Tracking stays off until a `SelectiveEMACallback` starts it.
+        """Restores this state in a model and its optimizer. Tracking is off until a `SelectiveEMACallback` starts it.
 
         Args:
             model: built and compiled like the one that was saved; its optimizer is built.
@@ -88,7 +88,7 @@ class Checkpoint:
         """
         variables = _variables(model)
         if [array.shape for array in self.arrays] != [tuple(variable.shape) for variable in variables]:
-            raise ValueError("The checkpoint is the state of another model or optimizer.")
+            raise ValueError("The checkpoint belongs to another model or optimizer.")
         for variable, array in zip(variables, self.arrays, strict=True):
             variable.assign(array)
         finalize(model)

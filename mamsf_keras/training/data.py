@@ -22,7 +22,7 @@ class TrainingData:
     """The data of a training run.
 
     Attributes:
-        dataset: the data set, by way of its cache, with all its findings.
+        dataset: the data set, read from its cache if there is one, with all its findings.
         training: the stream of the train split, with the findings that are trained.
         validation: the stream of the validation split, with the same findings.
         steps_per_epoch: compiled steps per epoch.
@@ -51,7 +51,7 @@ class TrainingData:
 
 
 def load_training_data(dataset: Dataset, config: TrainConfig, devices: Devices) -> TrainingData:
-    """Prepares the cache if needed, opens the streams and logs what is in the splits.
+    """Prepares the cache if needed, opens the streams and logs the content of the splits.
 
     Raises:
         ValueError: if the training images do not fill a batch, or no finding can be trained or scored.
@@ -78,11 +78,11 @@ def _prepare_once(dataset, config, devices) -> Dataset:
         return prepared(dataset, config)
     finally:
         if devices.writes:
-            devices.wait("data")  # after an error too: the other processes then meet the same one
+            devices.wait("data")  # after an error too, so that the others raise the same one
 
 
 def steps_per_epoch(config: TrainConfig, training: Stream) -> int:
-    """Returns the steps per epoch: those of a pass, or fewer, so that they are whole executions.
+    """Returns the steps per epoch: one pass or fewer, rounded down to whole executions.
 
     Raises:
         ValueError: if an execution has more steps than an epoch.

@@ -24,7 +24,7 @@ def read_model(path: str, backbone: Blocks) -> MAMSFNet:
     """Reads the model to start from and gives its weights to both blocks of a backbone.
 
     Raises:
-        ValueError: if the file cannot be loaded, or its blocks are others.
+        ValueError: if the file cannot be loaded, or its blocks differ.
     """
     model = load_model(path)
     for block, source in zip(backbone, model.backbone, strict=True):
@@ -39,7 +39,7 @@ def read_model(path: str, backbone: Blocks) -> MAMSFNet:
 
 
 def copy_head(source: MAMSFNet, model: MAMSFNet) -> None:
-    """Copies what both models have beside the backbone, and logs what that is: shadow, fusion and classifier.
+    """Copies the weights that both models have besides the backbone (shadow, fusion, classifier), and logs which.
 
     The counts of the anchor start at 0. A shadow that the source lacks remains a copy of the online block, and a
     classifier of other findings or another input remains as it is.
@@ -58,4 +58,4 @@ def copy_head(source: MAMSFNet, model: MAMSFNet) -> None:
         taken.append("classifier")
     logger.info("initial weights: %s", ", ".join(taken))
     if "classifier" not in taken:
-        logger.info("note: the classifier is not taken: its findings or its input are others")
+        logger.info("note: the classifier weights are not copied, because its findings or its input differ")

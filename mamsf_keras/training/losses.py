@@ -139,7 +139,7 @@ class Asymmetric(Cellwise):
     Args:
         gamma_positive: g1, at least 0.
         gamma_negative: g0, 0 or at least 1.
-        clip: m, in (0, 1): negatives of a probability below it cost nothing.
+        clip: m, in (0, 1): negatives with a lower probability have a loss of 0.
         prevalence: n1 / (n1 + n0), `(findings,)`, or None.
     """
 

@@ -78,7 +78,7 @@ def compile_for_phase(
     Batch norm in a frozen backbone runs in inference mode, and its statistics do not move.
 
     Args:
-        model: gives logits.
+        model: a model that returns logits.
         phase: what to train and how.
         config: of the run.
         steps_per_epoch: steps per epoch.
@@ -92,7 +92,7 @@ def compile_for_phase(
         jit_compile=resolve_jit(config.jit, config.distribute),
         steps_per_execution=config.steps_per_execution,
     )
-    model.optimizer.build(model.trainable_variables)  # else TensorFlow traces the step twice: 50 s more on two cores
+    model.optimizer.build(model.trainable_variables)  # otherwise TensorFlow traces the step twice: 50 s on two cores
 
 
 def adamw(config: TrainConfig, learning_rate: float, steps: int) -> keras.optimizers.AdamW:
@@ -118,9 +118,10 @@ def adamw(config: TrainConfig, learning_rate: float, steps: int) -> keras.optimi
 
 
 def resolve_jit(jit: str, distribute: str = "none") -> bool:
-    """Returns True to use XLA: "auto" is on for JAX, and for TensorFlow on a GPU (on a CPU it is 2.3 times slower).
+    """Returns True if XLA is used. "auto" enables it for JAX, and for TensorFlow on a GPU (on a CPU it is 2.3 times
+    slower).
 
-    TensorFlow's `MirroredStrategy` does not run with XLA.
+    TensorFlow's `MirroredStrategy` does not support XLA.
     """
     if jit != "auto":
         return jit == "on"

@@ -46,7 +46,7 @@ def resumed_config(run: RunDir, config: TrainConfig) -> TrainConfig:
     changed = [name for name in before if before[name] != now[name] and name not in MAY_DIFFER]
     if changed:
         text = "; ".join(f"{name} was {before[name]}, now {now[name]}" for name in changed)
-        raise ValueError(f"The run cannot be resumed with another configuration: {text}. Start a new one.")
+        raise ValueError(f"The run cannot be resumed with another configuration: {text}. Start a new run.")
     return config
 
 
@@ -65,7 +65,7 @@ def check_end(old: TrainConfig, new: TrainConfig, history: History) -> None:
     done = len(history)
     assert new.epochs is not None  # `TrainConfig` fills it in
     if done > new.epochs:
-        raise ValueError(f"{done} epochs are finished: the run cannot end after {new.epochs}.")
+        raise ValueError(f"{done} epochs are finished, so the run cannot end after {new.epochs}.")
     for epoch in range(done):
         was, now = phase_of(old, epoch), phase_of(new, epoch)
         if dataclasses.replace(was, end=now.end) != now:
@@ -95,8 +95,8 @@ def check_environment(run: RunDir, environment: dict) -> None:
     before = json.loads(run.environment.read_text(encoding="utf-8"))
     if before["backend"] != environment["backend"]:
         raise ValueError(
-            f"The run cannot be resumed on another backend: it was started on {before['backend']}, and this is "
-            f"{environment['backend']}. Use `backend` {before['backend']}."
+            f"The run cannot be resumed on another backend: it was started on {before['backend']}, but Keras now runs "
+            f"on {environment['backend']}. Use `backend` {before['backend']}."
         )
     old, data = before["data"], environment["data"]
     if old != data:

@@ -67,8 +67,8 @@ def train(
 
     Returns:
         `best_epoch`, `validation_auroc` (of that epoch), `validation_auroc_is` (text: the findings and labels it is the
-        mean of), `left_out` (text: the findings that the model does not have, since the train split has labels of one
-        kind only), `epochs`, `seconds`, `images_per_second` (of training with its validation, in this call).
+        mean of), `left_out` (text: the findings that the model does not have, because the train split has only one
+        class), `epochs`, `seconds`, `images_per_second` (of training with its validation, in this call).
 
     Raises:
         ValueError: on data, weights or values that do not fit, a loss that is not finite, or a resumed run with another
@@ -100,7 +100,7 @@ def train(
 
 
 def _checked_config(config: TrainConfig, run_dir, resume: bool) -> TrainConfig:
-    """Checks everything that needs no data and no device, and returns the configuration to train with."""
+    """Checks everything that does not depend on data or devices, and returns the configuration to train with."""
     run = RunDir.open(run_dir) if resume else RunDir.free(run_dir)
     if resume:
         config = resumed_config(run, config)
@@ -116,11 +116,11 @@ def check_backend(config: TrainConfig) -> None:
     if config.augment == "strong" and backend != "tensorflow":
         raise ValueError(f"`augment` strong needs `backend` tensorflow. Keras runs on {backend}.")
     if config.steps_per_execution > 1 and backend == "torch":
-        raise ValueError("PyTorch runs one step at a time: leave out `steps_per_execution`.")
+        raise ValueError("Keras on PyTorch runs one step at a time. Leave out `steps_per_execution`.")
     one_pixel = config.fusion and config.image_size == 32
     if one_pixel and config.precision == "mixed_bfloat16" and backend == "tensorflow" and not on_gpu():
         raise ValueError(  # uninitialized memory in oneDNN's gradient of the kernel, TensorFlow 2.21
-            "On a CPU, TensorFlow's bfloat16 gradient of a 5x5 kernel on a feature map of one pixel is wrong: use "
+            "On a CPU, TensorFlow's bfloat16 gradient of a 5x5 kernel on a feature map of one pixel is wrong. Use "
             "`image_size` 64 or `precision` float32."
         )
 

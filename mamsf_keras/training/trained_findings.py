@@ -11,9 +11,9 @@ from mamsf_keras.data.label_counts import LabelCounts, count_labels
 class TrainedFindings:
     """The findings that a run is trained on and scored by, found by counting labels.
 
-    A finding is trained if the train split has positive and negative labels of it. From one kind a model can only learn
-    to output a constant, which looks like a prediction, and the missing kind distorts class weights and margins. A
-    trained finding is scored if the validation split has both kinds.
+    A finding is trained if the train split has positive and negative labels of it. From only one class, a model can
+    only learn to output a constant, which looks like a prediction, and the missing class distorts class weights and
+    margins. A trained finding is scored if the validation split has both classes.
 
     Attributes:
         training: labels of all findings of the data in the train split.
@@ -36,7 +36,7 @@ class TrainedFindings:
 
     @property
     def scored(self) -> tuple[str, ...]:
-        """The trained findings whose validation AUROC is defined. Its mean over them chooses the best model."""
+        """The trained findings whose validation AUROC is defined. The mean over them selects the best model."""
         return tuple(name for name in self.trained if name not in self.validation.one_kind)
 
     def check(self, config: TrainConfig) -> None:
@@ -53,13 +53,13 @@ class TrainedFindings:
             )
 
     def notes(self, config: TrainConfig) -> list[str]:
-        """Describes what is left out and what the best model is chosen by, one line each, with the counts."""
+        """Describes what is left out and how the best model is chosen, one line each, with the counts."""
         lines = [f"best model: chosen by the validation AUROC, the {self.score_text}"]
         if unscored := [name for name in self.trained if name not in self.scored]:
             lines.append(f"not scored on the validation split: {self.validation.describe(unscored)}")
         if self.left_out_text:
             lines.append(
-                "left out of the model, with labels of one kind only in the train split: "
+                "left out of the model, because the train split has labels of only one class: "
                 f"{self.left_out_text}. {_advice(config)}"
             )
         return lines
@@ -85,7 +85,7 @@ class TrainedFindings:
 
 
 def _advice(config) -> str:
-    """Returns what would give the findings labels of both kinds."""
+    """Returns advice on how to include the findings."""
     masked = config.labels_csv is not None and config.labels_csv.blank == "mask"
     blank = "count blank labels as negative (`blank` negative), " if masked else ""
     return f"To include them, {blank}use more images, or another `protocol`."

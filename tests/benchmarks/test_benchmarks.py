@@ -71,7 +71,7 @@ def test_intervals_of_patients_cover_and_those_of_images_do_not():
 
 
 @pytest.mark.no_keras
-def test_equal_recipes_are_told_apart_rarely_by_seeds_and_patients_and_often_by_patients_alone():
+def test_false_positives_are_rare_with_seeds_and_patients_and_frequent_with_patients_only():
     from benchmarks.intervals import rejections
 
     for recipe_noise in (0.0, 0.3):

@@ -1,4 +1,4 @@
-"""What every error on the command line must be."""
+"""Checks of errors on the command line."""
 
 from tests.runs import invoke
 

@@ -10,7 +10,7 @@ from tests.cli.checks import check_fails
 from tests.runs import TOY, succeeded
 
 
-def test_another_backend_than_the_loaded_one_is_an_error(tmp_path):
+def test_switching_the_loaded_backend_is_an_error(tmp_path):
     other = {"tensorflow": "jax", "jax": "tensorflow", "torch": "tensorflow"}[keras.backend.backend()]
     check_fails(tmp_path, ["evaluate", "--run-dir", tmp_path, "--backend", other], 1, "needs a new process")
 
@@ -30,13 +30,13 @@ def test_unknown_backend_in_the_environment_is_a_usage_error(tmp_path):
 
 @pytest.mark.tensorflow
 def test_option_overrides_the_environment(tmp_path):
-    """The backend is in the error that a missing run gives; an unknown one of the environment is not looked at."""
+    """The command fails because the run is missing, not because of the unknown backend in the environment."""
     result = evaluate(tmp_path, "theano", "--backend", "jax")
     assert result.returncode == 1 and "is not a run folder" in result.stderr
 
 
 @pytest.mark.tensorflow
-def test_settings_file_of_keras_changes_nothing(small_nih, tmp_path, monkeypatch):
+def test_keras_json_has_no_effect(small_nih, tmp_path, monkeypatch):
     """Beside a foreign keras.json, a command uses TensorFlow, says so, and has the same result as without the file."""
     settings = {"backend": "torch", "floatx": "float16", "image_data_format": "channels_first", "epsilon": 1e-7}
     (tmp_path / "keras.json").write_text(json.dumps(settings))
@@ -53,7 +53,7 @@ def test_settings_file_of_keras_changes_nothing(small_nih, tmp_path, monkeypatch
 
 @pytest.mark.no_keras
 @pytest.mark.parametrize("fails", [False, True])
-def test_greetings_are_held_back_and_errors_are_shown(fails):
+def test_startup_messages_are_hidden_and_errors_are_shown(fails):
     """What C++ writes to standard error, as TensorFlow 2.21 does on a machine without a GPU."""
     code = f"""
 import os
@@ -71,8 +71,8 @@ with filtered_stderr():
 
 
 @pytest.mark.tensorflow
-def test_quiet_evaluation_prints_the_result_alone(small_nih, tmp_path):
-    """In a process of its own, with TensorFlow's greetings: no note, no bar, no foreign line."""
+def test_quiet_evaluation_prints_only_the_result(small_nih, tmp_path):
+    """Runs in a separate process, because TensorFlow prints its messages at startup."""
     succeeded("train", "--data-dir", small_nih, "--run-dir", tmp_path / "run", *TOY, "--epochs", 1)
     result = evaluate(tmp_path / "run", "tensorflow", "--quiet")
     assert result.returncode == 0 and result.stdout.startswith("official protocol, test split: 24 images")

@@ -22,7 +22,7 @@ def runs_of(out):
     return [recipe["runs"] for recipe in recipes.values()]
 
 
-def test_all_words_after_against_are_runs_of_the_other_recipe(recipes, tmp_path):
+def test_all_arguments_after_against_are_runs_of_the_other_recipe(recipes, tmp_path):
     a, b = (side[:2] for side in recipes)
     given = [[str(path) for path in side] for side in (a, b)]
     for i, words in enumerate(
@@ -62,7 +62,7 @@ def test_result_is_printed_in_words(recipes, tmp_path):
         assert "no difference" not in printed
 
 
-def test_bad_input_is_one_line(recipes, tmp_path):
+def test_bad_input_gives_a_one_line_error(recipes, tmp_path):
     a, b = recipes
     out = ["--out", tmp_path / "out"]
     check_fails(tmp_path, ["compare", "--against", *b, *out], 2, "Missing argument")
@@ -77,11 +77,11 @@ def test_bad_input_is_one_line(recipes, tmp_path):
     check_fails(tmp_path, ["compare", *a, "--against", *b, *out], 1, "b-1 has no predictions-test.csv", "evaluate")
 
 
-def test_results_are_replaced_with_overwrite_only(recipes, tmp_path):
+def test_results_are_replaced_only_with_overwrite(recipes, tmp_path):
     a, b = (side[:1] for side in recipes)
     command = ["compare", *a, "--against", *b, "--out", tmp_path / "out"]
     succeeded(*command)
-    check_fails(tmp_path, command, 1, "has a comparison: choose another --out, or use --overwrite")
+    check_fails(tmp_path, command, 1, "already contains a comparison. Choose another --out, or use --overwrite")
     succeeded(*command, "--overwrite")
 
 

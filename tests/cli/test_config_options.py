@@ -46,11 +46,11 @@ def config_file(tmp_path):
     return path
 
 
-def test_defaults_are_those_of_the_class():
+def test_defaults_equal_those_of_the_class():
     assert values("--data-dir", "x") == json.loads(json.dumps(dataclasses.asdict(TrainConfig("x"))))
 
 
-def test_explicit_beats_preset_beats_config_in_any_order(config_file):
+def test_explicit_options_override_presets_which_override_config_files(config_file):
     words = (["--config", config_file], ["--preset", "demo"], ["--batch-size", 2])
     for order in itertools.permutations(words):
         found = values(*itertools.chain(*order))
@@ -70,14 +70,14 @@ def test_resume_starts_from_the_configuration_of_the_run(tmp_path):
     assert values("--run-dir", tmp_path / "run", "--resume", "--anchor", "--seed", 0)["anchor"] is True
 
 
-def test_config_of_a_run_repeats_it(tmp_path):
+def test_config_of_a_run_can_be_reused(tmp_path):
     config = TrainConfig("data", phases=[PhaseConfig(2, frozen=True), PhaseConfig(3, loss="focal")], decay="2 epochs")
     config.save(tmp_path / "config.json")
     assert values("--config", tmp_path / "config.json") == json.loads((tmp_path / "config.json").read_text())
     assert TrainConfig.load(tmp_path / "config.json") == config
 
 
-def test_yaml_and_json_say_the_same(tmp_path):
+def test_yaml_and_json_are_equivalent(tmp_path):
     content = {"data_dir": "x", "phases": [{"epochs": 3, "learning_rate": 0.001}], "labels_csv": {"path": "t.csv"}}
     (tmp_path / "a.json").write_text(json.dumps(content))
     (tmp_path / "a.yaml").write_text(
@@ -166,7 +166,7 @@ def test_resumed_run_has_its_decay_as_a_number(tmp_path):
     assert values("--run-dir", run.path, "--resume")["decay"] == 0.999
 
 
-def test_help_needs_no_run():
+def test_help_does_not_need_a_run():
     assert CliRunner().invoke(train_command, ["--run-dir", "nowhere", "--resume", "--help"]).exit_code == 0
 
 
@@ -186,7 +186,7 @@ def test_misspelled_column_option_in_a_file_is_named(tmp_path):
         (["--allow-missing", "10%"], "10%"),
     ],
 )
-def test_missing_images_are_allowed_as_a_number_or_a_share(words, value):
+def test_missing_images_are_allowed_as_a_number_or_a_percentage(words, value):
     assert values("--data-dir", "x", *words)["allow_missing"] == value
     assert "`allow_missing` must be" in run("--data-dir", "x", "--allow-missing", "all").output
 

@@ -1,4 +1,4 @@
-"""From nothing to a served model through the command line, with a toy in place of the EfficientNet."""
+"""From an empty folder to a served model on the command line, with a toy instead of the EfficientNet."""
 
 import json
 import math
@@ -76,8 +76,8 @@ def test_findings_without_positives_are_reported_and_not_an_error(small_nih, tmp
     )
     text = succeeded("evaluate", "--run-dir", folder)
     assert "not in the model: Atelectasis (0 positive, 50 negative), Cardiomegaly" in trained
-    assert "best.keras follows the mean of 1 of 3 findings" in trained
-    assert "left out, since the model does not have it: Atelectasis, Cardiomegaly" in text
+    assert "best.keras was chosen by the mean of 1 of 3 findings" in trained
+    assert "findings left out because the model does not have them: Atelectasis, Cardiomegaly" in text
     metrics = strict_json(folder / "metrics-test.json")
     assert list(metrics["findings"]) == ["Effusion", "Mass", "Hernia"]
     row = metrics["findings"]["Hernia"]
@@ -104,7 +104,7 @@ def test_evaluated_runs_are_compared(small_nih, tmp_path):
     assert "official protocol, test split, 24 images of 12 patients" in text
     shutil.copy(runs[0] / "best.keras", runs[1] / "best.keras")
     result = invoke("compare", runs[0], "--against", runs[1], "--out", tmp_path / "out", "--overwrite")
-    assert result.exit_code == 1 and "are not those of its current best.keras: evaluate it again" in result.stderr
+    assert result.exit_code == 1 and "do not belong to its current best.keras. Evaluate the run again" in result.stderr
 
 
 def test_missing_images_are_left_out_if_allowed(small_nih, tmp_path):
@@ -145,7 +145,7 @@ def test_train_makes_its_cache_once_and_names_it(small_nih, tmp_path):
     train = ("train", "--data-dir", small_nih, *TOY, "--epochs", 1, "--cache", tmp_path / "cache")
     assert f"into the cache {tmp_path / 'cache'}" in succeeded(*train, "--run-dir", tmp_path / "one")
     before = (tmp_path / "cache" / "shards" / "00000.npy").stat().st_mtime_ns
-    assert "preparing every image" not in succeeded(*train, "--run-dir", tmp_path / "two")
+    assert "decoding all images" not in succeeded(*train, "--run-dir", tmp_path / "two")
     assert (tmp_path / "cache" / "shards" / "00000.npy").stat().st_mtime_ns == before
     assert "the cache" not in succeeded(*train, "--cache", "none", "--run-dir", tmp_path / "three")
 

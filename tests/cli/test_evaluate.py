@@ -9,13 +9,13 @@ from tests.cli.checks import check_fails
 from tests.runs import TOY, succeeded, toy_config
 
 
-def test_run_folder_must_hold_a_finished_epoch(small_nih, tmp_path):
+def test_run_folder_must_have_a_finished_epoch(small_nih, tmp_path):
     check_fails(tmp_path, ["evaluate", "--run-dir", tmp_path], 1, "is not a run folder")
     check_fails(tmp_path, ["evaluate", "--run-dir", tmp_path / "none"], 1, "does not exist", "--run-dir")
     run = RunDir(tmp_path / "run")
     run.path.mkdir()
     toy_config(small_nih).save(run.config_file)
-    check_fails(tmp_path, ["evaluate", "--run-dir", run.path], 1, "no best.keras yet", "resume the run")
+    check_fails(tmp_path, ["evaluate", "--run-dir", run.path], 1, "no best.keras yet", "Resume the run")
     run.model("best").write_text("no model")
     check_fails(tmp_path, ["evaluate", "--run-dir", run.path], 1, "best.keras cannot be loaded as a .keras model")
 
@@ -29,28 +29,28 @@ def test_results_on_other_data_are_kept_and_data_must_have_the_findings(small_ni
     succeeded("train", "--data-dir", small_nih, *labels, *TOY, "--epochs", 1, "--run-dir", tmp_path / "run")
     prepare(open_dataset(small_nih), tmp_path / "cache", image_size=32, workers=1)
     evaluate = ["evaluate", "--run-dir", tmp_path / "run", "--data-dir"]
-    check_fails(tmp_path, [*evaluate, tmp_path / "cache"], 1, "have no labels of Fracture")
+    check_fails(tmp_path, [*evaluate, tmp_path / "cache"], 1, "has no labels for Fracture")
     data = DataConfig(small_nih, labels_csv=tmp_path / "labels.csv", protocol="random-patient")
     prepare(open_dataset(data), tmp_path / "labelled", image_size=32, workers=1)
     (tmp_path / "labels.csv").unlink()
-    check_fails(tmp_path, [*evaluate, small_nih], 1, "labels.csv of the run no longer exists: prepare a cache")
+    check_fails(tmp_path, [*evaluate, small_nih], 1, "labels.csv of the run no longer exists. Prepare a cache")
     assert "16 images of 8 patients" in succeeded(*evaluate, tmp_path / "labelled")
     shutil.move(tmp_path / "labelled", tmp_path / "moved")
-    check_fails(tmp_path, [*evaluate, tmp_path / "moved"], 1, "has the results on", "use --overwrite")
+    check_fails(tmp_path, [*evaluate, tmp_path / "moved"], 1, "contains the results for", "use --overwrite")
     succeeded(*evaluate, tmp_path / "moved", "--overwrite")
     assert len(pd.read_csv(tmp_path / "run" / "predictions-test.csv")) == 16
     (tmp_path / "run" / "metrics-test.json").write_text("{")
-    check_fails(tmp_path, [*evaluate, tmp_path / "moved"], 1, "metrics-test.json is damaged: remove it")
+    check_fails(tmp_path, [*evaluate, tmp_path / "moved"], 1, "metrics-test.json is damaged. Remove it")
 
 
-def test_predictions_of_any_origin_are_rated_without_keras(tmp_path):
+def test_predictions_file_is_evaluated_without_keras(tmp_path):
     (tmp_path / "p.csv").write_text("image,Mass\n" + "".join(f"{i},{i % 10 / 10}\n" for i in range(40)))
     (tmp_path / "l.csv").write_text("image,patient,Mass\n" + "".join(f"{i},{i},{i % 10 > 6:d}\n" for i in range(50)))
     command = ["evaluate", "--predictions", tmp_path / "p.csv", "--labels", tmp_path / "l.csv", "--out", tmp_path / "o"]
     text = succeeded(*command, "--prevalence", "Mass=0.01")
     assert "40 images of 40 patients" in text and "left out: 10 (first: 40," in text and "Mass" in text
     assert json.loads((tmp_path / "o" / "metrics.json").read_text())["findings"]["Mass"]["auroc"] == 1
-    check_fails(tmp_path, command, 1, "metrics.json exists: choose another --out, or use --overwrite.")
+    check_fails(tmp_path, command, 1, "metrics.json already exists. Choose another --out, or use --overwrite.")
 
 
 def test_options_of_runs_and_files_exclude_each_other(tmp_path):

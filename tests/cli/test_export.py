@@ -16,7 +16,12 @@ def test_errors_before_anything_is_written(small_nih, tmp_path):
     export = ["export", "--run-dir", run.path]
     check_fails(tmp_path, [*export, *out], 1, "no best.keras yet")
     check_fails(tmp_path, [*export, "--format", "onyx"], 2, "saved-model", "tflite", "onnx", "keras")
-    check_fails(tmp_path, [*export, "--format", "onnx", "--quantize", "int8"], 1, "--quantize is for tflite alone")
+    check_fails(
+        tmp_path,
+        [*export, "--format", "onnx", "--quantize", "int8"],
+        1,
+        "--quantize can only be used with the format tflite",
+    )
     check_fails(tmp_path, [*export, "--operating-point", "best"], 2, "youden", "sensitivity_90", "f1")
 
 
@@ -42,6 +47,6 @@ def test_options_reach_the_library(small_nih, tmp_path, monkeypatch):
     ]
 
 
-def test_operating_points_are_those_of_the_library():
+def test_operating_points_equal_those_of_the_library():
     [option] = [parameter for parameter in command.params if parameter.name == "operating_point"]
     assert list(option.type.choices) == list(OPERATING_POINTS)

@@ -25,9 +25,7 @@ def test_empty_list_of_label_columns(tmp_path):
 
 def test_data_folder_must_be_given_and_exist(tmp_path):
     check_fails(tmp_path, ["describe"], 2, "Missing option '--data-dir'")
-    check_fails(
-        tmp_path, ["describe", "--data-dir", tmp_path / "none"], 1, "none does not exist: name it with --data-dir"
-    )
+    check_fails(tmp_path, ["describe", "--data-dir", tmp_path / "none"], 1, "none does not exist. Set --data-dir")
     check_fails(tmp_path, ["describe", "--data-dir", tmp_path], 1, "has no table Data_Entry_2017.csv", "--labels-csv")
 
 

@@ -82,7 +82,7 @@ def test_unexpected_error_names_its_class_and_hints_at_the_traceback():
 
     result = CliRunner().invoke(group, ["fail"])
     assert result.exit_code == 1
-    assert result.stderr == "Error: MemoryError: no 40 GiB left (`mamsf-keras --traceback ...` shows where)\n"
+    assert result.stderr == "Error: MemoryError: no 40 GiB left (`mamsf-keras --traceback ...` shows the traceback)\n"
     assert isinstance(CliRunner().invoke(group, ["--traceback", "fail"]).exception, MemoryError)
 
 

@@ -10,7 +10,7 @@ def test_writes_a_data_set_and_prints_the_next_command(tmp_path):
     out = tmp_path / "set"
     arguments = ("phantom", "--out", out, "--images", 30, "--size", 32, "--workers", 1)
     assert f"mamsf-keras train --data-dir {out} --preset demo" in succeeded(*arguments)
-    check_fails(tmp_path, arguments, 1, "holds phantoms already")
+    check_fails(tmp_path, arguments, 1, "already contains phantoms")
     succeeded(*arguments, "--overwrite")
 
 

@@ -9,7 +9,7 @@ from tests.predictors.test_server_rest import row, serving
 from tests.runs import gray_images, invoke, succeeded, untrained_run
 
 
-def test_table_files_and_the_notice(tmp_path):
+def test_table_files_and_disclaimer(tmp_path):
     run = untrained_run(tmp_path / "run")
     paths = gray_images(tmp_path / "in", 3)
     command = ["predict", tmp_path / "in", "--run-dir", run.path, "--csv", tmp_path / "p.csv"]
@@ -17,7 +17,7 @@ def test_table_files_and_the_notice(tmp_path):
     assert all(str(path)[-40:] in text for path in paths) and "most probable (calibrated) | positive (f1)" in text
     assert "Not a medical device" in text and f"written: {tmp_path / 'p.json'}, {tmp_path / 'p.csv'}" in text
     assert json.loads((tmp_path / "p.json").read_text())["operating_point"] == "f1"
-    check_fails(tmp_path, command, 1, "p.csv exists: choose another --csv, or use --overwrite.")
+    check_fails(tmp_path, command, 1, "p.csv already exists. Choose another --csv, or use --overwrite.")
     assert "Mass   " in succeeded("predict", paths[0], "--run-dir", run.path, "--heatmaps", tmp_path / "panels")
     assert (tmp_path / "panels" / "0.png").exists()
 
@@ -30,7 +30,7 @@ def test_bad_file_is_named_the_rest_is_predicted_and_the_status_is_1(tmp_path):
     assert "bad.png cannot be read as an image" in result.stderr and result.stdout.count("Mass 0.") == 3
 
 
-def test_server_needs_no_run(tmp_path):
+def test_server_does_not_need_a_run(tmp_path):
     paths = gray_images(tmp_path / "in", 2, size=8)
     with serving() as (url, _):
         text = succeeded("predict", *paths, "--server", url, "--json", tmp_path / "p.json")
@@ -45,7 +45,7 @@ def test_server_needs_no_run(tmp_path):
 def test_wrong_options(tmp_path):
     paths = gray_images(tmp_path / "in", 1)
     check_fails(tmp_path, ["predict"], 2, "IMAGE|FOLDER")
-    check_fails(tmp_path, ["predict", *paths], 1, "Use one of --run-dir, --model and --server.")
+    check_fails(tmp_path, ["predict", *paths], 1, "Use exactly one of --run-dir, --model and --server.")
     check_fails(tmp_path, ["predict", *paths, "--server", "host:8500"], 1, "--server must start with grpc://")
     check_fails(tmp_path, ["predict", *paths, "--run-dir", "none"], 1, "The run folder none does not exist")
     check_fails(tmp_path, ["predict", *paths, "--model", "m.tflite"], 1, "The model m.tflite does not exist")
@@ -54,5 +54,5 @@ def test_wrong_options(tmp_path):
 
 
 @pytest.mark.no_keras
-def test_operating_points_are_those_of_evaluate():
+def test_operating_points_equal_those_of_evaluate():
     assert OPERATING_POINTS == tuple(operating_points.OPERATING_POINTS)

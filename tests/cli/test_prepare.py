@@ -15,7 +15,7 @@ def test_prints_what_is_in_the_cache_and_the_next_command(small_nih, tmp_path):
     words = shlex.split(text.partition("next: mamsf-keras ")[2])
     assert words == ["train", "--data-dir", str(cache), "--image-size", "32"]
     succeeded("prepare", "--data-dir", small_nih, "--cache-dir", cache, "--image-size", 32)
-    check_fails(tmp_path, ["prepare", "--data-dir", cache, "--cache-dir", tmp_path / "c"], 1, "a cache already")
+    check_fails(tmp_path, ["prepare", "--data-dir", cache, "--cache-dir", tmp_path / "c"], 1, "already a cache")
 
 
 def test_images_with_equal_pixels_are_reported(small_nih, tmp_path):
@@ -25,6 +25,6 @@ def test_images_with_equal_pixels_are_reported(small_nih, tmp_path):
     assert f"images with equal pixels: 1 (first: {one.name} = {two.name})" in text
 
 
-def test_original_folder_is_not_taken_for_a_cache(small_nih, tmp_path):
+def test_data_folder_is_refused_as_a_cache_folder(small_nih, tmp_path):
     arguments = ["prepare", "--data-dir", small_nih, "--cache-dir", small_nih]
-    check_fails(tmp_path, arguments, 1, "holds other things than a cache")
+    check_fails(tmp_path, arguments, 1, "contains files that are not part of a cache")

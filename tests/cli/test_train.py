@@ -50,7 +50,7 @@ def test_missing_folders_and_files(small_nih, tmp_path):
 
 
 @pytest.mark.tensorflow
-def test_errors_come_before_the_long_work(small_nih, tmp_path):
+def test_errors_fail_fast(small_nih, tmp_path):
     """A missing weights file and a cache of another size: nothing is printed or prepared before."""
     backbone = ["--backbone", "efficientnetv2-b0", "--weights", tmp_path / "none.h5"]
     prepare(open_dataset(small_nih), tmp_path / "cache", image_size=32, workers=1)
@@ -62,7 +62,7 @@ def test_errors_come_before_the_long_work(small_nih, tmp_path):
 
 
 @pytest.mark.tensorflow
-def test_weights_that_do_not_fit(small_nih, tmp_path):
+def test_weights_that_do_not_match(small_nih, tmp_path):
     (tmp_path / "x.weights.h5").write_text("no weights")
     backbone = ["--backbone", "efficientnetv2-b0", "--weights", tmp_path / "x.weights.h5"]
     words = arguments(small_nih, tmp_path, *backbone)
@@ -70,14 +70,14 @@ def test_weights_that_do_not_fit(small_nih, tmp_path):
 
 
 @pytest.mark.tensorflow
-def test_absent_image_unknown_finding_and_path_out_of_the_folder(small_nih, tmp_path):
+def test_missing_image_unknown_finding_and_path_outside_the_folder(small_nih, tmp_path):
     train = arguments(small_nih, tmp_path)
     next(small_nih.rglob("00000005_000.png")).unlink()
     check_fails(tmp_path, train, 1, "1 of 80 images", "00000005_000.png", "--allow-missing")
     rewrite_table(small_nih, lambda rows: [*rows[:2], [rows[2][0], "Scurvy", *rows[2][2:]], *rows[3:]])
-    check_fails(tmp_path, train, 1, "unknown findings on 1 rows", "Scurvy")
+    check_fails(tmp_path, train, 1, "unknown findings in 1 rows", "Scurvy")
     rewrite_table(small_nih, lambda rows: [*rows[:2], ["../../x", *rows[2][1:]], *rows[3:]])
-    check_fails(tmp_path, train, 1, "leave the data folder", "../../x")
+    check_fails(tmp_path, train, 1, "outside the data folder", "../../x")
 
 
 @pytest.mark.tensorflow
@@ -98,7 +98,7 @@ def test_truncated_image_is_named_and_no_run_is_left(small_nih, tmp_path):
 
 
 @pytest.mark.tensorflow
-def test_data_without_anything_to_score_or_to_learn_are_refused_before_the_cache_is_made(small_nih, tmp_path):
+def test_data_without_a_finding_to_learn_or_score_are_refused_before_the_cache_is_made(small_nih, tmp_path):
     def without(images):
         rewrite_table(small_nih, lambda rows: [[r[0], "No Finding", *r[2:]] if r[0] in images else r for r in rows])
 
@@ -123,8 +123,8 @@ def test_non_finite_loss_names_its_images(small_nih, tmp_path):
     assert (tmp_path / "run" / "bad-batch.csv").read_text().split() == ["image", *names]
 
 
-def test_outputs_that_the_last_step_made_infinite(small_nih, tmp_path):
-    """Its loss was computed before: the error is the same as for a loss."""
+def test_outputs_that_become_infinite_in_the_last_step(small_nih, tmp_path):
+    """The loss was computed before the outputs became infinite; the error is the same as for the loss."""
     words = arguments(small_nih, tmp_path, "--learning-rate", "1e30", "--epochs", 1, "--batch-size", 40)
     result = invoke(*words)
     assert result.exit_code == 1

@@ -34,6 +34,6 @@ def test_odd_ages_are_counted_and_named_and_high_ones_are_kept():
     assert ages[: len(odd)].isna().all()
     np.testing.assert_array_equal(ages[len(odd) :], [412, 120, 125])
     assert notes == (
-        "ages that are not understood and count as missing: 9 (such as 90+, >89, -3, 2y 3m, 1,5)",
+        "ages that cannot be parsed and count as missing: 9 (such as 90+, >89, -3, 2y 3m, 1,5)",
         "ages above 120 years: 2 (such as 412, 1500M)",
     )

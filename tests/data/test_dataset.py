@@ -57,11 +57,11 @@ def test_split_has_its_rows_in_order():
     assert training.table["image"].tolist() == ["a", "b", "f"] and training.table.index.tolist() == [0, 1, 2]
     assert dataset.split("validation").table["image"].tolist() == ["d"]
     assert dataset.resolved.table["image"].tolist() == ["a", "b", "d", "f"]
-    with pytest.raises(ValueError, match="The test split has no images here."):
+    with pytest.raises(ValueError, match="The test split contains no images."):
         dataset.split("test")
     with pytest.raises(ValueError, match="`split` must be one of train, validation, test. Received: val."):
         dataset.split("val")
-    with pytest.raises(ValueError, match="has no splits: open it with a `protocol`"):
+    with pytest.raises(ValueError, match="has no splits. Open it with a `protocol`"):
         dataset.unsplit.split("train")
     assert dataset.unsplit.resolved.table["image"].tolist() == list("abcdf")
 
@@ -70,7 +70,7 @@ def test_labels_are_float32_in_the_order_of_the_findings():
     dataset = make_dataset().with_findings(["B", "A"])
     assert dataset.findings == ("B", "A") and dataset.labels.dtype == np.float32
     np.testing.assert_array_equal(dataset.labels[:3], [[0, 1], [0, 0], [0, np.nan]])
-    with pytest.raises(ValueError, match="no labels of C, D, which the model was trained on"):
+    with pytest.raises(ValueError, match="no labels for C, D, which the model was trained on"):
         make_dataset().with_findings(["C", "A", "D"])
 
 
@@ -80,7 +80,7 @@ def test_findings_of_a_model_are_found_in_another_spelling():
     renamed = dataset.with_findings(["No Finding", "Pleural_Thickening"])
     assert renamed.findings == ("No Finding", "Pleural_Thickening")
     np.testing.assert_array_equal(renamed.labels, make_dataset().with_findings(["B", "A"]).labels)
-    with pytest.raises(ValueError, match=r"labels of Pleural_Thikening \(did you mean Pleural Thickening\?\), which"):
+    with pytest.raises(ValueError, match=r"labels for Pleural_Thikening \(did you mean Pleural Thickening\?\), which"):
         dataset.with_findings(["Pleural_Thikening"])
 
 
@@ -96,7 +96,7 @@ def test_fingerprint_does_not_depend_on_the_findings_in_use(small_nih):
     assert dataset.with_findings(["Mass"]).fingerprint == dataset.fingerprint
 
 
-def test_fingerprint_is_that_of_a_cache_and_changes_with_images_labels_and_splits(small_nih, tmp_path):
+def test_fingerprint_equals_that_of_a_cache_and_changes_with_images_labels_and_splits(small_nih, tmp_path):
     dataset = open_dataset(small_nih)
     before = dataset.fingerprint
     assert prepare(dataset, tmp_path / "cache", 12, workers=1).fingerprint == before

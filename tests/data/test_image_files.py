@@ -30,10 +30,10 @@ def test_absent_images_are_counted_and_can_be_left_out(small_nih):
     dataset = resolved(small_nih, allow_missing=7)
     assert len(resolved(small_nih, allow_missing="10%").table) == 73
     assert dataset.table["image"].tolist() == [path.name for path in files[7:]]
-    assert len(dataset.notes) == 1 and dataset.notes[0].endswith(f"(first: {names}): they are left out.")
+    assert len(dataset.notes) == 1 and dataset.notes[0].endswith(f"(first: {names}). They are left out.")
     for path in files[7:]:
         path.unlink()
-    with pytest.raises(ValueError, match="80 of 80 images .* none was found"):
+    with pytest.raises(ValueError, match="80 of 80 images .* None was found"):
         resolved(small_nih, allow_missing="100%")
 
 

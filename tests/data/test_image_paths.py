@@ -31,7 +31,8 @@ def test_another_root_that_fits_all_rows_is_used_and_noted(tmp_path, below):
     paths, notes = find_by_path(IMAGES, tmp_path / below)
     assert paths.tolist() == [str(tmp_path / name) for name in small(IMAGES)]
     assert notes == (
-        f"paths of the table start at another root than the data folder: {IMAGES[0]} is {tmp_path / small(IMAGES)[0]}",
+        "image paths in the table start at another root than the data folder: "
+        f"{IMAGES[0]} is {tmp_path / small(IMAGES)[0]}",
     )
 
 
@@ -48,8 +49,8 @@ def test_root_that_does_not_fit_all_rows_or_is_not_the_only_one_is_not_used(tmp_
     paths, notes = find_by_path(IMAGES, tmp_path)
     assert paths.isna().all() and notes == ()
     assert explain_path(IMAGES, tmp_path) == (
-        "The paths of the table must start at `data_dir`.",
-        f"The table has {IMAGES[0]}, and the folder has CheXpert-v1.0-small, other.",
+        "The image paths in the table must be relative to `data_dir`.",
+        f"The table contains {IMAGES[0]}; the folder contains CheXpert-v1.0-small, other.",
     )
 
 

@@ -31,4 +31,6 @@ def test_columns_that_are_mostly_other_text_are_not_noted():
     columns = {"path": ["a", "b", "c"], "A": ["1", "", "0"], "remark": ["", "fine", ""], "grade": ["1", "0", "2"]}
     names, notes = find_label_columns(pd.DataFrame(columns, dtype=str), {"path", None})
     assert names == ("A",)
-    assert notes == ("column not taken as a finding, cells such as '2': grade (`label_columns` names the columns)",)
+    assert notes == (
+        "column not used as a finding, cells such as '2': grade (set `label_columns` to choose the columns)",
+    )

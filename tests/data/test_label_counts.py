@@ -30,7 +30,7 @@ def test_labels_of_weight_zero_do_not_count():
     assert count_labels(filled, NAMES).one_kind == ("Hernia", "Edema")  # a blank that is read as negative
 
 
-def test_there_are_no_images_or_too_few_columns():
+def test_empty_labels_are_counted_and_missing_columns_are_refused():
     assert count_labels(np.zeros((0, 4), "float32"), NAMES).one_kind == NAMES
     with pytest.raises(ValueError, match=r"one column for each of 4 findings. Received: \(3, 2\)"):
         count_labels(np.zeros((3, 2)), NAMES)

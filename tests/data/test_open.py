@@ -40,7 +40,7 @@ def test_a_table_of_labels_is_read_and_split(tmp_path):
 
 def test_cache_has_its_own_labels(small_nih, tmp_path):
     prepare(open_dataset(small_nih), tmp_path / "cache", image_size=12, workers=1)
-    with pytest.raises(ValueError, match="is a cache and has its own labels: leave out `labels_csv`"):
+    with pytest.raises(ValueError, match="is a cache and has its own labels. Leave out `labels_csv`"):
         open_dataset(DataConfig(tmp_path / "cache", labels_csv="labels.csv"))
 
 
@@ -61,7 +61,7 @@ def test_prepared_makes_a_cache_and_then_only_reads_it(small_nih, tmp_path, capl
         prepared(open_dataset(config), config)
     assert contents(tmp_path / "cache") == before
     assert [record.message for record in caplog.records] == [
-        f"preparing every image once, into the cache {tmp_path / 'cache'}"
+        f"decoding all images once into the cache {tmp_path / 'cache'}"
     ]
 
 
@@ -83,7 +83,7 @@ def test_prepared_checks_the_image_size_of_a_cache(small_nih, tmp_path):
     prepare(open_dataset(small_nih), tmp_path / "cache", 32, workers=1)
     dataset = open_dataset(tmp_path / "cache")
     assert prepared(dataset, TrainConfig(tmp_path / "cache", image_size=32)) is dataset
-    with pytest.raises(ValueError, match="has images of 32 pixels: use `image_size` 32, .* Received: image_size=64"):
+    with pytest.raises(ValueError, match="has images of 32 pixels. Use `image_size` 32, .* Received: image_size=64"):
         prepared(dataset, TrainConfig(tmp_path / "cache", image_size=64))
 
 
@@ -93,13 +93,13 @@ def test_unreadable_image_must_be_allowed_before_a_run(small_nih, tmp_path):
     with pytest.raises(UnreadableImages, match="1 of 80 images cannot be read") as error:
         prepared(open_dataset(config), config)
     assert (error.value.count, error.value.cache_dir, error.value.image_size) == (1, tmp_path / "cache", 32)
-    with pytest.raises(ValueError, match="cache is not finished: run the same `mamsf-keras prepare` again"):
+    with pytest.raises(ValueError, match="cache is not finished. Run the same `mamsf-keras prepare` command again"):
         open_dataset(tmp_path / "cache")
     prepare(open_dataset(config), tmp_path / "cache", 32, workers=1, allow_rejected=error.value.count)
     assert len(prepared(open_dataset(config), config).resolved.table) == 79
 
 
-def test_allowed_rejected_images_are_not_tried_again_at_each_run(small_nih, tmp_path):
+def test_allowed_rejected_images_are_not_retried_in_each_run(small_nih, tmp_path):
     next(small_nih.rglob("00000003_001.png")).write_bytes(b"no image")
     config = TrainConfig(small_nih, image_size=32, cache=tmp_path / "cache")
     prepare(open_dataset(config), tmp_path / "cache", image_size=32, workers=1, allow_rejected=1)
@@ -127,7 +127,7 @@ def test_configuration_is_moved_to_another_folder_or_to_a_cache(small_nih, tmp_p
     assert relocated(run, tmp_path / "cache") == TrainConfig(tmp_path / "cache", epochs=3)
 
 
-def test_images_that_the_protocol_leaves_out_need_not_be_there(small_nih, tmp_path):
+def test_images_that_the_protocol_leaves_out_may_be_missing(small_nih, tmp_path):
     """Patient 1 has no finding. The cache holds all images, so making one needs them all."""
     next(small_nih.rglob("00000001_000.png")).unlink()
     diseases = open_dataset(DataConfig(small_nih, protocol="disease-only"))

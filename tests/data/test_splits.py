@@ -67,7 +67,7 @@ def test_small_sets_have_a_tenth_of_their_patients_in_validation():
     assert (official_split(table) == "validation").sum() == 24
 
 
-def test_seats_that_are_left_go_to_the_largest_remainders():
+def test_remaining_patients_go_to_the_largest_remainders():
     rows = [(p, ["Hernia"] if p < 4 else ["Mass"] if p < 12 else [], "train_val") for p in range(25)]
     splits = official_split(make_table(rows))  # 4, 8 and 13 patients: 2 seats, 1 of them for a whole tenth
     assert [(splits[a:b] == "validation").sum() for a, b in ((0, 4), (4, 12), (12, 25))] == [0, 1, 1]
@@ -111,7 +111,7 @@ def test_overlap_and_summary_by_hand():
 
 
 def random_table(patients=600, seed=0):
-    """Returns patients with one to four images; the findings are on 30 % to 1 % of the images."""
+    """Returns patients with one to four images; the findings are on 30% to 1% of the images."""
     rng = np.random.default_rng(seed)
     rates = np.geomspace(0.3, 0.01, len(FINDINGS))
     rows = []
@@ -206,7 +206,7 @@ def test_custom_split_from_a_file(tmp_path):
     with pytest.raises(ValueError, match=r"must be one of train, validation, test. Found: 1 \(first: val\)"):
         split_table(table, protocol=f"file:{lists}")
     lists.write_text("image,split\na,train\nb,validation\nx,test\n")
-    with pytest.raises(ValueError, match="lists images that the table lacks: 1"):
+    with pytest.raises(ValueError, match="lists images that are not in the table: 1"):
         split_table(table, protocol=f"file:{lists}")
     lists.write_text("image,split\na,train\nb,validation\nc,test\na,test\n")
     with pytest.raises(ValueError, match=r"lists images more than once: 1 \(first: a\)"):
@@ -240,7 +240,7 @@ def test_custom_split_that_shares_a_patient_is_refused(tmp_path, patient):
 
 
 def test_other_tables_have_no_official_split():
-    with pytest.raises(ValueError, match="Only the NIH tables have an official split: use `protocol` random-patient"):
+    with pytest.raises(ValueError, match="Only the NIH tables have an official split. Use `protocol` random-patient"):
         split_table(make_table([(1, [], "")]))
 
 

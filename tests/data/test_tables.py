@@ -33,7 +33,7 @@ def test_patient_key_has_one_spelling_for_each_patient(written, key):
         b'a,b\n1,"x y"\n\n,\n2,,,\n',
     ],
 )
-def test_csv_is_read_as_text_whatever_its_line_ends_marks_and_trailing_commas(tmp_path, content):
+def test_csv_is_read_as_text_with_any_line_ends_marks_and_trailing_commas(tmp_path, content):
     (tmp_path / "t.csv").write_bytes(content)
     table = read_csv(tmp_path / "t.csv", required=("a",))
     assert table.columns.tolist() == ["a", "b"]
@@ -48,11 +48,11 @@ def test_csv_keeps_commas_and_line_ends_inside_quotes(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"a,b\n1,2\n3\n", r"t\.csv, line 3: 1 fields where the header has 2"),
-        (b'a,b\n1,"2\n2"\n3,4,5\n', r"line 4: 3 fields where the header has 2"),  # a line of the file, not a row
+        (b"a,b\n1,2\n3\n", r"t\.csv, line 3: 1 fields, but the header has 2"),
+        (b'a,b\n1,"2\n2"\n3,4,5\n', r"line 4: 3 fields, but the header has 2"),  # a line of the file, not a row
         (b'a,b\n1,"2" 3\n', r"t\.csv is not a CSV table, line 2: .*quotes inside it must be doubled"),
         (b'a,b\n1,"2 \\"3\\""\n', r"t\.csv is not a CSV table, line 2"),
-        (b"a;b;[c,d]\n1;2;3\n", "separates its columns by semicolons: save it as CSV, separated by commas"),
+        (b"a;b;[c,d]\n1;2;3\n", "separates its columns by semicolons. Save it as CSV, separated by commas"),
         (b"\n\xef\xbb\xbfa\tb\n1\t2\n", "separates its columns by tabs"),
         (b"a|b\n1|2\n", "separates its columns by vertical bars"),
         (b"a,b\n1,2\n", r"lacks the column\(s\) c\. Found: a, b\."),
@@ -83,14 +83,14 @@ ROWS = [f"{i}.png,{i},{i % 2},fine" for i in range(60)]
     ],
 )
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_open_quote_takes_no_rows_and_its_line_is_named(tmp_path, changes, line, end):
+def test_unclosed_quote_is_refused_and_its_line_is_named(tmp_path, changes, line, end):
     rows = [changes.get(row, text) for row, text in enumerate(ROWS)]
     (tmp_path / "t.csv").write_text(end.join(["path,patient,X,remark", *rows]) + end, newline="")
     with pytest.raises(ValueError, match=rf"t\.csv.*, line {line}: "):
         read_csv(tmp_path / "t.csv", required=())
 
 
-def test_quotes_that_open_no_field_are_text(tmp_path):
+def test_quotes_inside_a_field_are_text(tmp_path):
     rows = [*ROWS[:5], '5.png,5,1,5" film', '6.png, "6", "1", "a ""good"", long\nremark"', *ROWS[7:]]
     (tmp_path / "t.csv").write_text("\n".join(["path,patient,X,remark", *rows]) + "\n")
     table = read_csv(tmp_path / "t.csv", required=("path",))
@@ -118,7 +118,7 @@ MISSING_WORDS = ["NA", "N/A", "nan", "NaN", "null", "NULL", "None", "none", "<NA
 
 
 @pytest.mark.parametrize("word", MISSING_WORDS)
-def test_words_for_missing_are_text_as_images_and_refused_as_patients(tmp_path, word):
+def test_spellings_of_missing_are_accepted_as_images_and_refused_as_patients(tmp_path, word):
     (tmp_path / "t.csv").write_text(f"image,patient\n{word},1\nb.png,{word}\nc.png,{word}\n")
     table = read_csv(tmp_path / "t.csv", required=())
     assert table["image"][0] == table["patient"][1] == word and table.notna().all(axis=None)
@@ -131,7 +131,7 @@ def test_words_for_missing_are_text_as_images_and_refused_as_patients(tmp_path, 
 def test_missing_files_and_folders_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="none.csv does not exist or is not a file"):
         read_csv(tmp_path / "none.csv", required=())
-    with pytest.raises(FileNotFoundError, match="data folder .*none does not exist: name it with `data_dir`"):
+    with pytest.raises(FileNotFoundError, match="data folder .*none does not exist. Set `data_dir`"):
         existing_folder(tmp_path / "none")
     (tmp_path / "file").touch()
     with pytest.raises(FileNotFoundError, match="data folder .*file is not a folder"):
@@ -144,7 +144,7 @@ def test_missing_files_and_folders_are_named(tmp_path):
 )
 def test_image_names_that_leave_the_folder_are_refused(name):
     images = pd.Series(["a/b..c/...png", name])
-    with pytest.raises(ValueError, match="empty or leave the data folder: 1 "):
+    with pytest.raises(ValueError, match="empty or outside the data folder: 1 "):
         check_names(images, pd.Series(["1", "2"]), "table.csv")
 
 

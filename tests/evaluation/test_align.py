@@ -45,16 +45,16 @@ def test_order_of_rows_and_columns_makes_no_difference(reads, which):
 def test_missing_rows_are_counted_and_named(reads):
     kept = np.delete(np.arange(180), [3, 4, 5, 6, 7])
     lacks = r"lacks 5 \(first: 003.png, 004.png, 005.png, 006.png, 007.png\)\."
-    with pytest.raises(ValueError, match=f"a and b have predictions of different images: b {lacks}"):
+    with pytest.raises(ValueError, match=f"a and b have predictions for different images: b {lacks}"):
         align({**reads, B: reads[B].take(kept)})
-    with pytest.raises(ValueError, match=f"a and b have predictions of different images: a {lacks}"):
+    with pytest.raises(ValueError, match=f"a and b have predictions for different images: a {lacks}"):
         align({**reads, A: reads[A].take(kept)})
     with pytest.raises(ValueError, match=r"a lacks 1 \(first: 000.png\); b lacks 1 \(first: 179.png\)"):
         align({A: reads[A].take(np.arange(1, 180)), B: reads[B].take(np.arange(179))})
 
 
 def test_findings_must_be_the_same(reads):
-    with pytest.raises(ValueError, match=r"a and c have predictions of different findings: c lacks 1 \(first: Mass\)"):
+    with pytest.raises(ValueError, match=r"a and c have predictions for different findings: c lacks 1 \(first: Mass\)"):
         align({**reads, C: columns(reads[C], [1, 2])})
 
 
@@ -63,11 +63,11 @@ def test_labels_must_be_the_same(reads, value):
     labels = reads[C].labels.copy()
     row = int(np.flatnonzero(labels[:, 1] == 0)[0])
     labels[row, 1] = value
-    with pytest.raises(ValueError, match=rf"a and c have different labels of Effusion .* 1 \(first: {row:03d}.png\)"):
+    with pytest.raises(ValueError, match=rf"a and c have different labels for Effusion .* 1 \(first: {row:03d}.png\)"):
         align({**reads, C: dataclasses.replace(reads[C], labels=labels)})
 
 
-def test_missing_labels_may_be_missing_in_all(reads):
+def test_labels_may_be_missing_in_all_runs(reads):
     labels = reads[A].labels.copy()
     labels[0] = np.nan
     assert len(align({path: dataclasses.replace(read, labels=labels) for path, read in reads.items()})) == 3
@@ -76,16 +76,16 @@ def test_missing_labels_may_be_missing_in_all(reads):
         align({path: dataclasses.replace(read, labels=labels) for path, read in reads.items()})
 
 
-def test_patients_must_be_the_same_whatever_their_spelling(reads):
+def test_patients_must_be_the_same_in_any_spelling(reads):
     def renamed(change):
         table = reads[B].table.assign(patient=reads[B].table["patient"].map(change))
         return {**reads, B: dataclasses.replace(reads[B], table=table)}
 
     assert len(align(renamed(lambda patient: patient.zfill(8)))) == 3
-    with pytest.raises(ValueError, match=r"a and b have different patients for the images 3 \(first: 000.png"):
+    with pytest.raises(ValueError, match=r"a and b have different patients for these images: 3 \(first: 000.png"):
         align(renamed(lambda patient: "99" if patient == "0" else patient))
 
 
-def test_a_copy_of_a_run_is_refused(reads):
+def test_copy_of_a_run_is_refused(reads):
     with pytest.raises(ValueError, match="a and c have the same predictions: one is a copy"):
         align({**reads, C: reads[A].take(np.arange(180)[::-1])})

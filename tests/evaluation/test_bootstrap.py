@@ -7,7 +7,7 @@ from mamsf_keras.evaluation.bootstrap import PatientBootstrap, logit_interval
 pytestmark = pytest.mark.no_keras
 
 
-def test_scores_are_those_of_scikit_learn_with_patients_as_weights():
+def test_scores_equal_scikit_learn_with_patients_as_weights():
     """200 cases with ties, missing labels and classes of one image."""
     rng = np.random.default_rng(0)
     for case in range(200):
@@ -63,7 +63,7 @@ def test_interval_is_the_formula_by_hand():
     assert interval.usable == 0.75
 
 
-def test_no_interval_where_it_would_mislead():
+def test_no_interval_for_few_patients_or_extreme_values():
     resampled = np.array([0.8, 0.84, 0.86])
     assert logit_interval(0.83, resampled, patients=9) is None
     assert logit_interval(1.0, resampled, patients=50) is None

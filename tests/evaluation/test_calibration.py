@@ -17,7 +17,7 @@ def predictions():
     return labels, 1 / (1 + np.exp(-scores))
 
 
-def test_platt_scaling_minimizes_the_loss_of_platt():
+def test_platt_scaling_minimizes_platts_loss():
     labels, probabilities = (column[:, 2] for column in predictions())
     scores, n = np.log(probabilities / (1 - probabilities)), labels.sum()
     target = np.where(labels == 1, (n + 1) / (n + 2), 1 / (len(labels) - n + 2))
@@ -30,7 +30,7 @@ def test_platt_scaling_minimizes_the_loss_of_platt():
     assert platt_scaling(labels, probabilities) == pytest.approx(expected, abs=1e-5)
 
 
-def test_platt_scaling_is_finite_for_separated_labels_and_undefined_for_one_kind_or_one_score():
+def test_platt_scaling_is_finite_for_separated_labels_and_undefined_for_one_class_or_one_score():
     slope, intercept = platt_scaling(np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9]))
     assert 0 < slope < 1 and intercept == pytest.approx(0, abs=1e-6)
     assert platt_scaling(np.zeros(4), np.array([0.1, 0.2, 0.8, 0.9])) == (None, None)
@@ -53,7 +53,7 @@ def test_calibration_of_each_finding_survives_its_file(tmp_path):
     assert (np.argsort(calibrated) == np.argsort(probabilities[:, 2])).all()
 
 
-def test_what_cannot_be_fitted_is_none_and_few_patients_are_marked():
+def test_findings_without_a_fit_are_none_and_few_patients_are_marked():
     labels, probabilities = predictions()
     fitted = fit_calibration(labels, probabilities, ("A", "B", "C"), PATIENTS)
     assert fitted.findings["B"].slope is None and set(fitted.findings["B"].thresholds.values()) == {None}
@@ -66,5 +66,5 @@ def test_what_cannot_be_fitted_is_none_and_few_patients_are_marked():
 def test_damaged_file_is_an_error(tmp_path):
     for text in ("{", "[]", '{"schema_version": 9}'):
         (tmp_path / "calibration.json").write_text(text)
-        with pytest.raises(ValueError, match="is not a calibration of version 1, or is damaged: remove it"):
+        with pytest.raises(ValueError, match="is damaged or is not a calibration of version 1. Remove it"):
             Calibration.load(tmp_path / "calibration.json")

@@ -58,11 +58,9 @@ def test_missing_rows_are_named(recipes, tmp_path, side, run):
     assert not (tmp_path / "out").exists()
 
 
-def test_each_run_needs_predictions(recipes, tmp_path):
+def test_runs_without_predictions_are_refused(recipes, tmp_path):
     RunDir(recipes[1][2]).predictions("test").unlink()
-    with pytest.raises(
-        FileNotFoundError, match="b-2 has no predictions-test.csv: `evaluate` the run on the test split"
-    ):
+    with pytest.raises(FileNotFoundError, match="b-2 has no predictions-test.csv. Run `evaluate` on the test split"):
         compare(*recipes, tmp_path / "out")
     with pytest.raises(FileNotFoundError, match="a-0 has no predictions-validation.csv"):
         compare(*recipes, tmp_path / "out", "validation")
@@ -70,17 +68,19 @@ def test_each_run_needs_predictions(recipes, tmp_path):
         compare(*recipes, tmp_path / "out", "val")
 
 
-def test_results_are_not_replaced_without_being_asked(recipes, tmp_path):
+def test_results_are_replaced_only_with_overwrite(recipes, tmp_path):
     compare(*recipes, tmp_path / "out", resamples=20)
     before = contents(tmp_path / "out")
-    with pytest.raises(FileExistsError, match="out has a comparison: choose another `out`, or use `overwrite`"):
+    with pytest.raises(
+        FileExistsError, match="out already contains a comparison. Choose another `out`, or use `overwrite`"
+    ):
         compare(*recipes[::-1], tmp_path / "out", resamples=20)
     assert contents(tmp_path / "out") == before
     compare(*recipes[::-1], tmp_path / "out", resamples=20, overwrite=True)
     assert contents(tmp_path / "out") != before
 
 
-def test_what_could_mislead_is_noted_and_logged(tmp_path, caplog):
+def test_caveats_are_noted_and_logged(tmp_path, caplog):
     caplog.set_level("INFO", "mamsf_keras")
     a, b = write_recipe(tmp_path, "a", seeds=3), write_recipe(tmp_path, "b", seeds=5)
     RunDir(a[0]).environment.write_text('{"data": {"images": 1}}')
@@ -92,7 +92,7 @@ def test_what_could_mislead_is_noted_and_logged(tmp_path, caplog):
         "Not enough seeds: recipe A has 3, recipe B has 5, and a test needs 5 of each.",
         "The two recipes have the same settings.",
         "The two recipes were trained on different data.",
-        "no means of these groups",
+        "no means are reported for these groups",
     ):
         assert [words in note for note in notes].count(True) == 1
     assert [record.message for record in caplog.records] == notes

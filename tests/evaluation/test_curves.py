@@ -31,7 +31,7 @@ def expected(labels, scores, weights=None):
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_curves_are_those_of_scikit_learn(seed):
+def test_curves_equal_scikit_learn(seed):
     labels, scores, patients = case(seed)
     roc, precision_recall = ranking_curves(labels, scores, PatientBootstrap(patients, 2))
     sensitivity, precision = expected(labels, scores)
@@ -56,7 +56,7 @@ def test_band_is_of_the_curves_of_scikit_learn_with_patients_as_weights(monkeypa
         np.testing.assert_array_equal(one, other)
 
 
-def test_no_curve_of_one_kind_and_no_band_of_few_patients():
+def test_no_curve_for_one_class_and_no_band_for_few_patients():
     labels, scores, patients = case(2)
     assert ranking_curves(np.zeros(90), scores, PatientBootstrap(patients, 5)) == (None, None)
     few = np.zeros(90)
@@ -67,7 +67,7 @@ def test_no_curve_of_one_kind_and_no_band_of_few_patients():
     assert calibration_curve(np.array([]), np.array([]), bootstrap) is None
 
 
-def test_calibration_curve_is_that_of_the_calibration_error():
+def test_calibration_curve_equals_that_of_the_calibration_error():
     labels, scores, patients = case(3, images=3000)
     curve = calibration_curve(labels, scores, PatientBootstrap(patients, 20))
     counts = np.bincount(np.searchsorted(curve.x, scores - 1e-9).clip(max=len(curve.x) - 1))

@@ -27,7 +27,7 @@ def result(models):
     return compare_predictions(models, 5, GROUPS, resamples=40)
 
 
-def test_values_are_those_of_scikit_learn(models, result):
+def test_values_equal_scikit_learn(models, result):
     for i, name in enumerate(models[0].findings):
         for metric, score in zip(METRICS, (roc_auc_score, average_precision_score), strict=True):
             row = result["findings"][name][metric]
@@ -38,7 +38,7 @@ def test_values_are_those_of_scikit_learn(models, result):
             assert row["difference"] == pytest.approx(row["A"]["mean"] - row["B"]["mean"])
 
 
-def test_joint_resamples_are_those_of_patients_by_hand(models, result):
+def test_joint_resamples_equal_those_of_patients_by_hand(models, result):
     """All models are rated on the same draws of patients, and the comparison is made on these."""
     rng, patients = np.random.default_rng(0), models[0].patients
     names, inside = np.unique(patients, return_inverse=True)
@@ -57,7 +57,7 @@ def test_joint_resamples_are_those_of_patients_by_hand(models, result):
     assert found["A"]["patient_sd"] == pytest.approx(np.sqrt(draws[:5].var(axis=1, ddof=1).mean()), rel=1e-6)
 
 
-def test_sides_exchanged_give_the_opposite_result(models, result):
+def test_swapped_recipes_give_the_opposite_result(models, result):
     back = compare_predictions([*models[5:], *models[:5]], 6, GROUPS, resamples=40)["findings"]["Effusion"]["auroc"]
     there = result["findings"]["Effusion"]["auroc"]
     assert back["difference"] == pytest.approx(-there["difference"]) and back["result"] == "B is higher"
@@ -148,5 +148,5 @@ def test_the_normal_distribution_has_no_degrees_of_freedom_in_strict_json():
         (0.1, None, "not enough seeds"),
     ],
 )
-def test_words(difference, p_value, words):
+def test_verdict_in_words(difference, p_value, words):
     assert verdict(difference, p_value) == words

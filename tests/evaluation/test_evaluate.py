@@ -19,7 +19,7 @@ FINDINGS = ("Mass", "Effusion", "Hernia")
 
 @pytest.fixture
 def run(small_nih, tmp_path):
-    """A run folder with a model that was not trained: evaluation cannot tell."""
+    """A run folder with an untrained model, which evaluation treats like a trained one."""
     config = toy_config(small_nih)
     with RunDir.create(tmp_path / "run", config) as run:
         keras.utils.set_random_seed(0)
@@ -28,7 +28,7 @@ def run(small_nih, tmp_path):
     return run
 
 
-def test_metrics_are_those_of_scikit_learn_on_the_file_of_predictions(run, small_nih):
+def test_metrics_equal_scikit_learn_on_the_file_of_predictions(run, small_nih):
     summary = evaluate(run.path)
     assert summary == json.loads(run.metrics("test").read_text())
     frame = pd.read_csv(run.predictions("test"))
@@ -42,7 +42,7 @@ def test_metrics_are_those_of_scikit_learn_on_the_file_of_predictions(run, small
     assert "official protocol" in report and "data:image/jpeg" in report and "Here the findings are not" in report
 
 
-def test_probabilities_are_those_of_the_model_on_the_images_by_hand(run, small_nih):
+def test_probabilities_equal_those_of_the_model_on_the_images_by_hand(run, small_nih):
     evaluate(run.path, split="validation")
     dataset = open_dataset(small_nih).split("validation")
     read = dataset.open_images(32)
@@ -70,7 +70,7 @@ def test_calibration_is_fitted_on_validation_predictions_only_and_again_for_anot
 
 
 def test_other_data_are_never_calibrated_on(run, tmp_path, caplog):
-    """The run is evaluated on another folder. Its own data are used for the calibration, which is left out without."""
+    """The run is evaluated on another folder. The calibration uses the run's own data and is left out without them."""
     other = write_nih(tmp_path / "other", simple_rows(patients=44), test_from=29)
     summary = evaluate(run.path, other)
     assert summary["images"] == 32 and summary["calibrated"]
@@ -90,9 +90,11 @@ def test_split_is_checked_and_findings_are_in_the_order_of_the_model(run, caplog
     opened, predictor = open_run_data(run.config).split("test"), best_model(run)
     with caplog.at_level("INFO", "mamsf_keras"):
         dataset = with_findings_of(predictor, opened)
-    assert "left out, since the model does not have it: Atelectasis, Cardiomegaly, Infiltration" in caplog.text
+    assert (
+        "findings left out because the model does not have them: Atelectasis, Cardiomegaly, Infiltration" in caplog.text
+    )
     assert dataset.findings == ("Mass", "Effusion", "Hernia")
     assert dataset.labels.shape == (24, 3)
     predictor.findings = ("Mass", "Scurvy")
-    with pytest.raises(ValueError, match="no labels of Scurvy"):
+    with pytest.raises(ValueError, match="no labels for Scurvy"):
         with_findings_of(predictor, opened)

@@ -29,7 +29,7 @@ def test_results_are_complete_and_not_replaced_unless_asked(tmp_path):
     report = (tmp_path / "out" / "report.html").read_text()
     assert "No images are shown" in report and "data:image/svg+xml" in report and "No operating points" in report
     assert "| Hernia |" in (tmp_path / "out" / "metrics.md").read_text()
-    with pytest.raises(FileExistsError, match="metrics.json exists: choose another `out`, or use `overwrite`."):
+    with pytest.raises(FileExistsError, match="metrics.json already exists. Choose another `out`, or use `overwrite`."):
         evaluate_file(tmp_path / "p.csv", None, tmp_path / "out")
     assert evaluate_file(tmp_path / "p.csv", None, tmp_path / "out", overwrite=True) == summary
 

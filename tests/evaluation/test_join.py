@@ -57,10 +57,10 @@ def test_blank_and_uncertain_labels_are_masked_or_counted(tmp_path):
         ),
         ("image,Masss\na,.9\n", "The labels have no finding Masss .did you mean Mass.."),
         ("image,Mass,mass\na,.9,.1\n", "more than one column for Mass"),
-        ("image,patient,Mass\na,1,.9\nb,7,.2\n", "name different patients for the images 1 .first: b."),
+        ("image,patient,Mass\na,1,.9\nb,7,.2\n", "have different patients for these images: 1 .first: b."),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(tmp_path, rows, message):
+def test_mismatches_are_refused_and_named(tmp_path, rows, message):
     labels = write(tmp_path, p=rows)
     with pytest.raises(ValueError, match=message):
         read_labeled_predictions(tmp_path / "p.csv", labels)
@@ -74,10 +74,10 @@ def test_labels_without_predictions_are_named(tmp_path, caplog):
     assert "label columns without predictions, left out: Pleural_Thickening" in caplog.text
 
 
-def test_own_label_columns_serve_without_a_table(tmp_path):
+def test_label_columns_of_the_predictions_are_used_without_a_table(tmp_path):
     write(tmp_path, p="image,A,A_label\na,.9,1\nb,.2,0\n", q="image,A\na,.9\n")
     assert read_labeled_predictions(tmp_path / "p.csv").labels.ravel().tolist() == [1, 0]
-    with pytest.raises(ValueError, match="has no NAME_label columns: name a table of labels with `labels`."):
+    with pytest.raises(ValueError, match="has no NAME_label columns. Set `labels` to a table of labels."):
         read_labeled_predictions(tmp_path / "q.csv")
 
 
@@ -93,4 +93,4 @@ def test_ties_of_rounding_are_noted():
     labels = (np.arange(400) % 2)[:, None]
     assert tie_notes(predictions(scores, labels)) == []
     [note] = tie_notes(predictions(scores.round(1), labels))
-    assert note.startswith("A: 100% of the images share their score with an image of the other kind")
+    assert note.startswith("A: 100% of the images share their score with an image of the other class")

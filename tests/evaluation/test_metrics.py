@@ -39,7 +39,7 @@ def test_average_precision_of_a_perfect_ranking_is_exactly_one():
         assert average_precision(labels, -np.arange(300)) == 1.0
 
 
-def test_average_precision_is_that_of_scikit_learn():
+def test_average_precision_equals_scikit_learn():
     rng = np.random.default_rng(0)
     for images in (2, 10, 1000, 20000):
         labels = np.arange(images) < max(1, images // 20)
@@ -70,13 +70,13 @@ def test_undefined_findings_are_named_and_left_out_of_the_mean():
     lines = table(labels, np.array([[0.9, 0.1, 0.2], [0.3, 0.3, 0.3], [0.8, 0.2, 0.1]]), ("A", "B", "C"))
     assert lines[2].split() == ["B", "undefined", "undefined", "0", "3"]
     assert lines[4].split() == ["mean", "of", "1", "1.0000", "1.0000"]
-    assert lines[-1] == "undefined and left out of the mean (images of one kind only): B, C"
+    assert lines[-1] == "undefined and left out of the mean (only one class): B, C"
 
 
-def test_finding_without_labels_is_not_said_to_have_images_of_one_kind():
+def test_finding_without_labels_is_listed_separately():
     labels = np.array([[1, 0, np.nan], [0, 0, np.nan]])
     assert table(labels, np.full((2, 3), 0.5), ("A", "B", "C"))[-2:] == [
-        "undefined and left out of the mean (images of one kind only): B",
+        "undefined and left out of the mean (only one class): B",
         "undefined and left out of the mean (no labels): C",
     ]
 
@@ -92,6 +92,6 @@ def test_intervals_and_groups_are_shown():
     assert lines[3].startswith("mean of 1, tail") and lines[4].startswith("micro average")
 
 
-def test_nothing_defined_has_no_mean():
+def test_mean_is_none_if_nothing_is_defined():
     metrics = per_finding(np.zeros((3, 1)), np.zeros((3, 1)), ["A"])
     assert mean_over_findings(metrics, "auroc") is None

@@ -27,7 +27,7 @@ def test_threshold_lies_between_two_scores():
     assert thresholds([1, 0], [0.2, 0.2])["youden"] == pytest.approx(0.1)
 
 
-def test_no_threshold_for_labels_of_one_kind():
+def test_no_threshold_for_only_one_class():
     assert set(thresholds([0, 0], [0.1, 0.2]).values()) == {None}
     assert set(thresholds([], []).values()) == {None}
 

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.no_keras
 
 
 def predictions(probabilities, labels, findings=("A",), **columns):
-    """Predictions of images "0", "1" and so on, each of a patient of its own."""
+    """Predictions of images "0", "1" and so on, each of a different patient."""
     names = [str(row) for row in range(len(probabilities))]
     table = pd.DataFrame({"image": names, "patient": names, **columns})
     return Predictions(table, tuple(findings), np.asarray(probabilities, float), np.asarray(labels, float))

@@ -68,7 +68,7 @@ def test_backend_and_training_data_are_part_of_a_recipe(tmp_path):
         read_recipes(runs[:2], runs[2:])
 
 
-def test_a_run_and_a_seed_occur_once(tmp_path):
+def test_duplicate_runs_and_seeds_are_refused(tmp_path):
     a, b = write_recipe(tmp_path, "a", seeds=2), write_recipe(tmp_path, "b", seeds=2)
     with pytest.raises(ValueError, match="a-0 is named in both recipes"):
         read_recipes(a, [*b, tmp_path / "b-0" / ".." / "a-0"])
@@ -79,7 +79,7 @@ def test_a_run_and_a_seed_occur_once(tmp_path):
         read_recipes(a, [*b, again])
 
 
-def test_both_sides_must_be_runs(tmp_path):
+def test_both_recipes_need_existing_runs(tmp_path):
     runs = write_recipe(tmp_path, "a", seeds=1)
     with pytest.raises(ValueError, match="`runs` must name at least one run"):
         read_recipes([], runs)
@@ -89,7 +89,7 @@ def test_both_sides_must_be_runs(tmp_path):
         read_recipes(runs, [tmp_path / "none"])
 
 
-def test_records_are_those_of_the_metrics_and_missing_ones_are_noted(tmp_path):
+def test_records_equal_those_of_the_metrics_and_missing_ones_are_noted(tmp_path):
     runs = [RunDir(path) for path in write_recipe(tmp_path, "a", seeds=2)]
     common, notes = evaluation_records(runs, "test")
     assert common == {"protocol": None, "fingerprint": None, "groups": None}
@@ -127,7 +127,7 @@ def test_predictions_of_an_earlier_model_are_refused(tmp_path):
     write_metrics(runs[0].path, model_sha256=checksum(runs[0].model("best")))
     evaluation_records(runs, "test")
     runs[0].model("best").write_text("better weights")
-    with pytest.raises(ValueError, match="test predictions of .*a-0 are not those of its current best.keras"):
+    with pytest.raises(ValueError, match="test predictions of .*a-0 do not belong to its current best.keras"):
         evaluation_records(runs, "test")
 
 

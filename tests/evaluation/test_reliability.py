@@ -15,7 +15,7 @@ def overconfident(images=400):
     return labels, 1 / (1 + np.exp(-2 * scores - 0.5))
 
 
-def test_slope_and_intercept_are_those_of_statsmodels_and_brier_is_that_of_scikit_learn():
+def test_slope_and_intercept_equal_those_of_statsmodels_and_brier_equals_scikit_learn():
     labels, probabilities = overconfident()
     scores, binomial = np.log(probabilities / (1 - probabilities)), sm.families.Binomial()
     slope = sm.GLM(labels, sm.add_constant(scores), family=binomial).fit().params[1]

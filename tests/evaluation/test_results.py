@@ -21,7 +21,7 @@ def test_markdown_table_has_intervals_where_they_are_defined():
     ]
 
 
-def test_groups_are_those_of_the_nih_table_or_of_the_training_images(small_nih):
+def test_groups_equal_those_of_the_nih_table_or_of_the_training_images(small_nih):
     groups = nih_groups((*FINDINGS, "Fracture"))
     assert [tuple(name for name in groups if groups[name] == kind) for kind in ("head", "medium", "tail")] == [
         HEAD,

@@ -42,7 +42,7 @@ def by_hand(values, draws):
 
 
 @pytest.mark.parametrize("seeds", [(5, 5), (5, 8), (12, 6)])
-def test_difference_is_that_of_the_formula_by_hand(seeds):
+def test_difference_equals_that_of_the_formula_by_hand(seeds):
     values, draws = simulated(seeds, resamples=60)
     found = recipe_difference(*values, *draws)
     difference, error, df, p_value = by_hand(values, draws)
@@ -69,7 +69,7 @@ def test_with_equal_seed_counts_it_is_the_published_formula(seeds):
     assert found.degrees_of_freedom == pytest.approx(inside**2 / (mean_square**2 / (2 * seeds - 2)), rel=1e-10)
 
 
-def test_patients_that_do_not_tell_the_recipes_apart_leave_a_t_test_of_the_seeds():
+def test_without_patient_noise_the_test_is_a_t_test_over_seeds():
     """Cov2 below Cov3 counts as zero; Student's test on the values remains."""
     values, draws = simulated((5, 6))
     draws[1] = draws[0].mean(axis=0) + np.random.default_rng(1).normal(0, 0.05, (6, 400))
@@ -82,7 +82,7 @@ def test_patients_that_do_not_tell_the_recipes_apart_leave_a_t_test_of_the_seeds
     assert found.standard_error_patients == 0
 
 
-def test_sides_exchanged_give_the_opposite_difference():
+def test_swapped_recipes_give_the_opposite_difference():
     values, draws = simulated((5, 7))
     there, back = recipe_difference(*values, *draws), recipe_difference(*values[::-1], *draws[::-1])
     assert back.difference == pytest.approx(-there.difference) and back.p_value == pytest.approx(there.p_value)
@@ -96,7 +96,7 @@ def test_resamples_without_a_value_are_left_out():
     assert recipe_difference(*values, *holes) == recipe_difference(*values, *(recipe[:, 30:] for recipe in draws))
 
 
-def test_too_few_seeds_give_the_difference_alone():
+def test_too_few_seeds_give_only_the_difference():
     values, draws = simulated((FEWEST_SEEDS - 1, 8))
     found = recipe_difference(*values, *draws)
     assert found.difference == pytest.approx(values[0].mean() - values[1].mean())
@@ -114,7 +114,7 @@ def test_models_without_any_noise(second, p_value):
     assert found.high == pytest.approx(0.9 - second, abs=1e-9)
 
 
-def test_seeds_without_noise_leave_the_patients():
+def test_without_seed_noise_only_patient_noise_remains():
     """The t distribution becomes the normal one."""
     _, draws = simulated((5, 5))
     found = recipe_difference(np.full(5, 0.82), np.full(5, 0.80), *draws)

@@ -37,7 +37,7 @@ def summary(example):
     return summarize_predictions(example, calibration=calibration, prevalence={"A": 0.01}, groups=groups, resamples=200)
 
 
-def test_metrics_are_those_of_scikit_learn_and_means_those_of_the_defined(example, summary):
+def test_metrics_equal_scikit_learn_and_means_those_of_the_defined(example, summary):
     rows = summary["findings"]
     for i, name in enumerate("ABC"):
         known = ~np.isnan(example.labels[:, i])
@@ -53,7 +53,7 @@ def test_metrics_are_those_of_scikit_learn_and_means_those_of_the_defined(exampl
     assert means["micro"]["auroc"] == pytest.approx(roc_auc_score(example.labels[cells], example.probabilities[cells]))
 
 
-def test_intervals_are_those_of_the_patients(example, summary):
+def test_intervals_equal_those_of_the_patients(example, summary):
     bootstrap = PatientBootstrap(example.patients, resamples=200)
     resampled = [bootstrap.scores(example.labels[:, i], example.probabilities[:, i])[0] for i in range(3)]
     for columns, row in (([0], summary["findings"]["A"]), ([0, 1, 2], summary["means"]["macro"])):
@@ -88,7 +88,7 @@ def test_operating_points_use_the_thresholds_of_the_calibration(example, summary
     assert summary["findings"]["A"]["calibrated"]["ece"] < summary["findings"]["A"]["ece"]
 
 
-def test_subgroups_are_evaluations_of_their_own(example, summary):
+def test_subgroups_are_evaluated_separately(example, summary):
     assert list(summary["subgroups"]) == ["sex", "age"]  # the view is unknown
     women = (example.table["sex"] == "F").to_numpy()
     alone = summary["subgroups"]["sex"]["F"]

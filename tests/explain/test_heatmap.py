@@ -40,7 +40,7 @@ def test_map_is_exact_for_an_efficientnet_with_sigmoid_output():
     np.testing.assert_allclose(1 / (1 + np.exp(-evidence.logits)), expected, atol=1e-6)
 
 
-def test_a_brighter_corner_has_its_peak_there():
+def test_peak_is_in_the_brighter_corner():
     cells = np.full((4, 4), -1.0)
     cells[0, 3], cells[1, 3] = 2.0, 1.5
     peak = find_peak(cells, height=80, width=40)
@@ -49,7 +49,7 @@ def test_a_brighter_corner_has_its_peak_there():
     assert left >= 28 and left + width == 40 and top == 0 and 30 <= height <= 45
 
 
-def test_box_is_the_region_of_the_peak_alone():
+def test_box_is_only_the_region_of_the_peak():
     cells = np.zeros((8, 8))
     cells[1, 1], cells[6, 6] = 3.0, 2.9
     left, top, width, height = find_peak(cells, 64, 64).box

@@ -36,13 +36,13 @@ def test_color_lies_where_the_evidence_is():
     assert np.median(red[5:35, 23:39]) > 80 and np.abs(red[50:, :20]).max() < 3  # the peak is drawn in cyan
 
 
-def test_without_positive_evidence_the_xray_is_shown_as_it_is_and_the_text_says_so():
+def test_without_positive_evidence_the_xray_is_unchanged_and_the_text_states_it():
     one = shown(-np.ones((2, 2)))
     assert np.abs(drawn(one) - 128).max() <= 1
     assert evidence_text(one, 80, 40) == "no positive evidence" and one.region(80, 40) is None
 
 
-def test_region_of_the_whole_image_is_no_box():
+def test_region_that_covers_the_whole_image_is_not_a_box():
     one = shown(np.ones((2, 2)))
     assert one.region(80, 40) is None
     assert evidence_text(one, 80, 40) == "peak +1.0 logits, spread over the whole image"

@@ -51,6 +51,6 @@ def test_text_has_results_with_intervals_subgroups_and_what_is_missing(evaluated
     assert "Not a medical device" in text and "`abc`" in text
 
 
-def test_model_without_evaluation_says_so():
+def test_card_states_that_there_is_no_evaluation():
     text = card_text(CARD, "toy-1", "")
     assert "Not evaluated." in text and ModelCard(text).data.eval_results is None

@@ -126,7 +126,7 @@ def test_other_files_are_errors_and_the_next_request_is_served(decode, kind):
 
 
 @pytest.mark.parametrize("kind", ["16-bit color", "16-bit gray and alpha", "truncated PNG", "truncated JPEG"])
-def test_pillow_refuses_them_too(tmp_path, kind):
+def test_pillow_rejects_the_same_files(tmp_path, kind):
     (tmp_path / "x").write_bytes(REFUSED[kind][0])
     with pytest.raises(ValueError, match="cannot be read as an image"):
         read_grey(tmp_path / "x")

@@ -60,7 +60,7 @@ def test_run_is_exported_with_card_and_comparison(run, tmp_path, caplog):
     content = json.loads((tmp_path / "toy" / "toy-1.parity.json").read_text())
     assert content["formats"]["saved-model"]["file"] == "1" and content["keras"]["size_bytes"] > 0
     assert {"MODEL_CARD.md", "labels.txt", "calibration.json"} <= set(names(exported.path / "assets.extra"))
-    assert "compared on 6 images only: at least 64" in caplog.text and "the model card has no metrics" in caplog.text
+    assert "compared on only 6 images; at least 64" in caplog.text and "the model card has no metrics" in caplog.text
 
 
 def test_each_format_is_one_process_and_the_next_version_keeps_the_earlier_ones(tmp_path, tasks):
@@ -81,7 +81,7 @@ def test_each_format_is_one_process_and_the_next_version_keeps_the_earlier_ones(
 def test_export_beyond_its_limit_leaves_nothing(tmp_path, tasks, name):
     tasks[0][name] = FORMATS[name].limits.logits * 2
     formats = ["saved-model", "tflite", "onnx", "keras"]
-    with pytest.raises(ValueError, match=f"nothing is published. {name}: a logit differs by 0.0002, more than 0.0001"):
+    with pytest.raises(ValueError, match=f"nothing was published. {name}: a logit differs by 0.0002, more than 0.0001"):
         export_model(toy_model(), IMAGES, tmp_path / "toy", formats)
     assert list(tmp_path.iterdir()) == []
 
@@ -97,10 +97,10 @@ def test_changed_auroc_is_refused_and_decisions_are_counted(tmp_path, tasks):
     assert exported["tflite-int8"].parity.decisions_changed > 0
 
 
-def test_model_that_answers_the_same_to_everything_is_exported_with_a_warning(tmp_path, tasks, monkeypatch, caplog):
+def test_model_with_constant_output_is_exported_with_a_warning(tmp_path, tasks, monkeypatch, caplog):
     monkeypatch.setattr("tests.export.test_export.LOGITS", LOGITS * 1e-6)
     export_model(toy_model(), IMAGES, tmp_path / "toy", ["tflite"])
-    assert "the model hardly tells these images apart" in caplog.text and "Mass, Edema, Hernia" in caplog.text
+    assert "the model barely distinguishes these images" in caplog.text and "Mass, Edema, Hernia" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,10 @@ def test_model_that_answers_the_same_to_everything_is_exported_with_a_warning(tm
         ({"formats": ["savedmodel"]}, "`formats` must be a list of"),
         ({"formats": []}, "`formats` must be a list of"),
         ({"formats": ["tflite"], "quantize": ["int4"]}, "`quantize` must be a list of none, float16, dynamic, int8"),
-        ({"formats": ["onnx"], "quantize": ["int8"]}, "`quantize` is for tflite alone. Received: formats=onnx"),
+        (
+            {"formats": ["onnx"], "quantize": ["int8"]},
+            "`quantize` can only be used with the format tflite. Received: formats=onnx",
+        ),
         ({"operating_point": "best"}, "`operating_point` must be one of youden"),
     ],
 )
@@ -138,7 +141,7 @@ def test_model_in_mixed_precision_is_refused(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.tensorflow
-def test_a_server_never_sees_half_a_version_of_exports_that_are_killed(run, tmp_path):
+def test_killed_exports_never_leave_an_incomplete_version(run, tmp_path):
     code = "import sys, tests.toys; from mamsf_keras import export_run; export_run(*sys.argv[1:3], ['saved-model'])"
     command = [sys.executable, "-c", code, str(run.path), str(tmp_path / "toy")]
     seen = set()

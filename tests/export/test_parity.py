@@ -25,7 +25,7 @@ def parity(logits, reference=LOGITS, limits=FLOAT32, **changed):
     return compare(Reference(("A", "B", "C"), reference, LABELS, COEFFICIENTS), outputs, limits)
 
 
-def test_figures_by_hand():
+def test_parity_computed_by_hand():
     shifted = LOGITS + RNG.normal(size=LOGITS.shape) * 0.5
     found = parity(shifted)
     assert found.largest == pytest.approx(np.abs(shifted - LOGITS).max())
@@ -79,7 +79,7 @@ def test_one_swapped_pair_of_few_images_is_not_a_violation():
     assert abs(found.findings["A"].auroc_change) == pytest.approx(1 / 9) and found.violations() == []
 
 
-def test_model_that_hardly_tells_images_apart_is_named_and_not_refused():
+def test_model_that_barely_distinguishes_images_is_named_but_not_refused():
     noise = RNG.normal(size=LOGITS.shape) * 1e-6
     collapsed = LOGITS * 1e-6
     collapsed[:5] += 3  # a few outliers

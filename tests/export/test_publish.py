@@ -48,7 +48,7 @@ def test_failure_leaves_nothing(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_what_a_killed_export_left_is_removed(tmp_path):
+def test_leftovers_of_a_killed_export_are_removed(tmp_path):
     (tmp_path / "toy" / ".export-0123abcd" / "files").mkdir(parents=True)
     (tmp_path / "toy" / ".export-0123abcd.lock").touch()
     with staging(tmp_path / "toy"):
@@ -61,5 +61,5 @@ def test_second_export_to_the_same_folder_is_refused(tmp_path):
         with staging(tmp_path / "toy"):
             pass
     (tmp_path / "file").touch()
-    with pytest.raises(NotADirectoryError, match="is a file: name a folder with `out`"), staging(tmp_path / "file"):
+    with pytest.raises(NotADirectoryError, match="is a file. Set `out` to a folder"), staging(tmp_path / "file"):
         pass

@@ -35,7 +35,7 @@ def test_without_calibration_its_outputs_are_left_out():
     assert set(outputs) == {"logits", "probabilities", "findings"}
 
 
-def test_model_of_any_size_takes_image_files_of_one_size():
+def test_model_of_any_size_accepts_image_files_of_one_size():
     from mamsf_keras.export.serving_module import ServingModule
     from tests.export.test_decode import IMAGES as FILES
 

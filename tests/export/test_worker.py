@@ -34,7 +34,7 @@ def test_errors_of_the_process_are_passed_on(tmp_path, task):
         task(REFERENCE).run()
 
 
-def test_size_of_a_folder_is_that_of_its_files(tmp_path):
+def test_size_of_a_folder_equals_that_of_its_files(tmp_path):
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "x").write_bytes(bytes(10))
     (tmp_path / "a" / "b" / "y").write_bytes(bytes(5))

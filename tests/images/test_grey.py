@@ -88,7 +88,7 @@ def _sixteen_bit_rgb():
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "dcm"])
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "TIFF", "BMP", "PPM", "ICO", "JPEG2000"])
-def test_other_formats_are_refused_by_name_whatever_the_suffix(tmp_path, kind, suffix):
+def test_other_formats_are_refused_by_name_regardless_of_the_suffix(tmp_path, kind, suffix):
     path = tmp_path / f"x.{suffix}"
     Image.fromarray(RAMP).save(path, kind)
     if suffix == "dcm" and kind in ("PPM", "ICO", "JPEG2000"):  # a DICOM file without preamble starts with anything
@@ -96,7 +96,7 @@ def test_other_formats_are_refused_by_name_whatever_the_suffix(tmp_path, kind, s
             read_grey(path)
         return
     for read in (read_grey, read_size):
-        with pytest.raises(ValueError, match=rf"x.{suffix} .* it is a {kind} file, and only PNG, JPEG and DICOM"):
+        with pytest.raises(ValueError, match=rf"x.{suffix} .* it is a {kind} file, but only PNG, JPEG and DICOM"):
             read(path)
 
 
@@ -111,7 +111,7 @@ def test_format_is_recognized_by_its_content(tmp_path, kind, suffix):
 def test_file_of_several_pictures_is_refused(tmp_path):
     frames = [Image.fromarray(RAMP), Image.fromarray(RAMP.T)]
     frames[0].save(tmp_path / "x.png", save_all=True, append_images=frames[1:])
-    with pytest.raises(ValueError, match=r"x.png .* it has 2 frames, and a radiograph has one"):
+    with pytest.raises(ValueError, match=r"x.png .* it has 2 frames, but a radiograph must have one"):
         read_grey(tmp_path / "x.png")
     frames[0].save(tmp_path / "x.jpg", "MPO", save_all=True, append_images=frames[1:])
     with pytest.raises(ValueError, match=r"x.jpg .* it is a MPO file"):
@@ -169,7 +169,7 @@ def test_lost_data_are_an_error_that_names_the_file(tmp_path, suffix, damage, mo
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
-def test_uniform_lower_border_is_no_damage(tmp_path, suffix):
+def test_uniform_lower_border_is_not_damage(tmp_path, suffix):
     pixels = np.random.default_rng(0).integers(0, 256, (128, 80), dtype=np.uint8)
     pixels[48:] = 0
     grey = read_grey(save(tmp_path, Image.fromarray(pixels), f"x.{suffix}"))
@@ -227,7 +227,7 @@ def test_real_originals_are_read(nih_dir):
     assert len(files) == 48 and modes == {"L", "RGBA"}
 
 
-def test_size_is_height_and_width_from_the_header_alone(tmp_path):
+def test_size_is_height_and_width_from_the_header_only(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (30, 50), dtype=np.uint8)
     path = save(tmp_path, Image.fromarray(pixels))
     path.write_bytes(path.read_bytes()[:500])  # the pixels are cut

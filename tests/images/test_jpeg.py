@@ -52,7 +52,7 @@ def decode(data):
 
 
 @pytest.mark.parametrize("data", HEALTHY.values(), ids=HEALTHY)
-def test_healthy_file_has_the_pixels_that_pillow_reads(data):
+def test_intact_file_has_the_same_pixels_as_pillow(data):
     check_jpeg(data)
     with Image.open(io.BytesIO(data)) as image:
         read = decode_jpeg(data, image)

@@ -16,7 +16,7 @@ def test_table_above_the_image_is_found_and_scaled_to_the_file(tmp_path, caplog)
     assert (finding, other) == ("Infiltration", "Mass")
     assert box == pytest.approx((50, 50, 10, 10))
     assert boxes.of(path.with_name("b.png"), 200, 100) == []
-    assert "in pixels of 1024 x 1024: for 1 images" in caplog.text
+    assert "in a 1024 x 1024 pixel frame, for 1 images" in caplog.text
 
 
 def test_given_table_is_for_all_images(tmp_path):
@@ -25,7 +25,7 @@ def test_given_table_is_for_all_images(tmp_path):
     assert RadiologistBoxes([path], tmp_path / "t.csv").of(path, 10, 20) == [("Mass", (0, 0, 20, 10))]
 
 
-def test_without_a_table_there_are_none(tmp_path):
+def test_no_boxes_without_a_table(tmp_path):
     assert RadiologistBoxes([tmp_path / "a.png"]).of(tmp_path / "a.png", 10, 10) == []
 
 

@@ -55,7 +55,7 @@ def test_dicom_without_preamble_or_suffix_is_found(tmp_path, implicit, little, e
     assert is_image(path) and is_bare_dicom(path)
 
 
-def test_other_bytes_are_no_elements(tmp_path):
+def test_other_bytes_are_not_elements(tmp_path):
     rng = np.random.default_rng(0)
     assert not any(starts_with_elements(rng.bytes(2048)) for _ in range(500))
     for start in (b"", b"\0" * 2048, b"\xff" * 2048, b"plain text " * 200, b"\x08\x00", b"PK\3\4" + b"\0" * 400):
@@ -63,7 +63,7 @@ def test_other_bytes_are_no_elements(tmp_path):
     assert not is_bare_dicom(image(tmp_path / "x.png"))
 
 
-def test_file_that_is_not_there_stays_in_the_list(tmp_path):
+def test_missing_file_stays_in_the_list(tmp_path):
     assert find_inputs([tmp_path / "none.png"]).paths == [tmp_path / "none.png"]
 
 

@@ -28,7 +28,7 @@ def run(tmp_path):
     return untrained_run(tmp_path / "run")
 
 
-def test_results_are_those_of_the_model_called_by_hand_in_order(tmp_path, run):
+def test_results_equal_those_of_the_model_called_by_hand_in_order(tmp_path, run):
     paths = gray_images(tmp_path / "in", KEPT + 3)
     files = {"json_file": tmp_path / "p.json", "csv_file": tmp_path / "p.csv"}
     summary = predict([tmp_path / "in"], run_dir=run.path, batch_size=4, **files)
@@ -46,7 +46,7 @@ def test_results_are_those_of_the_model_called_by_hand_in_order(tmp_path, run):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "p.csv", "p.json", "run"]
 
 
-def test_bad_files_are_reported_and_the_rest_goes_on(tmp_path, run, caplog):
+def test_bad_files_are_reported_and_the_others_are_predicted(tmp_path, run, caplog):
     caplog.set_level("INFO")
     gray_images(tmp_path / "in", 3)
     bad = [tmp_path / "in" / "bad.png", tmp_path / "none.png"]
@@ -101,14 +101,14 @@ def test_tensorflow_is_not_imported(tmp_path, run):
     assert result.stdout.splitlines()[-1] == "1 False"
 
 
-def test_nothing_is_overwritten_unless_asked(tmp_path, run):
+def test_files_are_replaced_only_with_overwrite(tmp_path, run):
     paths = gray_images(tmp_path / "in", 1)
     (tmp_path / "old").mkdir()
     for name in ("p.json", "p.csv", "old/0.png"):
         (tmp_path / name).write_text("old")
     targets = {"json_file": tmp_path / "p.json", "csv_file": tmp_path / "p.csv", "heatmaps": tmp_path / "old"}
     for name, path in targets.items():
-        with pytest.raises(FileExistsError, match=f"choose another `{name}`, or use `overwrite`"):
+        with pytest.raises(FileExistsError, match=f"Choose another `{name}`, or use `overwrite`"):
             predict(paths, run_dir=run.path, **{name: path})
     predict(paths, run_dir=run.path, overwrite=True, **targets)
     assert all((tmp_path / name).read_bytes()[:3] != b"old" for name in ("p.json", "p.csv", "old/0.png"))
@@ -116,12 +116,12 @@ def test_nothing_is_overwritten_unless_asked(tmp_path, run):
         predict(paths, run_dir=run.path, json_file=tmp_path / "old", overwrite=True)
 
 
-def test_mistakes_are_named_before_any_work(tmp_path, run):
+def test_invalid_options_fail_before_any_work(tmp_path, run):
     paths = gray_images(tmp_path / "in", 1)
     (tmp_path / "empty").mkdir()
     for options, error, words in (
         ({"json_file": tmp_path / "no" / "p.json"}, FileNotFoundError, "The folder of .* does not exist"),
-        ({"heatmaps": paths[0]}, NotADirectoryError, "is a file: name a folder with `heatmaps`"),
+        ({"heatmaps": paths[0]}, NotADirectoryError, "is a file. Set `heatmaps` to a folder"),
         ({"findings": ["Mass"]}, ValueError, "`findings` and `boxes` need `heatmaps`"),
         ({"batch_size": 0}, ValueError, "`batch_size` must be at least 1. Received: batch_size=0"),
     ):

@@ -24,7 +24,7 @@ def paths(tmp_path):
     return [write(tmp_path / f"{i:02d}.png", rng.integers(0, 256, (20, 30), dtype=np.uint8)) for i in range(25)]
 
 
-def test_pixels_are_those_of_every_other_command(paths):
+def test_pixels_equal_those_of_every_other_command(paths):
     image = read_image(paths[0], 16, keep_original=True)
     np.testing.assert_array_equal(image.pixels, read_grey(paths[0], 16))
     np.testing.assert_array_equal(image.original, read_grey(paths[0]))
@@ -51,7 +51,7 @@ def test_values_that_never_exceed_1_are_noticed(tmp_path, dtype, most, warns):
     assert read_image(write(tmp_path / "x.png", pixels), 4).warning == (NEARLY_BLACK if warns else "")
 
 
-def test_one_bright_pixel_that_resizing_hides_is_no_black_image(tmp_path):
+def test_image_with_one_bright_pixel_is_not_reported_as_black(tmp_path):
     pixels = np.zeros((512, 512), np.uint8)
     pixels[3, 3] = 255
     assert not read_image(write(tmp_path / "x.png", pixels), 4).warning

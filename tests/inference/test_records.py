@@ -49,19 +49,19 @@ def test_records_follow_the_order_of_the_images():
     }
 
 
-def test_source_without_calibration_has_probabilities_alone():
+def test_source_without_calibration_has_only_probabilities():
     [record] = make_records(IMAGES[:1], SOURCE, Scores(SCORES.probabilities[:1], None, None))
     assert record["findings"]["Edema"] == {"probability": 0.333333333}
 
 
-def test_json_is_strict_and_says_what_it_is(tmp_path):
+def test_json_is_strict_and_describes_itself(tmp_path):
     with json_writer(tmp_path / "p.json", SOURCE) as write:
         for record in records():
             write(record)
         assert not (tmp_path / "p.json").exists()  # until it is complete
     content = json.loads((tmp_path / "p.json").read_text(), parse_constant=pytest.fail)
     assert content["images"] == records()
-    assert content["notice"] == NOTICE and "never for diagnosis" in NOTICE
+    assert content["notice"] == NOTICE and "do not use it for diagnosis" in NOTICE
     assert (content["schema_version"], content["source"], content["operating_point"]) == (1, "runs/a", None)
 
 

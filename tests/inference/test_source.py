@@ -76,7 +76,7 @@ def test_unstable_thresholds_are_named(tmp_path, caplog):
     content["findings"]["Edema"]["unstable"] = True
     run.calibration.write_text(json.dumps(content))
     assert open_source(run.path).unstable == ["Edema"]
-    assert "thresholds fitted on few patients, unstable: Edema" in caplog.text
+    assert "unstable thresholds, fitted on few patients: Edema" in caplog.text
 
 
 @pytest.mark.no_keras
@@ -104,10 +104,10 @@ def test_nan_is_an_error():
         Source("m", Fixed(probabilities=[np.nan, 0.5]), 32).score(PIXELS, 8)
 
 
-def test_options_that_do_not_fit(tmp_path):
+def test_incompatible_options_are_refused(tmp_path):
     run = untrained_run(tmp_path / "run")
     for sources in ({}, {"run_dir": run.path, "model": run.model("best")}):
-        with pytest.raises(ValueError, match="Use one of `run_dir`, `model` and `server`"):
+        with pytest.raises(ValueError, match="Use exactly one of `run_dir`, `model` and `server`"):
             open_source(**sources)
     with pytest.raises(ValueError, match="`operating_point` must be one of youden, sensitivity_90, f1. Received: .*x"):
         open_source(run.path, operating_point="x")
@@ -125,6 +125,6 @@ def test_model_of_any_size_needs_one(tmp_path):
     from tests.toys import toy_backbone
 
     MAMSFNet(toy_backbone(None), ("Mass",), use_fusion=False).save(tmp_path / "m.keras")
-    with pytest.raises(ValueError, match="accepts images of any size: choose one with `image_size`"):
+    with pytest.raises(ValueError, match="accepts images of any size. Choose one with `image_size`"):
         open_source(model=tmp_path / "m.keras")
     assert open_source(model=tmp_path / "m.keras", image_size=48).image_size == 48

@@ -31,7 +31,7 @@ def test_several_images_have_a_row_each_with_the_most_probable_findings():
     assert more == "... and 1,000 more images"
 
 
-def test_without_calibration_there_are_probabilities_alone():
+def test_table_without_calibration_has_only_probabilities():
     text = predictions_table([record(Mass=(0.1,)), record("b.png", Mass=(0.3,))], 2, None)
     assert [line.split() for line in text.splitlines()][1:] == [["a.png", "Mass", "0.100"], ["b.png", "Mass", "0.300"]]
     assert "calibrated" not in text and "positive" not in text

@@ -43,7 +43,7 @@ def test_preprocessing_equals_that_of_keras(name):
 
 
 @pytest.mark.tensorflow
-def test_settings_of_keras_change_nothing(b0, request):
+def test_keras_settings_have_no_effect(b0, request):
     def configs(blocks):
         return [[layer.get_config() for layer in block.layers[1:]] for block in blocks]  # without the input layer
 
@@ -57,7 +57,7 @@ def test_settings_of_keras_change_nothing(b0, request):
 
 
 @pytest.mark.tensorflow  # names and counts alone: built once
-def test_cut_keeps_the_network_whole(b0):
+def test_cut_keeps_all_layers(b0):
     features, final_block = b0
     assert final_block.count_params() == FINAL_BLOCK_B0
     assert features.count_params() + final_block.count_params() == FULL_B0
@@ -85,7 +85,7 @@ def test_last_stage_of_the_largest_variants_is_the_seventh():
 
 
 @pytest.mark.tensorflow
-def test_the_two_parts_compute_what_keras_computes(b0):
+def test_both_parts_together_equal_the_keras_model(b0):
     features, final_block = b0
     full = VARIANTS["efficientnetv2-b0"](
         include_top=False, weights=None, input_shape=(32, 32, 3), include_preprocessing=True
@@ -103,7 +103,7 @@ def test_the_two_parts_compute_what_keras_computes(b0):
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", ["b0.weights.h5", "b0_notop.h5", "b0.keras"])
-def test_weights_of_every_file_kind_arrive(tmp_path, name):
+def test_weights_are_loaded_from_every_file_format(tmp_path, name):
     source = VARIANTS["efficientnetv2-b0"](include_top=False, weights=None)
     for weight in source.weights:
         weight.assign(np.random.default_rng(len(weight.path)).uniform(0.1, 1, weight.shape))
@@ -131,25 +131,25 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
 
 
 @pytest.mark.tensorflow
-def test_failed_download_names_the_ways_out(monkeypatch):
+def test_failed_download_suggests_alternatives(monkeypatch):
     file = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"), "models", "efficientnetv2-b1_notop.h5")
     if file.exists():
         pytest.skip("the weights have been downloaded before")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
     monkeypatch.setenv("no_proxy", "")
-    words = "efficientnetv2-b1 could not be downloaded.*with `weights`.*random weights with `weights` none"
+    words = "efficientnetv2-b1 could not be downloaded. Set `weights` to a local file .* or to none for random weights"
     with pytest.raises(ConnectionError, match=words):
         efficientnetv2("efficientnetv2-b1", weights="imagenet", image_size=32)
 
 
-def test_unknown_name_and_cut_name_the_valid_ones():
+def test_unknown_name_or_cut_lists_the_valid_ones():
     with pytest.raises(ValueError, match="must be one of efficientnetv2-b0, .*Received: resnet50"):
         efficientnetv2("resnet50")
     with pytest.raises(ValueError, match="`cut` must be one of head, final_block, last_stage, whole. Received: tail"):
         efficientnetv2("efficientnetv2-b0", cut="tail")
 
 
-def test_registered_backbone_is_a_choice_of_every_configuration():
+def test_registered_backbone_is_accepted_by_the_configuration():
     seen = []
 
     def factory(*arguments):
@@ -168,7 +168,7 @@ def test_registered_backbone_is_a_choice_of_every_configuration():
 
 
 @pytest.mark.tensorflow
-def test_unknown_backbone_names_the_registered_ones():
+def test_unknown_backbone_lists_the_registered_ones():
     with pytest.raises(ValueError, match="must be one of efficientnetv2-b0, .*, toy.*Received: resnet50"):
         build_backbone("resnet50")
 

@@ -6,7 +6,7 @@ from mamsf_keras.model.cost import cost_table, cost_text, flops
 from tests.toys import toy_backbone
 
 
-def test_toy_by_hand():
+def test_toy_costs_computed_by_hand():
     table = cost_table(MAMSFNet(toy_backbone(), ("A", "B")))
     # 32 px, stride 4 to 8x8: a 3x3x3x8 and a 3x3x8x12 kernel; fusion of 12 channels by 128 each, 512 joined
     assert table.loc["features", "flops"] == 2 * 64 * 3 * 3 * 3 * 8
@@ -33,7 +33,7 @@ def test_published_count_of_efficientnetv2_s():
     assert (flops(features) + flops(final_block)) / 2 + 1280 * 1000 == pytest.approx(8.366e9, abs=0.5e6)
 
 
-def test_open_image_size_has_question_marks():
+def test_unknown_image_size_is_shown_as_question_marks():
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, keras.layers.Conv2D(2, 3)(inputs))
     assert flops(model) is None

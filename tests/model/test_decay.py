@@ -39,7 +39,7 @@ def test_power_warmup_reaches_the_published_value():
 
 
 @pytest.mark.parametrize("updates", [0, 30, 50, 100, 150])
-def test_cosine_is_that_of_byol(updates):
+def test_cosine_equals_byol(updates):
     expected = 1 - (1 - 0.99) * (math.cos(math.pi * min(updates / 100, 1)) + 1) / 2
     assert d(DecaySchedule(0.99, cosine_updates=100), updates) == pytest.approx(expected, abs=1e-6)
 

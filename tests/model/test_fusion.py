@@ -14,7 +14,7 @@ def test_shapes_and_parameters():
     assert fusion.count_params() == branches + 3 * 4 * 10 + batch_norms
 
 
-def test_receptive_field_reaches_two_pixels_and_no_farther():
+def test_receptive_field_extends_two_pixels():
     fusion = MultiScaleFusion(filters=4, output_filters=3)
     blank = np.zeros((1, 11, 11, 2), "float32")
     dot = blank.copy()
@@ -30,7 +30,7 @@ def test_config_round_trip():
 
 
 @pytest.mark.parametrize("sizes", [3, (), (1, 0), "135"])
-def test_kernel_sizes_that_are_none_are_refused(sizes):
+def test_invalid_kernel_sizes_are_refused(sizes):
     with pytest.raises(ValueError, match="`kernel_sizes` must be a tuple of .* Received: kernel_sizes="):
         MultiScaleFusion(kernel_sizes=sizes)
 
@@ -44,8 +44,8 @@ def test_saved_layer_gives_the_same_outputs(tmp_path):
 
 
 @pytest.mark.tensorflow
-def test_gradient_on_the_map_is_not_a_sum_of_three():
-    """TensorFlow adds three in an order that depends on the threads."""
+def test_gradient_of_the_feature_map_is_not_a_sum_of_three_terms():
+    """TensorFlow adds three terms in an order that depends on the threads."""
     import tensorflow as tf
 
     fusion = MultiScaleFusion(filters=4, output_filters=3)

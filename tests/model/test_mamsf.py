@@ -27,7 +27,7 @@ def test_saved_file_gives_the_same_outputs(tmp_path, anchor, fusion):
             np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(weight) for weight in (one, two)))
 
 
-def test_every_argument_is_an_attribute_that_a_file_keeps(tmp_path):
+def test_arguments_are_attributes_and_survive_saving(tmp_path):
     backbone = toy_backbone()
     arguments = {"findings": ("B", "A"), "use_anchor": False, "use_fusion": False, "classifier_activation": None}
     model = MAMSFNet(backbone, **arguments)
@@ -37,7 +37,7 @@ def test_every_argument_is_an_attribute_that_a_file_keeps(tmp_path):
         assert {name: getattr(one, name) for name in arguments} == arguments
 
 
-def test_however_training_ends_the_shadow_does_not_move_afterwards():
+def test_shadow_is_not_updated_after_fit_ends_or_fails():
     class Fail(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             raise KeyboardInterrupt
@@ -101,7 +101,7 @@ def test_pixels_reach_the_preprocessing_in_float32_under_mixed_precision():
     assert keras.backend.standardize_dtype(outputs.dtype) == "float32"
 
 
-def test_probabilities_near_one_stay_apart_in_float16():
+def test_probabilities_near_one_stay_distinct_in_float16():
     """Logits 8, 9, 10 from the model's own head; a float16 sigmoid gives 1.0 for each."""
     with dtype_policy("mixed_float16"):
         model = MAMSFNet(toy_backbone(), ("A", "B", "C"), use_fusion=False)
@@ -115,7 +115,7 @@ def test_probabilities_near_one_stay_apart_in_float16():
     assert len(set(outputs[0].tolist())) == 3 and outputs.max() < 1
 
 
-def test_settings_of_keras_change_nothing(tmp_path, request):
+def test_keras_settings_have_no_effect(tmp_path, request):
     """The file is written under Keras' defaults, and read under others."""
     model = MAMSFNet(toy_backbone(), ("A", "B"))
     expected = model.predict(IMAGES, verbose=0)
@@ -150,7 +150,9 @@ def test_missing_class_is_named(tmp_path):
 
 @pytest.mark.parametrize("shape", [(4, 32, 32, 3), (4, 32, 32)])
 def test_images_that_are_not_gray_are_refused(shape):
-    with pytest.raises(ValueError, match=r"`images` must be gray, .* Received: shape \(\w+, 32, 32(, 3)?\). Of RGB"):
+    with pytest.raises(
+        ValueError, match=r"`images` must be gray, .* Received: shape \(\w+, 32, 32(, 3)?\). Convert RGB"
+    ):
         MAMSFNet(toy_backbone()).predict(np.zeros(shape, "uint8"), verbose=0)
 
 
@@ -168,7 +170,7 @@ def test_backbone_that_is_not_a_pair_of_built_models_is_refused():
 
 
 @pytest.mark.parametrize("anchor", [True, False])
-def test_summary_counts_every_block_once_and_knows_its_shape(anchor):
+def test_summary_lists_every_block_once_with_its_shape(anchor):
     model = MAMSFNet(toy_backbone(), use_anchor=anchor)
     names = ["features", "anchor" if anchor else "block", "fusion", "pool", "classifier"]
     assert [layer.name for layer in model.layers] == names

@@ -75,7 +75,7 @@ def test_updates_by_hand(anchor):
 
 
 def test_accumulation_window_moves_the_shadow_at_its_first_step(anchor):
-    """The window of three steps has one step left, so the second and the fifth step move the shadow."""
+    """The window of three steps has one step left, so the second and the fifth step update the shadow."""
     fill(anchor.online, 1.0)
     fill(anchor.shadow, 0.0)
     anchor.start_tracking(DecaySchedule(0.5), accumulation_steps=3, step_count=2)
@@ -87,7 +87,7 @@ def test_accumulation_window_moves_the_shadow_at_its_first_step(anchor):
     assert counts(anchor) == (2, 1)
 
 
-def test_values_that_are_not_finite_are_not_taken_in(anchor):
+def test_non_finite_values_are_skipped(anchor):
     fill(anchor.online, 1.0)
     fill(anchor.shadow, 0.0)
     kernel = values(anchor.online)[0]
@@ -108,7 +108,7 @@ def test_outputs_are_online_in_training_mode_and_shadow_in_inference_mode(anchor
     np.testing.assert_allclose(alone, shadow[:1], atol=1e-6)
 
 
-def test_output_shapes_are_those_of_the_block(anchor):
+def test_output_shapes_equal_those_of_the_block(anchor):
     shapes = anchor.compute_output_shape(MAPS.shape)
     assert shapes == tuple(tuple(output.shape) for output in anchor(MAPS)) == ((4, 8, 8, 12),) * 2
 

@@ -32,7 +32,7 @@ def height(chest, lesion):
 
 
 @pytest.mark.parametrize("name", FINDINGS)
-def test_every_finding_brightens_the_lungs_alone(chests, name):
+def test_every_finding_brightens_only_the_lungs(chests, name):
     for seed, chest in enumerate(chests):
         for lesion in lesions(name, chest, seed):
             assert lesion.shape == chest.lungs.shape and lesion.max() > 0.02 and lesion.min() >= -1e-6

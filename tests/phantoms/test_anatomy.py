@@ -46,7 +46,7 @@ def test_outline_widens_from_neck_to_shoulders_and_is_symmetric():
         assert shoulders > neck + 100
 
 
-def test_breasts_brighten_the_lower_chest_alone():
+def test_breasts_brighten_only_the_lower_chest():
     for thorax in phantom_chests(4):
         women, men = (wall(whole(thorax, female=female), np.random.default_rng(0)) for female in (True, False))
         change = women - men

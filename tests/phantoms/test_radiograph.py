@@ -60,7 +60,7 @@ def test_what_a_finding_changes_lies_in_its_boxes(finding):
 
 
 def test_further_findings_do_not_change_the_first():
-    """Every finding has random numbers of its own: the boxes of a mass stay where they are."""
+    """Every finding has its own random stream, so the boxes of a mass do not move."""
     for number in range(6):
         alone = draw(phantom_spec(number, "Mass"), size=96).boxes
         together = draw(phantom_spec(number, "Hernia", "Mass", "Effusion"), size=96).boxes

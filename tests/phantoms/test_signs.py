@@ -40,7 +40,7 @@ def test_every_finding_has_a_sign():
     assert set(SHAPES) | set(DRAWN) == set(FINDINGS)
 
 
-def test_every_finding_has_random_numbers_of_its_own():
+def test_every_finding_has_its_own_random_stream():
     draws = {finding: finding_stream(3, finding, 5, 2).random() for finding in FINDINGS}
     assert len(set(draws.values())) == 14
     for number, finding in enumerate(FINDINGS):
@@ -54,7 +54,7 @@ def test_heart_is_wide_in_cardiomegaly_and_never_in_congestion(bodies):
         assert body.ratio <= wet.ratio < 0.5 and wet.vessels > 1.25 * body.vessels
 
 
-def test_emphysema_blows_the_lungs_up(bodies):
+def test_emphysema_inflates_the_lungs(bodies):
     for seed, body in enumerate(bodies):
         large = emphysema(body, np.random.default_rng(seed))
         assert all(low > high + 10 for low, high in zip(large.domes, body.domes, strict=True))  # y grows downwards

@@ -64,10 +64,10 @@ def test_progress_counts_every_image(tmp_path):
 def test_other_folders_are_refused(written, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     for overwrite in (False, True):
-        with pytest.raises(FileExistsError, match="holds other things than phantoms"):
+        with pytest.raises(FileExistsError, match="contains files that are not phantoms"):
             write_phantoms(tmp_path, images=20, overwrite=overwrite)
     assert (tmp_path / "thesis.txt").read_text() == "mine"
-    with pytest.raises(FileExistsError, match="holds phantoms already"):
+    with pytest.raises(FileExistsError, match="already contains phantoms"):
         write_phantoms(written[0], images=20)
 
 
@@ -82,7 +82,7 @@ def test_overwrite_replaces_phantoms(tmp_path):
 def test_overwrite_refuses_a_folder_with_other_files(tmp_path):
     write_phantoms(tmp_path / "set", images=20, size=32, workers=1)
     (tmp_path / "set" / "notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="holds other things than phantoms"):
+    with pytest.raises(FileExistsError, match="contains files that are not phantoms"):
         write_phantoms(tmp_path / "set", images=20, size=32, overwrite=True)
     assert (tmp_path / "set" / "notes.txt").read_text() == "mine"
 

@@ -1,4 +1,4 @@
-"""The client against a server that holds to the documented format: https://www.tensorflow.org/tfx/serving/api_rest."""
+"""Tests the client with a server that follows https://www.tensorflow.org/tfx/serving/api_rest."""
 
 import contextlib
 import http.server
@@ -42,7 +42,7 @@ def row(image):
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """Answers as TensorFlow Serving documents it, and refuses what is not of the documented format."""
+    """Answers as documented for TensorFlow Serving, and rejects requests in other formats."""
 
     signature = signature()
     answer = None
@@ -108,10 +108,10 @@ def test_export_without_calibration():
 
 def test_errors_of_the_server_are_passed_on():
     with serving() as (url, handler):
-        with pytest.raises(ValueError, match="refuses, 404: Servable not found"):
+        with pytest.raises(ValueError, match=r"rejected the request \(404\): Servable not found"):
             open_server(f"{url}/chest")
         predictor = open_server(f"{url}/v1/models/mamsf")
-        with pytest.raises(ValueError, match=r"refuses, 400: Expected shape \[\?,8,8,1\]"):
+        with pytest.raises(ValueError, match=r"rejected the request \(400\): Expected shape \[\?,8,8,1\]"):
             predictor.predict(IMAGES[:, :4])
         handler.signature = signature(("scores",))
         with pytest.raises(ValueError, match="the outputs scores, which is not an export"):
@@ -136,7 +136,7 @@ def test_other_answers_are_errors(answer, words):
             predictor.predict(IMAGES)
 
 
-def test_server_that_is_not_there_is_named():
+def test_unreachable_server_is_named():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # nobody listens
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"

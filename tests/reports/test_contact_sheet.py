@@ -11,7 +11,7 @@ from mamsf_keras.reports.contact_sheet import augmented, positive_findings, writ
 pytestmark = pytest.mark.no_keras
 
 
-def test_augmented_images_are_those_of_training(small_nih):
+def test_augmented_images_equal_those_of_training(small_nih):
     stream = Stream(open_dataset(small_nih).split("train"), 16, 4, augment="light", seed=3)
     for step in (0, stream.steps_per_pass):
         row, pass_index = stream.rows(step)[0], step // stream.steps_per_pass
@@ -19,7 +19,7 @@ def test_augmented_images_are_those_of_training(small_nih):
         np.testing.assert_array_equal(augmented(stream, row, pass_index), expected)
 
 
-def test_image_with_missing_labels_is_not_said_to_be_without_finding():
+def test_image_with_missing_labels_is_not_titled_no_finding():
     labels = np.array([[1, np.nan, 1], [0, 0, 0], [0, np.nan, 0], [np.nan] * 3])
     titles = [positive_findings(row, "ABC") for row in labels]
     assert titles == ["A, C", "No Finding", "no positive label", "no positive label"]
@@ -66,9 +66,9 @@ def test_images_with_findings_come_first_and_are_shown_as_they_are(tmp_path):
     assert top.mean() < 0.02 and bottom.max() > 0.8
 
 
-def test_size_is_that_of_a_cache(small_nih, tmp_path):
+def test_size_equals_that_of_a_cache(small_nih, tmp_path):
     prepare(open_dataset(small_nih), tmp_path / "cache", 40, workers=1)
     write_contact_sheet(DataConfig(tmp_path / "cache"), tmp_path / "sheet.png", images=1, versions=1)
-    with pytest.raises(ValueError, match="use `image_size` 40"):
+    with pytest.raises(ValueError, match="Use `image_size` 40"):
         write_contact_sheet(DataConfig(tmp_path / "cache"), tmp_path / "other.png", image_size=32)
     assert not (tmp_path / "other.png").exists()

@@ -9,7 +9,7 @@ from mamsf_keras.reports.dataset_page import write_dataset_page
 pytestmark = pytest.mark.no_keras
 
 
-def test_page_holds_every_table_and_plot_and_loads_nothing(small_nih, tmp_path):
+def test_page_contains_every_table_and_plot_and_loads_no_resources(small_nih, tmp_path):
     out = tmp_path / "page.html"
     description = describe(DataConfig(small_nih))
     write_dataset_page(description, "A <small> set", out)

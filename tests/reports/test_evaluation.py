@@ -63,7 +63,7 @@ def test_what_is_missing_is_named(tmp_path):
     page = page_of(tmp_path, *evaluated(calibrated=False))
     assert "No images are shown" in page and "data:image/jpeg" not in page
     assert "No operating points: no calibration was applied." in page
-    assert "all with or all without the finding: Edema (0 of 240)" in page
+    assert "all images or no images have the finding: Edema (0 of 240 positive)" in page
     assert "No finding is in the medium group." in page
     assert "Here there are" not in page and "Not shown. Published results" in page
 

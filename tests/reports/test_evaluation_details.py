@@ -13,7 +13,7 @@ from tests.reports.test_published import official_summary
 pytestmark = pytest.mark.no_keras
 
 
-def test_thumbnails_are_those_of_the_rows_in_order():
+def test_thumbnails_equal_those_of_the_rows_in_order():
     example = {"row": 2, "image": "c.png", "probability": 0.91234, "labels": ["Mass", "Edema"]}
     other = example | {"row": 0, "image": "a<.png", "labels": []}
     errors = {"Hernia": {"false_positives": [example, other], "false_negatives": []}}

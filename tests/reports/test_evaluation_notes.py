@@ -27,7 +27,7 @@ def test_widths_of_the_intervals_are_compared_in_words():
 
 
 def test_a_file_without_patients_is_named():
-    assert "each image counts as a patient of its own" in interval_note({"images": 9, "patients": 9, "findings": {}})
+    assert "each image counts as a separate patient" in interval_note({"images": 9, "patients": 9, "findings": {}})
 
 
 def test_every_missing_score_has_its_reason():
@@ -37,19 +37,19 @@ def test_every_missing_score_has_its_reason():
         "C": row(None, None, 1.0, positive_patients=30, masked=0),
     }
     assert score_gaps({"findings": rows}) == [
-        "Undefined, because the images are all with or all without the finding: A (0 of 8) positive.",
+        "Undefined, because all images or no images have the finding: A (0 of 8 positive).",
         "Images without a label, left out: A (2).",
         "No patient-level interval below 10 positive patients: B (7).",
-        "No interval of an AUROC of exactly 0 or 1: C.",
+        "No interval for an AUROC of exactly 0 or 1: C.",
     ]
     assert len(score_gaps({"findings": rows}, intervals=False)) == 2
 
 
 def test_missing_calibration_and_operating_points_have_their_reason():
     summary = evaluated()[0]
-    assert calibration_gaps(summary)[0].startswith("No calibrated probabilities of Edema: the validation labels")
-    assert calibration_gaps(summary)[1].startswith("No slope of Edema:")
-    assert operating_point_gaps(summary)[0].startswith("No threshold of Edema:")
+    assert calibration_gaps(summary)[0].startswith("No calibrated probabilities for Edema: the validation labels")
+    assert calibration_gaps(summary)[1].startswith("No slope for Edema:")
+    assert operating_point_gaps(summary)[0].startswith("No threshold for Edema:")
     summary = evaluated(calibrated=False)[0]
     assert calibration_gaps(summary)[0].startswith("No calibration was applied")
     assert operating_point_gaps(summary)[0].startswith("No operating points")
@@ -61,7 +61,7 @@ def test_a_calibration_that_reverses_the_scores_is_named():
     assert note.startswith("The calibration reverses the scores of Nodule")
 
 
-def test_protocol_has_what_is_known():
+def test_protocol_lists_known_facts():
     summary, _, _ = evaluated(fingerprint={"images": 2600, "sha256": "ab"}, model_sha256="cd")
     facts = protocol_facts(summary)
     assert facts["Protocol"] == "official" and facts["Patients in more than one split"] == "0"

@@ -7,7 +7,7 @@ from tests.reports.test_published import official_summary
 pytestmark = pytest.mark.no_keras
 
 
-def test_null_is_a_dash_and_numbers_are_those_of_the_summary():
+def test_none_is_a_dash_and_numbers_equal_the_summary():
     summary = evaluated()[0]
     frame, mass = tables.discrimination(summary), summary["findings"]["Mass"]
     assert tuple(frame.index) == FINDINGS

@@ -19,7 +19,7 @@ def test_table_is_read_back_exactly(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]
 
 
-def test_plot_depends_on_the_epochs_alone(tmp_path):
+def test_plot_depends_only_on_the_epochs(tmp_path):
     for name, epochs in (("a", EPOCHS), ("b", EPOCHS), ("c", EPOCHS[:2]), ("d", EPOCHS[::-1])):
         write_history_plot(epochs, "val_auroc", tmp_path / f"{name}.png")
     a, b, c, _ = (path.read_bytes() for path in sorted(tmp_path.iterdir()))

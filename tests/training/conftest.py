@@ -20,7 +20,7 @@ def shared_nih(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def uninterrupted(shared_nih, tmp_path_factory):
-    """An uninterrupted run with three phases on `shared_nih`. Not to be changed."""
+    """An uninterrupted run with three phases on `shared_nih`. Tests must not change it."""
     folder = tmp_path_factory.mktemp("uninterrupted") / "run"
     succeeded(*train_arguments(shared_nih, folder))
     return RunDir(folder)

@@ -25,7 +25,7 @@ def test_classifier_starts_at_the_log_odds_unless_the_loss_is_balanced(loss, exp
     np.testing.assert_allclose(keras.ops.convert_to_numpy(model.classifier.bias), expected, rtol=1e-6)
 
 
-def test_probability_of_the_log_odds_is_the_rate_with_one_image_of_each_kind_added():
+def test_probability_of_the_log_odds_is_the_rate_with_one_image_of_each_class_added():
     odds = log_odds(*COUNTS)
     np.testing.assert_allclose(1 / (1 + np.exp(-odds)), [3 / 5, 1 / 5], rtol=1e-6)
     assert odds.dtype == np.float32
@@ -90,7 +90,7 @@ def test_updates_are_counted_without_the_frozen_epochs():
 
 
 @pytest.mark.tensorflow
-def test_text_about_the_anchor():
+def test_description_of_the_anchor():
     config = TrainConfig("data", epochs=10, freeze_epochs=2, accumulate=4)
     text = anchor_text(build_ema_callback(config, 100), config, 100)
     assert text == "anchor: decay 0.986667 (an average over about 3 epochs), ratio schedule, 25 updates per epoch"

@@ -36,7 +36,7 @@ def toy_model():
 
 @pytest.fixture(scope="module")
 def some_model():
-    """A compiled model, not to be changed."""
+    """A compiled model. Tests must not change it."""
     return toy_model()
 
 
@@ -76,7 +76,7 @@ class KilledInTheSecondEpoch(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_killed_in_the_middle_of_the_warmup_and_resumed(tmp_path):
+def test_run_killed_during_warmup_is_resumed(tmp_path):
     run = RunDir(tmp_path)
     command = [sys.executable, "-m", "tests.training.test_checkpoint", run.path]
     killed = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True)
@@ -100,7 +100,7 @@ def test_state_of_another_model_is_refused(tmp_path):
     other = MAMSFNet(toy_backbone(), ("A",), use_fusion=False, classifier_activation=None)
     other.compile("adam", CellwiseBCE())
     other.optimizer.build(other.trainable_variables)
-    with pytest.raises(ValueError, match="state of another model"):
+    with pytest.raises(ValueError, match="belongs to another model"):
         Checkpoint.read_newest(RunDir(tmp_path)).restore(other)
     assert list(contents(tmp_path)) == ["checkpoints/epoch-0001.npz"]
 
@@ -115,7 +115,7 @@ def test_new_run_has_an_empty_checkpoint(tmp_path):
 def test_finished_epochs_without_a_checkpoint_are_refused(tmp_path):
     run = RunDir(tmp_path)
     run.history.write_text("epoch,loss\n0,0.5\n")
-    with pytest.raises(ValueError, match="has finished epochs and no checkpoint to resume from: start a new run"):
+    with pytest.raises(ValueError, match="has finished epochs but no checkpoint to resume from. Start a new run"):
         Checkpoint.read_newest(run)
 
 
@@ -127,7 +127,7 @@ def test_two_newest_checkpoints_are_kept(tmp_path, some_model):
 
 
 def test_file_has_the_state_of_every_variable(tmp_path, some_model):
-    """The states of the random generators too, which Keras' own files leave out."""
+    """Including the states of the random generators, which Keras' own files leave out."""
     run = RunDir(tmp_path)
     Checkpoint.of(some_model, History([{"epoch": 0, "loss": 0.1 + 0.2}])).write(run)
     paths = [variable.path for variable in some_model.variables]
@@ -139,7 +139,7 @@ def test_file_has_the_state_of_every_variable(tmp_path, some_model):
 
 
 def without_last_array(data):
-    """Returns the same zip file, but for its last entry."""
+    """Returns the zip file without its last entry."""
     with zipfile.ZipFile(io.BytesIO(data)) as file, zipfile.ZipFile(out := io.BytesIO(), "w") as copy:
         for name in file.namelist()[:-1]:
             copy.writestr(name, file.read(name))
@@ -177,7 +177,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog, damag
         np.testing.assert_array_equal(array, keras.ops.convert_to_numpy(variable))
     assert f"{newest} is damaged and skipped" in caplog.text
     before.write_bytes(b"")
-    with pytest.raises(ValueError, match=f"All checkpoints in {run.checkpoints} are damaged: start a new run."):
+    with pytest.raises(ValueError, match=f"All checkpoints in {run.checkpoints} are damaged. Start a new run."):
         Checkpoint.read_newest(run)
 
 

@@ -18,7 +18,7 @@ ALONE = Devices(contextlib.nullcontext())
 
 
 class Recorded(Devices):
-    """Devices that call `on_wait` in place of waiting for other processes."""
+    """Devices that call `on_wait` instead of waiting for other processes."""
 
     def wait(self, name):
         type(self).on_wait(name)
@@ -42,7 +42,7 @@ def load(config, devices=ALONE):
     return load_training_data(open_dataset(config), config, devices)
 
 
-def test_streams_are_those_of_the_tables(small_nih, tmp_path):
+def test_streams_equal_those_of_the_tables(small_nih, tmp_path):
     """The images, labels and options of both streams against the tables of the folder."""
     config = toy_config(small_nih, cache=tmp_path / "cache", seed=5)
     data = load(config)
@@ -77,7 +77,7 @@ def test_splits_and_notes_are_logged(small_nih, tmp_path, caplog):
     assert row == ["images", *map(str, (len(data.training), len(data.validation), 24, 79))]
 
 
-def test_findings_of_one_kind_are_left_out_of_both_streams_and_logged(small_nih, caplog):
+def test_findings_with_one_class_are_left_out_of_both_streams_and_logged(small_nih, caplog):
     """`small_nih` has Effusion and Mass alone. Here one training image has Hernia too."""
     caplog.set_level("INFO", "mamsf_keras")
     train = open_dataset(small_nih).split("train").table["image"].tolist()

@@ -42,7 +42,7 @@ def test_data_are_identified_by_their_content_and_not_by_how_they_are_stored(sma
 
 
 @pytest.mark.tensorflow
-def test_commit_is_that_of_the_checkout(shared_nih):
+def test_commit_equals_that_of_the_checkout(shared_nih):
     if not (ROOT / ".git").exists():
         pytest.skip("not a checkout")
     git = ["git", "-C", str(ROOT)]

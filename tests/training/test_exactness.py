@@ -21,13 +21,13 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(("jit", "precision", "steps_per_execution", "accumulation"), FAST)
-def test_error_is_that_of_float32(jit, precision, steps_per_execution, accumulation):
+def test_error_is_at_float32_precision(jit, precision, steps_per_execution, accumulation):
     assert 0 < shadow_error(jit, precision, steps_per_execution, accumulation) < 1e-6
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", [way for way in ways(BACKEND) if way not in FAST], ids=str)
-def test_error_is_that_of_float32_in_every_other_combination(way):
+def test_error_is_at_float32_precision_in_all_combinations(way):
     assert 0 < shadow_error(*way) < 1e-6
 
 

@@ -14,7 +14,7 @@ def test_best_is_the_first_epoch_with_the_highest_score():
     assert history.best == {"epoch": int(np.argmax(scores)), "loss": -1, SCORE: 0.75}
 
 
-def test_logs_become_numbers_that_json_takes():
+def test_logs_become_json_numbers():
     history = History()
     history.append(0, {"loss": np.float32(0.5), SCORE: np.float64(0.25), "skipped_steps": 3})
     assert len(history) == 1

@@ -35,7 +35,7 @@ def test_file_gives_the_probabilities_of_the_model_under_training(tmp_path, anch
     assert [path.name for path in tmp_path.iterdir()] == ["x.keras"]
 
 
-def test_file_has_no_optimizer_and_a_shadow_at_rest_while_the_model_trains_on(tmp_path):
+def test_file_has_no_optimizer_and_does_not_track_while_training_continues(tmp_path):
     config = toy_config("data", fusion=False)
     model, copy = model_in_training(config), InferenceCopy(config, ("A", "B"))
     copy.write(model, tmp_path / "x.keras")

@@ -32,7 +32,7 @@ def equal(one, two):
     return all(np.array_equal(a, b) for a, b in zip(one.get_weights(), two.get_weights(), strict=True))
 
 
-def test_model_starts_as_the_file_with_its_shadow_and_counts_anew(tmp_path):
+def test_model_starts_with_the_weights_of_the_file_and_new_counts(tmp_path):
     source = scrambled()
     source.save(tmp_path / "best.keras")
     model = started(tmp_path / "best.keras")
@@ -41,7 +41,7 @@ def test_model_starts_as_the_file_with_its_shadow_and_counts_anew(tmp_path):
     assert float(model.anchor.update_count) == 0
 
 
-def test_what_the_file_lacks_starts_anew(tmp_path, caplog):
+def test_weights_missing_from_the_file_are_initialized(tmp_path, caplog):
     caplog.set_level("INFO", "mamsf_keras")
     source = scrambled(use_anchor=False)
     source.save(tmp_path / "best.keras")
@@ -50,11 +50,11 @@ def test_what_the_file_lacks_starts_anew(tmp_path, caplog):
     assert equal(model.anchor.shadow, source.final_block)
     assert caplog.messages == [
         "initial weights: features, final block, fusion",
-        "note: the classifier is not taken: its findings or its input are others",
+        "note: the classifier weights are not copied, because its findings or its input differ",
     ]
 
 
-def test_classifier_of_other_findings_is_not_taken(tmp_path):
+def test_classifier_of_other_findings_is_not_copied(tmp_path):
     source = scrambled()
     source.save(tmp_path / "best.keras")
     model = started(tmp_path / "best.keras", findings=("B", "A"))

@@ -41,7 +41,7 @@ def reference(name, y, z, reweighted=False):
 
 
 @pytest.mark.no_keras
-def test_every_name_of_a_configuration_is_a_loss():
+def test_every_loss_name_has_a_loss():
     assert tuple(LOSSES) == config.LOSSES
     assert BALANCED == ["weighted-bce", "bce-adjusted"]
 
@@ -129,7 +129,7 @@ def reference_mean(loss, labels, z):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_losses_are_float32_whatever_keras_is_set_to(foreign_defaults, name):
+def test_losses_are_float32_regardless_of_keras_settings(foreign_defaults, name):
     """In float16, log p of these logits is 0 or infinite, and a margin of 0.1 is 0.09998."""
     positives, negatives = np.array([3.0, 100.0]), np.array([70000.0, 9.0])
     loss = make_loss(name, positives, negatives)

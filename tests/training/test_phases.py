@@ -98,7 +98,7 @@ def test_warm_up_is_linear():
     np.testing.assert_allclose(rates, [0.1, 0.2, 0.3, 0.15, 0], rtol=1e-6, atol=1e-8)
 
 
-def test_weight_decay_is_on_kernels_alone():
+def test_weight_decay_applies_only_to_kernels():
     """With gradients of 0 a kernel shrinks by rate x decay; biases and batch norms keep their values."""
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), keras.layers.BatchNormalization()])
     for weight in model.trainable_weights:

@@ -47,8 +47,8 @@ def epochs_of(run) -> list[int]:
     return pd.read_csv(run / "history.csv")["epoch"].tolist()
 
 
-def test_run_that_is_stopped_three_times_ends_as_an_uninterrupted_one(uninterrupted, tmp_path, caplog):
-    """Before the first epoch, at the end of the frozen phase, in the middle of the next; then with nothing to do."""
+def test_run_stopped_three_times_equals_an_uninterrupted_run(uninterrupted, tmp_path, caplog):
+    """Stopped before the first epoch, after the frozen phase and in the next phase; then resumed when complete."""
     caplog.set_level("INFO", "mamsf_keras")
     config, folder = uninterrupted.config, tmp_path / "run"
     with RunDir.create(folder, config) as run:
@@ -66,8 +66,8 @@ def test_run_that_is_stopped_three_times_ends_as_an_uninterrupted_one(uninterrup
     check_same_files(uninterrupted.path, folder)
 
 
-def test_short_epochs_train_as_long_ones(shared_nih, tmp_path):
-    """6 epochs of 2 steps are 2 of 6: the stream continues where it was."""
+def test_short_epochs_equal_long_epochs(shared_nih, tmp_path):
+    """6 epochs of 2 steps equal 2 epochs of 6 steps: the stream continues across epochs."""
     options = {"decay": 0.9, "fusion": False}
     train(toy_config(shared_nih, **options), tmp_path / "long")
     train(toy_config(shared_nih, epochs=6, steps_per_epoch=2, **options), tmp_path / "short")
@@ -130,7 +130,7 @@ def test_run_on_a_table_is_resumed_on_its_cache_when_the_table_is_gone(tmp_path)
 
 
 @pytest.mark.tensorflow
-def test_what_makes_a_resumed_run_differ_is_logged(shared_nih, tmp_path, caplog):
+def test_differences_of_a_resumed_run_are_logged(shared_nih, tmp_path, caplog):
     """Another version, another end, and augmentation that is not reproducible."""
     caplog.set_level("INFO", "mamsf_keras")
     run = RunDir(tmp_path / "run")
@@ -164,12 +164,12 @@ def test_ctrl_c_keeps_the_run_and_prints_how_to_resume_it(shared_nih, tmp_path):
     finally:
         register_backbone("toy", lambda name, cut, weights, image_size: toy_backbone(image_size))
     assert result.exit_code == 1 and not list(tmp_path.rglob("*.keras"))
-    succeeded(*shlex.split(result.stdout.partition("stopped; to resume: mamsf-keras ")[2]))
+    succeeded(*shlex.split(result.stdout.partition("stopped; to resume, run: mamsf-keras ")[2]))
     assert (tmp_path / "my run" / "best.keras").exists()
 
 
 @pytest.mark.tensorflow
-def test_refused_run_is_not_changed(small_nih, finished):
+def test_run_is_unchanged_after_a_refused_resume(small_nih, finished):
     """Fewer epochs than are finished, a phase that moves over them, another option, other data, no checkpoint."""
     config, before = finished.config, contents(finished.path)
 
@@ -184,7 +184,7 @@ def test_refused_run_is_not_changed(small_nih, finished):
         return {"phases": some, "epochs": None}
 
     check_refused(
-        "6 epochs are finished: the run cannot end after 5", **phases(first, main, PhaseConfig(1, "focal", 1e-4))
+        "6 epochs are finished, so the run cannot end after 5", **phases(first, main, PhaseConfig(1, "focal", 1e-4))
     )
     longer = dataclasses.replace(main, epochs=4)
     check_refused("epoch 5 was trained in the phase that starts with epoch 5", **phases(first, longer, last))
@@ -195,10 +195,10 @@ def test_refused_run_is_not_changed(small_nih, finished):
     for path in finished.checkpoint_files():
         path.write_bytes(b"")
     before = contents(finished.path)
-    check_refused("are damaged: start a new run")
+    check_refused("are damaged. Start a new run")
     shutil.rmtree(finished.checkpoints)
     before = contents(finished.path)
-    check_refused("finished epochs and no checkpoint to resume from")
+    check_refused("finished epochs but no checkpoint to resume from")
 
 
 @pytest.mark.tensorflow
@@ -233,7 +233,7 @@ def test_only_paths_devices_and_the_end_may_differ(finished, name):
     if name in MAY_DIFFER:
         assert getattr(resumed_config(finished, config), name) == getattr(config, name)
     else:
-        with pytest.raises(ValueError, match=f"another configuration: {name} was .*Start a new one"):
+        with pytest.raises(ValueError, match=f"another configuration: {name} was .*Start a new run"):
             resumed_config(finished, config)
 
 
@@ -247,7 +247,7 @@ def test_a_run_may_end_later_or_at_its_last_epoch(caplog):
     for epochs in (4, 9):
         check_end(old, dataclasses.replace(old, epochs=epochs), history)
         assert f"schedule of this phase now spans {epochs - 1} epochs (was 5)" in caplog.text
-    with pytest.raises(ValueError, match="4 epochs are finished: the run cannot end after 3"):
+    with pytest.raises(ValueError, match="4 epochs are finished, so the run cannot end after 3"):
         check_end(old, dataclasses.replace(old, epochs=3), history)
 
 
@@ -278,7 +278,7 @@ def test_environment_is_compared(tmp_path, caplog):
         "torch was None, now 2.6"
     ]
     with pytest.raises(
-        ValueError, match="another backend: it was started on jax, and this is torch. Use `backend` jax"
+        ValueError, match="another backend: it was started on jax, but Keras now runs on torch. Use `backend` jax"
     ):
         check_environment(run, {**then, "backend": "torch"})
     with pytest.raises(ValueError, match="other data: it was started with 80 images, and now there are 79"):
@@ -296,7 +296,7 @@ def test_another_backend_is_refused_with_the_option_to_use(finished):
 
 
 @pytest.mark.slow
-def test_killed_at_eight_random_moments_and_resumed(small_nih, tmp_path):
+def test_run_killed_at_random_moments_is_resumed(small_nih, tmp_path):
     """SIGKILL, with light augmentation and drop path: equal to an uninterrupted run, which its patience has ended."""
 
     def run_process(run, *more):

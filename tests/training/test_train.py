@@ -59,7 +59,7 @@ def test_same_configuration_gives_the_same_run(uninterrupted, tmp_path):
     assert (tmp_path / "three" / "history.csv").read_text() != (tmp_path / "one" / "history.csv").read_text()
 
 
-def test_settings_of_keras_change_nothing(shared_nih, tmp_path, request):
+def test_keras_settings_have_no_effect(shared_nih, tmp_path, request):
     config = toy_config(shared_nih, epochs=1)
     train(config, tmp_path / "plain")
     request.getfixturevalue("foreign_defaults")
@@ -68,7 +68,7 @@ def test_settings_of_keras_change_nothing(shared_nih, tmp_path, request):
 
 
 def test_callbacks_are_called_after_those_of_the_run(shared_nih, tmp_path):
-    """With the complete logs, and after the files of the epoch are written."""
+    """They get the complete logs, after the files of the epoch are written."""
     run, seen = RunDir(tmp_path / "run"), []
 
     class See(keras.callbacks.Callback):
@@ -93,7 +93,7 @@ def test_run_that_fails_before_its_first_epoch_ends_leaves_nothing(shared_nih, t
 
 @pytest.mark.tensorflow
 def test_run_folders_that_cannot_be_used_are_refused(finished, tmp_path):
-    """One that exists, one that is missing, one that another process trains, and one with the cache inside."""
+    """A folder that exists, one that is missing, one in use by another process, and one that contains the cache."""
     config, before = finished.config, contents(finished.path)
     with pytest.raises(FileExistsError, match="exists. Choose another `run_dir`, or resume the run with `resume`"):
         train(config, finished.path)
@@ -154,7 +154,7 @@ def test_bfloat16_on_feature_maps_of_one_pixel_is_refused_on_a_cpu(shared_nih, t
     if on_gpu():
         check_backend(config)
         return
-    with pytest.raises(ValueError, match="bfloat16 gradient of a 5x5 kernel .* use `image_size` 64 or `precision`"):
+    with pytest.raises(ValueError, match="bfloat16 gradient of a 5x5 kernel .* Use `image_size` 64 or `precision`"):
         train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -168,7 +168,7 @@ def test_strong_augmentation_needs_tensorflow(shared_nih, tmp_path):
 
 @pytest.mark.skipif(BACKEND != "torch", reason="the other backends run several steps per execution")
 def test_several_steps_per_execution_are_refused_on_pytorch(shared_nih, tmp_path):
-    with pytest.raises(ValueError, match="PyTorch runs one step at a time: leave out `steps_per_execution`"):
+    with pytest.raises(ValueError, match="Keras on PyTorch runs one step at a time. Leave out `steps_per_execution`"):
         train(toy_config(shared_nih, steps_per_execution=3), tmp_path / "run")
 
 
@@ -185,7 +185,7 @@ class CountedLayer(keras.layers.Layer):
 
 
 @pytest.mark.skipif(BACKEND == "torch", reason="PyTorch traces nothing")
-def test_no_step_is_traced_after_the_first_of_a_phase(shared_nih, tmp_path):
+def test_each_phase_traces_its_step_once(shared_nih, tmp_path):
     def factory(name, cut, weights, image_size):
         features, final_block = toy_backbone(image_size)
         counted = CountedLayer()(features.output)
@@ -230,7 +230,7 @@ assert "tensorflow" not in sys.modules
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_tensorflow_is_neither_needed_nor_imported(shared_nih, tmp_path, backend):
-    """One process that finds no TensorFlow, as if it were not installed, and one that could import it."""
+    """Tests a process in which TensorFlow seems not to be installed, and one that could import it."""
     pytest.importorskip(backend)
     options = {"cwd": ROOT, "env": {**os.environ, "KERAS_BACKEND": backend}, "stderr": subprocess.PIPE, "text": True}
     codes = {"hidden": HIDE_TENSORFLOW + TRAIN_AND_EVALUATE, "installed": TRAIN_AND_EVALUATE}
@@ -252,7 +252,7 @@ def test_hidden_tensorflow_cannot_be_imported():
 
 
 @pytest.mark.tensorflow
-def test_callback_that_ends_a_phase_ends_the_run_and_it_resumes_without_a_gap(shared_nih, tmp_path):
+def test_run_stopped_by_a_callback_resumes_without_a_gap(shared_nih, tmp_path):
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             self.model.stop_training = True
@@ -265,7 +265,7 @@ def test_callback_that_ends_a_phase_ends_the_run_and_it_resumes_without_a_gap(sh
 
 
 @pytest.mark.tensorflow
-def test_history_that_a_kill_left_behind_is_completed_though_nothing_is_left_to_train(finished):
+def test_history_is_completed_after_a_kill_at_the_end_of_training(finished):
     whole = finished.history.read_text()
     finished.history.write_text("".join(whole.splitlines(keepends=True)[:-1]))
     train(finished.config, finished.path, resume=True)

@@ -19,7 +19,7 @@ FOUND = TrainedFindings(count_labels(TRAIN, NAMES), count_labels(VALIDATION, NAM
 NIH = toy_config("data")
 
 
-def test_both_kinds_of_labels_are_needed_to_train_and_to_score():
+def test_both_classes_are_needed_to_train_and_to_score():
     assert FOUND.trained == ("Mass", "Edema") and FOUND.scored == ("Mass",)
     FOUND.check(NIH)
 
@@ -29,7 +29,7 @@ def test_everything_left_out_is_named_with_its_counts():
         "best model: chosen by the validation AUROC, the mean of 1 of 2 findings, each with 1 positive and 1 negative "
         "validation labels",
         "not scored on the validation split: Edema (0 positive, 1 negative)",
-        "left out of the model, with labels of one kind only in the train split: Hernia (0 positive, 2 negative), "
+        "left out of the model, because the train split has labels of only one class: Hernia (0 positive, 2 negative), "
         "No Finding (2 positive, 0 negative). To include them, use more images, or another `protocol`.",
     ]
     complete = count_labels([[1, 0], [0, 1], [0, 1]], ("A", "B"))
@@ -39,7 +39,7 @@ def test_everything_left_out_is_named_with_its_counts():
     ]
 
 
-def test_data_without_anything_to_learn_or_to_score_are_refused():
+def test_data_without_a_finding_to_learn_or_score_are_refused():
     nothing = LabelCounts(("A", "B"), (3, 0), (0, 3))
     with pytest.raises(ValueError, match=r"No finding has .* nothing to learn: A \(3 positive, 0 negative\), B"):
         TrainedFindings(nothing, nothing).check(NIH)

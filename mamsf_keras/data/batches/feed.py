@@ -25,14 +25,14 @@ def training_batches(stream: Stream, start: int, stop: int) -> Any:
 
         return tf_data.training_dataset(stream, start, stop)
     if stream.augment == "strong":
-        raise ValueError("`augment` strong needs the TensorFlow backend: use light.")
+        raise ValueError("`augment` strong needs the TensorFlow backend. Use light.")
     from mamsf_keras.data.batches import py_dataset
 
     return py_dataset.training_dataset(stream, start)
 
 
 def evaluation_batches(stream: Stream) -> Any:
-    """Returns every image once in row order, not augmented. The last batch is filled up with the last image."""
+    """Returns every image once in row order, not augmented. The last batch is padded with the last image."""
     if keras.backend.backend() == "tensorflow":
         from mamsf_keras.data.batches import tf_data
 

@@ -11,11 +11,11 @@ from mamsf_keras.data.batches.stream import Stream
 
 
 class ReadAhead(keras.utils.PyDataset):
-    """Batches that its own threads read ahead of Keras.
+    """A `PyDataset` that reads batches ahead in its own threads.
 
-    Keras' workers lose the batch that an unbuilt model is built from, and with it the order of all that follow (Keras
-    3.15, JAX and PyTorch). So Keras gets one worker, which asks for the batches in turn, and a batch is a function of
-    its index alone.
+    Keras' workers drop the batch that an unbuilt model is built from, which shifts all batches after it (Keras 3.15,
+    JAX and PyTorch). Keras therefore gets one worker, which requests the batches in order, and a batch depends only on
+    its index.
 
     Args:
         read: function from an index to a batch.

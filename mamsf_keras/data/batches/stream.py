@@ -5,9 +5,9 @@
     batch rows     = default_rng([seed, pass]).permutation(rows)[i * batch_size : (i + 1) * batch_size]
     image          = the row's pixels, augmented by default_rng([seed, pass, row])
 
-So the order is an exact uniform shuffle, the same on every backend and machine, and a run can start at any step. A
-pass visits every image at most once, all but the last N mod batch_size of its order: padding would enter the batch-norm
-statistics. NumPy alone; the other modules of this package feed the batches to Keras.
+The order is an exact uniform shuffle, the same on every backend and machine, and a run can start at any step. A pass
+visits every image at most once and drops the last N mod batch_size images of its order, because padding would distort
+the batch-norm statistics. This module uses only NumPy; the other modules of this package feed the batches to Keras.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ class Stream:
         image_size: height and width in pixels.
         batch_size: images per batch.
         augment: "none", "light" or "strong".
-        seed: of the order and the augmentation.
+        seed: seed of the order and the augmentation.
         share: `(process, processes)`: which share of each batch this process reads, if several train together.
 
     Raises:
@@ -103,7 +103,7 @@ class Stream:
     def images_in_order(self, batch_index: int) -> np.ndarray:
         """Returns the images of a batch in row order, not augmented: uint8 `(batch, height, width, 1)`, or the share.
 
-        The last batch is filled up with the last image.
+        The last batch is padded with the last image.
         """
         rows = np.arange(batch_index * self.batch_size, (batch_index + 1) * self.batch_size)[self.share]
         return np.stack([self.read(row) for row in np.minimum(rows, len(self) - 1)])[..., None]
@@ -130,10 +130,10 @@ def labels_and_weights(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @contextlib.contextmanager
 def named_errors(*streams: Stream) -> Iterator[None]:
-    """Raises a stream's own error, which names the image, in place of the error that a backend makes of it."""
+    """Raises the original error of a stream, which names the image, instead of the error that a backend wraps it in."""
     try:
         yield
-    except Exception:  # each backend wraps an error of the input pipeline in another class
+    except Exception:  # each backend wraps an error of the input pipeline in a different class
         for stream in streams:
             if stream.error is not None:
                 raise stream.error from None

@@ -40,7 +40,7 @@ def evaluation_dataset(stream: Stream) -> tf.data.Dataset:
 
 
 def _read_ahead(batches):
-    # Without the thread that tunes a pipeline: it may sleep on for up to a minute when everything has been read.
+    # Disables the autotuning thread, which may sleep for up to a minute after everything has been read.
     options = tf.data.Options()
     options.autotune.enabled = False
     return batches.prefetch(tf.data.AUTOTUNE).with_options(options)

@@ -3,16 +3,15 @@
     CACHE/
       plan.json          what the cache is made for: image size, number of files, findings, checksum of the table
       shards/00000.npy   uint8 (images, size, size), in the order of the table
-      shards/00000.csv   the `Record` of each image: what became of it, and what its original file was
+      shards/00000.csv   the `Record` of each image: the result of reading it, and the state of its original file
       index.csv          the table of the data set with `shard`, `row`, `sha256` of the pixels, `height` and `width` of
                          the original, blank where there is no image
       rejected.csv       the images that could not be read, with the reason; absent if there are none
       meta.json          the plan, the counts, the notes, and the checksums of tables and shards; written last
 
-A cache without `meta.json` is unfinished, and `prepare` resumes it. A shard is made again if one of its original files
-changed, by its size, or by its checksum if its modification time is another one, or if a rejected image can be read.
-The records hold paths and modification times of the originals. Apart from them, equal images and tables make equal
-bytes.
+A cache without `meta.json` is unfinished, and `prepare` resumes it. A shard is rebuilt if one of its original files
+changed (in size, or in modification time and checksum), or if a rejected image has become readable. Apart from the
+paths and modification times of the originals in the records, equal images and tables give equal bytes.
 """
 
 import hashlib
@@ -31,7 +30,7 @@ FORMAT = 6
 """Increases when the layout changes."""
 TABLES = ("index.csv", "rejected.csv")
 FILES = {"plan.json", "shards", "meta.json", ".lock", *TABLES}
-"""Everything that a cache holds."""
+"""All entries of a cache folder."""
 
 
 def default_cache_dir(data: DataConfig, image_size: int) -> Path:
@@ -53,12 +52,12 @@ def read_meta(cache_dir: str | Path) -> dict:
         ValueError: if the cache is not finished, or was written by another version of this software.
     """
     if not is_finished(cache_dir):
-        raise ValueError(f"The cache {cache_dir} is not finished: run the same `mamsf-keras prepare` again.")
+        raise ValueError(f"The cache {cache_dir} is not finished. Run the same `mamsf-keras prepare` command again.")
     meta = _read_json(Path(cache_dir) / "meta.json")
     if meta["format"] != FORMAT:
         raise ValueError(
-            f"The cache {cache_dir} has format {meta['format']}, and this version reads format {FORMAT}: remove it, or "
-            "name a new folder, and prepare it again."
+            f"The cache {cache_dir} has format {meta['format']}, but this version reads format {FORMAT}. Remove it, or "
+            "choose a new folder, and prepare it again."
         )
     return meta
 
@@ -75,11 +74,11 @@ def _read_json(path) -> dict:
         return content
     except (ValueError, KeyError, TypeError):
         damaged = path if path.name == "meta.json" else path.parent
-        raise ValueError(f"{path} is damaged: remove {damaged} and run `mamsf-keras prepare` again.") from None
+        raise ValueError(f"{path} is damaged. Remove {damaged} and run `mamsf-keras prepare` again.") from None
 
 
 def tables_are_intact(cache_dir: str | Path, tables: Iterable[str] = TABLES) -> bool:
-    """Returns True if these tables of a finished cache are as they were written."""
+    """Returns True if these tables of a finished cache are unchanged since they were written."""
     checksums = read_meta(cache_dir)["tables"]
     return all(checksum(Path(cache_dir) / name) == checksums[name] for name in tables)
 

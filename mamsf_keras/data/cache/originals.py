@@ -1,4 +1,4 @@
-"""Compares the originals of a finished cache with what they were when the cache was made."""
+"""Checks whether the originals of a finished cache have changed since the cache was made."""
 
 import logging
 from pathlib import Path
@@ -12,12 +12,13 @@ logger = logging.getLogger(__name__)
 
 
 def check_originals(cache_dir: str | Path) -> None:
-    """Checks that the originals of a finished cache are as they were when they were read. It skips those that are gone.
+    """Checks that the originals of a finished cache are unchanged. Originals that no longer exist are skipped.
 
-    It looks up each file once. Only if one has the same size and another modification time, the checksums decide.
+    Each file is looked up once. Checksums are compared only if a file has the same size but a different modification
+    time.
 
     Raises:
-        ValueError: names the originals that were changed.
+        ValueError: if originals were changed; names them.
     """
     touched, changed = 0, []
     paths = sorted((Path(cache_dir) / "shards").glob("*.csv"))
@@ -35,5 +36,5 @@ def check_originals(cache_dir: str | Path) -> None:
             "same `mamsf-keras prepare` again."
         )
     if touched:
-        text = "%d originals of the cache %s have new modification times and equal content; `mamsf-keras prepare` "
-        logger.info(text + "saves comparing them at each start", touched, cache_dir)
+        text = "%d originals of the cache %s have new modification times but the same content. Run "
+        logger.info(text + "`mamsf-keras prepare` to avoid comparing them at each start", touched, cache_dir)

@@ -1,4 +1,4 @@
-"""What a cache is made for, and how the plan of another cache differs from it."""
+"""The plan of a cache: the images and the size that it is made for, and the differences between two plans."""
 
 import hashlib
 import shutil
@@ -40,9 +40,11 @@ def check_plan(cache_dir: Path, plan: dict, table: pd.DataFrame) -> None:
     if not cache_dir.exists():
         return
     if not cache_dir.is_dir():
-        raise NotADirectoryError(f"{cache_dir} is a file: name a new folder for the cache.")
+        raise NotADirectoryError(f"{cache_dir} is a file. Choose a new folder for the cache.")
     if {path.name for path in cache_dir.iterdir() if not path.name.startswith(TEMPORARY_PREFIX)} - FILES:
-        raise ValueError(f"{cache_dir} holds other things than a cache and is not changed. Name a new folder.")
+        raise ValueError(
+            f"{cache_dir} contains files that are not part of a cache, so it was not changed. Choose a new folder."
+        )
     if not (has_plan(cache_dir) or is_finished(cache_dir)):
         return
     made = read_plan(cache_dir) if has_plan(cache_dir) else read_meta(cache_dir)
@@ -50,34 +52,36 @@ def check_plan(cache_dir: Path, plan: dict, table: pd.DataFrame) -> None:
     if not names:
         return
     shown = [name for name in names if name != "table_sha256"] or ["table_sha256"]
-    different = [f"{name} (there: {made.get(name)}, asked for: {plan[name]})" for name in shown]
+    different = [f"{name} (existing: {made.get(name)}, requested: {plan[name]})" for name in shown]
     if is_finished(cache_dir) and "table_sha256" in names and "findings" not in names:
         different += table_changes(read_index(cache_dir, plan["findings"]), table, plan["findings"])
     raise ValueError(
-        f"{cache_dir} was made for something else: {'; '.join(different)}. Remove it, or name a new folder."
+        f"{cache_dir} was made with other settings: {'; '.join(different)}. Remove it, or choose a new folder."
     )
 
 
 def has_plan(cache_dir: Path) -> bool:
-    """Returns True if a folder has a plan, as every cache does that is not damaged."""
+    """Returns True if a folder has a plan. Every intact cache has one."""
     return (cache_dir / "plan.json").exists()
 
 
 def write_plan(cache_dir: Path, plan: dict) -> None:
-    """Writes the plan into a new cache. Raises `OSError` if the disk has no room for what is planned."""
+    """Writes the plan into a new cache. Raises `OSError` if there is not enough disk space."""
     needed = plan["files"] * (plan["image_size"] ** 2 + 1000)  # the index takes less than 1 kB per image
     free = shutil.disk_usage(cache_dir).free
     if needed > free:
-        raise OSError(f"The cache {cache_dir} needs {format_bytes(needed)}, and {format_bytes(free)} are free.")
+        raise OSError(
+            f"The cache {cache_dir} needs {format_bytes(needed)}, but only {format_bytes(free)} are available."
+        )
     write_json(cache_dir / "plan.json", plan)
 
 
 def table_changes(old: pd.DataFrame, new: pd.DataFrame, findings: Iterable[str]) -> list[str]:
-    """Describes which images of two tables are new, gone, or have other labels or another patient."""
+    """Describes the images that were added or removed between two tables, or whose labels or patient changed."""
     old, new = (table.set_index("image") for table in (old, new))
     texts = [
-        f"images {what}: {count_and_first(names)}"
-        for what, names in (("new", new.index.difference(old.index)), ("gone", old.index.difference(new.index)))
+        f"{what} images: {count_and_first(names)}"
+        for what, names in (("new", new.index.difference(old.index)), ("removed", old.index.difference(new.index)))
         if len(names)
     ]
     both = new.index.intersection(old.index, sort=False)

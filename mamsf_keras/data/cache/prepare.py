@@ -21,10 +21,10 @@ logger = logging.getLogger(__name__)
 
 
 class UnreadableImages(ValueError):
-    """More images cannot be read than are allowed.
+    """More images are unreadable than allowed.
 
     Attributes:
-        count: how many.
+        count: number of unreadable images.
         cache_dir: the unfinished cache, whose `rejected.csv` lists them.
         image_size: that of the cache.
     """
@@ -46,24 +46,24 @@ def prepare(
     verify: bool = False,
     shard_images: int = SHARD_IMAGES,
 ) -> Dataset:
-    """Decodes every image of a data set once into a cache, or resumes or checks the cache that is there.
+    """Decodes every image of a data set once into a cache, or resumes or checks an existing cache.
 
-    A finished cache in good order is only read, so any number of runs may share it. If another process works on the
-    cache, this one waits and then uses what is there. Images whose file changed since, and rejected images that can be
-    read by now, are decoded again.
+    An intact finished cache is only read, so any number of runs may share it. If another process is working on the
+    cache, this one waits and then uses the result. Images whose file has changed, and rejected images that have become
+    readable, are decoded again.
 
     ```python
     cached = prepare(open_dataset("ChestX-ray14"), "nih224", image_size=224)
     ```
 
     Args:
-        dataset: original images. All are prepared, whatever their split.
+        dataset: original images. All are prepared, regardless of their split.
         cache_dir: folder to write: new, empty, or a cache of the same images, tables and size.
         image_size: height and width in pixels.
         workers: number of processes, one per CPU core by default.
-        allow_rejected: how many images may be unreadable, as a number or a share such as "1%"; they are left out. None
-            allows as many as the finished cache was made without, and none in a new cache.
-        verify: whether to read every shard of a finished cache, and to make those again whose checksum is wrong.
+        allow_rejected: how many unreadable images may be left out, as a number or a percentage such as "1%". None
+            allows as many as an existing finished cache left out, and none in a new cache.
+        verify: whether to read every shard of a finished cache, and to rebuild those with a wrong checksum.
         shard_images: images per shard.
 
     Returns:
@@ -75,7 +75,7 @@ def prepare(
         OSError: if the disk is full.
     """
     if dataset.image_size is not None:
-        raise ValueError("The data are a cache already: prepare the original images.")
+        raise ValueError("The data are already a cache. Prepare the original images instead.")
     cache_dir = Path(cache_dir)
     whole = dataset.unsplit
     images = whole.resolved
@@ -130,10 +130,10 @@ def _allowed(cache_dir, plan, allow_rejected) -> int:
 
 
 def _write_cache(cache_dir, plan, shards, dataset, allow_rejected, *, todo, workers):
-    """Makes the shards that are to be made, and then the tables and `meta.json`."""
+    """Writes the shards in `todo`, and then the tables and `meta.json`."""
     if not has_plan(cache_dir):
         write_plan(cache_dir, plan)
-    for note in dataset.resolved.notes:  # before the work, since images that are left out may be too many
+    for note in dataset.resolved.notes:  # before the work, in case too many images are left out
         logger.info(note)
     allowed = _allowed(cache_dir, plan, allow_rejected)
     (cache_dir / "meta.json").unlink(missing_ok=True)
@@ -164,7 +164,7 @@ def _make_shards(shards, todo, workers):
 
 
 def _read_records(shards) -> pd.DataFrame:
-    """Returns what became of each image, with the shard and the row in it, in the order of the table."""
+    """Returns the record of each image with its shard and its row in the shard, in the order of the table."""
     records = []
     for shard in shards:
         record = pd.read_csv(shard.record, dtype=str)

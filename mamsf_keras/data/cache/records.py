@@ -1,6 +1,6 @@
-"""The records of a cache: for each image what became of it, and what its original file was when it was read.
+"""The records of a cache: for each image the result of reading it, and the state of its original file at that time.
 
-Light to import, since every worker process imports it.
+Cheap to import, because every worker process imports it.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from mamsf_keras.storage import atomic_write, checksum
 
 
 class Record(NamedTuple):
-    """What became of an image, as text.
+    """The record of an image, as text.
 
     `sha256`, `height` and `width` are of the pixels before they were resized. `bytes`, `modified` (in nanoseconds since
     1970) and `checksum` (SHA-256) are of the file, blank where it could not be looked up. `error` is blank unless the
@@ -34,7 +34,7 @@ class Record(NamedTuple):
 
 
 def read_records(path: str | Path) -> list[Record] | None:
-    """Reads the records of a shard, or returns None if they are lost or damaged."""
+    """Reads the records of a shard, or returns None if they are missing or damaged."""
     try:
         with open(path, encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
@@ -74,7 +74,7 @@ def can_be_read(path: str | Path) -> bool:
 
 
 def updated(record: Record, path: str) -> Record | None:
-    """Returns the record of a file with its present modification time, or None if it no longer describes the file.
+    """Returns the record of a file with its current modification time, or None if it no longer describes the file.
 
     Equal size and modification time count as unchanged. If only the time differs, the checksums decide.
     """

@@ -1,4 +1,4 @@
-"""One shard of a cache: making it, checking it, mapping it. Light to import, since every worker process imports it."""
+"""Makes, checks and maps one shard of a cache. Cheap to import, because every worker process imports it."""
 
 import io
 from pathlib import Path
@@ -20,7 +20,7 @@ from mamsf_keras.images.pixel_hash import pixel_hash
 from mamsf_keras.storage import atomic_write
 
 PIXEL_COLUMNS = ["sha256", "height", "width"]
-"""What the pixels of an original were before they were resized."""
+"""Properties of the pixels of an original before resizing."""
 NPY_HEADER = 128
 """Bytes before the pixels of a `.npy` file."""
 
@@ -77,8 +77,8 @@ def _read(path) -> tuple[np.ndarray | None, Record]:
 
 
 def is_current(shard: Shard) -> bool:
-    """Returns True if a shard is complete, its images have the size and modification time that they had, and those that
-    were rejected still cannot be read.
+    """Returns True if a shard is complete, its original files have the recorded sizes and modification times, and
+    rejected images still cannot be read.
 
     It looks up each file once and reads only those that were rejected.
     """
@@ -90,9 +90,9 @@ def is_current(shard: Shard) -> bool:
 
 
 def refresh(shard: Shard) -> bool:
-    """Returns True if a shard is complete and its images are what they were, even if their modification times are not.
+    """Returns True if a shard is complete and its images are unchanged, even if their modification times differ.
 
-    In that case it writes the new times into the record, so that `is_current` need not be followed by this again.
+    If only the times differ, the record is updated, so that `is_current` returns True the next time.
     """
     records = _complete_records(shard)
     if records is None:
@@ -118,10 +118,10 @@ def open_shard(path: str | Path) -> np.ndarray:
     """Maps a shard into memory: uint8 `(images, size, size)`, read-only.
 
     Raises:
-        ValueError: if it is lost or damaged.
+        ValueError: if it is missing or damaged.
     """
     try:
         pixels = np.load(path, mmap_mode="r")
     except (FileNotFoundError, ValueError, EOFError):
-        raise ValueError(f"{path} is lost or damaged: run `mamsf-keras prepare` again.") from None
+        raise ValueError(f"{path} is missing or damaged. Run `mamsf-keras prepare` again.") from None
     return pixels.view(np.ndarray)  # a plain array is much faster to index than a memory map

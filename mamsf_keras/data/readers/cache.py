@@ -29,14 +29,14 @@ def read(config: DataConfig) -> Dataset:
             of an original.
     """
     if config.labels_csv is not None:
-        raise ValueError(f"{config.data_dir} is a cache and has its own labels: leave out `labels_csv`.")
+        raise ValueError(f"{config.data_dir} is a cache and has its own labels. Leave out `labels_csv`.")
     dataset = read_cache(config.data_dir)
     check_originals(config.data_dir)
     return dataset
 
 
 def read_cache(cache_dir: str | Path) -> Dataset:
-    """Reads the finished cache in a folder, without a look at the originals; see `read`.
+    """Reads the finished cache in a folder without checking the originals; see `read`.
 
     Returns:
         A `Dataset` with every image of the source tables. Its table also has `sha256`, `height` and `width` of the
@@ -45,12 +45,12 @@ def read_cache(cache_dir: str | Path) -> Dataset:
     cache_dir = Path(cache_dir)
     meta = read_meta(cache_dir)
     if not tables_are_intact(cache_dir, ["index.csv"]):
-        raise ValueError(f"{cache_dir / 'index.csv'} is lost or damaged: run `mamsf-keras prepare` again.")
+        raise ValueError(f"{cache_dir / 'index.csv'} is missing or damaged. Run `mamsf-keras prepare` again.")
     table = read_index(cache_dir, meta["findings"])
     size, images = meta["image_size"], meta["images"]
     note = f"{images} images of {size} x {size} pixels, {format_bytes(images * size**2)}, from the cache {cache_dir}"
     if absent := int(table["row"].isna().sum()):
-        note += f"; {absent} of {len(table)} images of the tables, missing or rejected, are not in it and are left out"
+        note += f"; {absent} of {len(table)} images of the tables are missing or rejected and are left out"
     store = CachedImages(cache_dir, size)
     notes = (note, *meta["notes"], *note_equal_images(table))
     return Dataset(table, tuple(meta["findings"]), store, notes=notes)
@@ -76,13 +76,13 @@ class CachedImages:
         """Maps the shards into memory and returns a function that looks up the pixels of a row.
 
         Raises:
-            ValueError: if the images have another size, or a shard is lost or damaged.
+            ValueError: if the images have another size, or a shard is missing or damaged.
         """
         self.check_size(image_size)
         names = table["shard"].unique()
         _allow_open_files(len(names))
-        # All shards are opened here and not by the threads that read: NumPy parses a header with `ast`, which is not
-        # safe in several threads.
+        # All shards are opened here, not in the reading threads: NumPy parses headers with `ast`, which is not
+        # thread-safe.
         shards = {name: open_shard(self.cache_dir / "shards" / name) for name in names}
         places = list(zip(table["shard"], table["row"], strict=True))
 
@@ -93,14 +93,14 @@ class CachedImages:
         return read
 
     def inspect(self, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
-        """Returns what the cache knows of the originals."""
+        """Returns what the cache records about the originals."""
         return table[["height", "width", "sha256"]], ()
 
     def check_size(self, image_size: int) -> None:
         """Raises `ValueError` if the images have another size."""
         if image_size != self.image_size:
             raise ValueError(
-                f"The cache {self.cache_dir} has images of {self.image_size} pixels: use `image_size` "
+                f"The cache {self.cache_dir} has images of {self.image_size} pixels. Use `image_size` "
                 f"{self.image_size}, or prepare another cache. Received: image_size={image_size}."
             )
 

@@ -1,8 +1,8 @@
 """Reads any CSV table of image paths and label columns, such as those of CXR-LT, CheXpert and PadChest.
 
-The table has one row per image and one column per finding. Of rows that repeat an image with the same labels and
-patient, as in tables with one row per box, the first counts. What a blank label means is up to the maker: in CheXpert
-it is "not mentioned", and masking it leaves hardly any negatives.
+The table has one row per image and one column per finding. If several rows repeat an image with the same labels and
+patient, as in tables with one row per box, the first row is used. The meaning of a blank label depends on the data set:
+in CheXpert it is "not mentioned", and masking it leaves hardly any negatives.
 
 Citation and license are those of the data set: CheXpert (Irvin et al., AAAI 2019, arXiv 1901.07031), MIMIC-CXR-JPG and
 CXR-LT (Johnson et al., arXiv 1901.07042; Holste et al., arXiv 2310.16112) and PadChest (Bustos et al., arXiv
@@ -84,7 +84,7 @@ def _image_columns(raw, options, path) -> dict[str, str | None]:
     given = {"image": options.image_column, "patient": options.patient_column}
     columns = {what: _spelled([given[what]], raw, path)[0] if given.get(what) else _known(raw, what) for what in KNOWN}
     if columns["image"] is None:
-        raise ValueError(f"{path} has none of the columns {', '.join(KNOWN['image'])}: name it with `image_column`.")
+        raise ValueError(f"{path} has none of the columns {', '.join(KNOWN['image'])}. Set `image_column`.")
     return columns
 
 
@@ -94,7 +94,7 @@ def _findings(raw, options, taken, path) -> tuple[tuple[str, ...], tuple[str, ..
         return _spelled(options.label_columns, raw, path), ()
     findings, notes = find_label_columns(raw, taken)
     if not findings:
-        raise ValueError(f"{path} has no column of 1, 0, -1 and blanks: name the label columns with `label_columns`.")
+        raise ValueError(f"{path} has no column that contains only 1, 0, -1 and blanks. Set `label_columns`.")
     return findings, notes
 
 
@@ -132,10 +132,10 @@ def _one_row_per_image(table, written, path) -> tuple[pd.DataFrame, tuple[str, .
     different = kept["image"][kept["image"].duplicated()].unique()
     if len(different):
         raise ValueError(
-            f"{path} has rows of different labels or patients for the same image: {count_and_first(different)}."
+            f"{path} has rows with different labels or patients for the same image: {count_and_first(different)}."
         )
     names = table["image"][repeated].unique()
-    note = f"images with more than one row of the same labels, counted once: {count_and_first(names)}"
+    note = f"images in several rows with the same labels, counted once: {count_and_first(names)}"
     return kept, (note,) if len(names) else ()
 
 
@@ -152,10 +152,12 @@ def _check_columns(image, findings, others, raw, path):
         raise ValueError(f"{path} has, or `label_columns` names, the column(s) {', '.join(twice)} more than once.")
     same = [name for name in findings if [name_key(other) for other in findings].count(name_key(name)) > 1]
     if same:
-        raise ValueError(f"{path} has several columns of one finding: {', '.join(same)}. Name one in `label_columns`.")
+        raise ValueError(
+            f"{path} has several columns for the same finding: {', '.join(same)}. Choose one with `label_columns`."
+        )
     reserved = sorted(RESERVED.intersection(findings))
     if reserved:
-        raise ValueError(f"{path}: a label column cannot be called {', '.join(reserved)}. Rename it.")
+        raise ValueError(f"{path}: a label column cannot be named {', '.join(reserved)}. Rename it.")
 
 
 def _patients(raw, image_column, patient_column, path) -> pd.Series:
@@ -164,7 +166,7 @@ def _patients(raw, image_column, patient_column, path) -> pd.Series:
     patients = raw[image_column].str.extract(PATIENT_FOLDER)[0]
     if patients.isna().any():
         raise ValueError(
-            f"{path} has no column of patients (one of {', '.join(KNOWN['patient'])}): name it with `patient_column`. "
-            f"If no patient has two images, name the column of the images, {image_column}."
+            f"{path} has no patient column (one of {', '.join(KNOWN['patient'])}). Set `patient_column`. "
+            f"If each patient has only one image, set it to the image column, {image_column}."
         )
     return patients

@@ -3,11 +3,11 @@
 The data set: 112,120 frontal chest X-rays of 30,805 patients with 14 findings, mined from radiology reports.
 Wang, Peng, Lu, Lu, Bagheri and Summers: ChestX-ray8: Hospital-scale Chest X-ray Database and Benchmarks on
 Weakly-Supervised Classification and Localization of Common Thorax Diseases, CVPR 2017, arXiv 1705.02315.
-Released by the NIH Clinical Center without restriction on use; it asks to be named as the provider, for a link to its
-download site (https://nihcc.app.box.com/v/ChestXray-NIHCC) and for a citation of the paper.
+Released by the NIH Clinical Center without restriction on use; it asks users to name it as the provider, to link to its
+download site (https://nihcc.app.box.com/v/ChestXray-NIHCC) and to cite the paper.
 
 The folder holds `Data_Entry_2017.csv` (or `_v2020`), `train_val_list.txt`, `test_list.txt`, and the images, found by
-their base name under `images*/` at any depth, or anywhere below the folder where there is no such subfolder.
+their base name under `images*/` at any depth, or anywhere below the folder if there is no such subfolder.
 """
 
 import os
@@ -54,8 +54,8 @@ def read(config: DataConfig) -> Dataset:
     path = next((data_dir / name for name in TABLES if (data_dir / name).is_file()), None)
     if path is None:
         raise FileNotFoundError(
-            f"{data_dir} has no table {TABLES[1]} (or {TABLES[0]}): `data_dir` must be the folder that has it, or use "
-            "`labels_csv` for another table."
+            f"{data_dir} has no table {TABLES[1]} (or {TABLES[0]}). `data_dir` must be the folder that contains it. "
+            "For another table, use `labels_csv`."
         )
     store = ImageFiles(data_dir, find_images, config.allow_missing, explain_absent)
     sources = (path, *(data_dir / name for name in LISTS.values()))
@@ -89,7 +89,7 @@ def explain_absent(images: pd.Series, data_dir: str | Path) -> tuple[str, ...]:
     names = sorted(path.name for path in Path(data_dir).iterdir() if path.name.endswith(ARCHIVES))
     if not names:
         return ()
-    return (f"The images may still be packed: unpack the archives in {data_dir}: {count_and_first(names)}.",)
+    return (f"The images may still be packed. Unpack the archives in {data_dir}: {count_and_first(names)}.",)
 
 
 def find_images(images: pd.Series, data_dir: str | Path) -> tuple[pd.Series, tuple[str, ...]]:
@@ -111,7 +111,7 @@ def find_images(images: pd.Series, data_dir: str | Path) -> tuple[pd.Series, tup
     by_stem = stems.map(_index(files, lambda file: file.stem, set(stems))).dropna()
     if by_stem.empty:
         return paths, ()
-    note = f"{len(by_stem)} images have another suffix than in the table and were matched without it."
+    note = f"{len(by_stem)} images have a different suffix than in the table and were matched by name without suffix."
     return paths.fillna(by_stem), (note,)
 
 
@@ -124,7 +124,7 @@ def _label_columns(labels, path) -> pd.DataFrame:
     if unknown:
         rows = sum(None in sets[code] for code in codes)
         raise ValueError(
-            f"{path} has unknown findings on {rows} rows: {count_and_first(unknown)}. Known: {', '.join(known)}."
+            f"{path} has unknown findings in {rows} rows: {count_and_first(unknown)}. Known: {', '.join(known)}."
         )
     mixed = [text for text, names in zip(texts, sets, strict=True) if NO_FINDING in names and len(names) > 1]
     if mixed:
@@ -151,8 +151,8 @@ def _official_lists(images, path) -> pd.Series:
     unknown = sorted(set(listed) - set(images))
     if unknown:
         raise ValueError(
-            f"The official lists have images that {path} lacks: {count_and_first(unknown)}. Keep the tables complete: "
-            "`allow_missing` leaves out images whose files are absent."
+            f"The official lists contain images that are not in {path}: {count_and_first(unknown)}. Keep the "
+            "tables complete; `allow_missing` leaves out images whose files are missing."
         )
     return lists
 
@@ -185,5 +185,5 @@ def _index(files, key, wanted) -> dict[str, str]:
     for file in files:
         first = index.setdefault(key(file), str(file))
         if first != str(file) and key(file) in wanted:
-            raise ValueError(f"Two files have the name of one image: {first} and {file}.")
+            raise ValueError(f"Two files have the same image name: {first} and {file}.")
     return index

@@ -14,12 +14,12 @@ from mamsf_keras.export.results import Limits
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """An export format. Its modules are imported when they are used, so LiteRT is needed for "tflite" alone.
+    """An export format. Its modules are imported when they are used, so LiteRT is needed only for "tflite".
 
     Attributes:
         writer: module and name of the function that writes a `ServingModule` to a path.
         predictor: module and name of the `Predictor` that loads it.
-        file_name: name of the file or folder, with places for `model`, the name of the model, and `version`.
+        file_name: name of the file or folder, with placeholders for `model`, the name of the model, and `version`.
         limits: how far its outputs may differ from those of Keras.
         options: further arguments of the writer.
     """
@@ -63,7 +63,7 @@ FORMATS = {
     "onnx": Format(("onnx", "write_onnx"), ("onnx", "ONNXPredictor"), "{model}-{version}.onnx", FLOAT32),
     "keras": Format(("keras", "write_keras"), ("keras_model", "KerasPredictor"), "{model}-{version}-keras", FLOAT32),
 }
-"""The formats by name; each way to quantize TFLite is one. docs/serving.md says where the limits come from."""
+"""The formats by name; each way to quantize TFLite is one. docs/serving.md explains the limits."""
 
 
 def selected(formats: Iterable[str], quantize: Iterable[str] = ("none",)) -> list[str]:
@@ -74,7 +74,7 @@ def selected(formats: Iterable[str], quantize: Iterable[str] = ("none",)) -> lis
     """
     formats, quantize = _listed("formats", formats, config.FORMATS), _listed("quantize", quantize, config.QUANTIZATIONS)
     if "tflite" not in formats and quantize != ["none"]:
-        raise ValueError(f"`quantize` is for tflite alone. Received: formats={', '.join(formats)}.")
+        raise ValueError(f"`quantize` can only be used with the format tflite. Received: formats={', '.join(formats)}.")
     variants = ["tflite" if way == "none" else f"tflite-{way}" for way in quantize]
     return [name for given in formats for name in (variants if given == "tflite" else [given])]
 

@@ -14,7 +14,7 @@ from mamsf_keras.export.serving_module import ServingModule
 from mamsf_keras.storage import write_json
 
 EXTRA = "assets.extra"
-"""The folder of a SavedModel whose files TensorFlow leaves alone."""
+"""The folder of a SavedModel for additional files, which TensorFlow ignores."""
 WARMUP = "tf_serving_warmup_requests"
 """The file in it that TensorFlow Serving replays before it serves a version."""
 
@@ -47,7 +47,7 @@ def write_saved_model(module: ServingModule, folder: str | Path, images: np.ndar
 
 
 def _write_warmup(path, size):
-    """Writes one request per signature and kind of file, on black images: real ones would be patients' data."""
+    """Writes one request per signature and kind of file, on black images, because real images would be patient data."""
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
     requests = [("serving_default", "images", np.zeros((1, size, size, 1), np.float32))]

@@ -20,15 +20,15 @@ def write_tflite(
 ) -> None:
     """Converts to `.tflite` with a free batch size and the signature `serving_default`.
 
-    The outputs are those of `ServingModule.function`. An int8 graph ends at `logits`: one 8-bit scale for all findings
-    leaves a sigmoid no resolution for rare ones. `FILE.json` describes inputs and outputs and has the coefficients of
-    the calibration. The findings are also appended as a zip entry `labels.txt`, as TFLite metadata keeps its files:
-    `unzip -p FILE labels.txt` prints them, and interpreters ignore them.
+    The outputs are those of `ServingModule.function`. An int8 graph ends at `logits`: with one 8-bit scale for all
+    findings, a sigmoid would have no resolution for rare findings. `FILE.json` describes inputs and outputs and has the
+    coefficients of the calibration. The findings are also appended as a zip entry `labels.txt`, as TFLite metadata
+    does: `unzip -p FILE labels.txt` prints them, and interpreters ignore them.
 
     Args:
         module: the model and its functions.
         path: the file to write.
-        images: uint8 `(images, height, width, 1)`, which int8 measures the ranges of activations on.
+        images: uint8 `(images, height, width, 1)`, on which int8 measures the ranges of the activations.
         quantize: "none" (float32), "float16" (weights), "dynamic" (int8 weights) or "int8" (weights and activations;
             input and output stay float32).
     """

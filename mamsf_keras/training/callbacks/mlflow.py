@@ -31,7 +31,7 @@ def connect(uri: str) -> "MlflowClient":
         ImportError: if MLflow is not installed.
         ConnectionError: if the server cannot be reached.
     """
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # else the import writes a file to ~/.config
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # otherwise the import writes a file to ~/.config
     try:
         import mlflow
     except ImportError:
@@ -55,7 +55,7 @@ class MLflow(keras.callbacks.Callback):
 
     Args:
         config: of the run; `config.mlflow` is the tracking URI.
-        run: the run folder, whose name the run has there. The id of the run there is kept in it.
+        run: the run folder. The MLflow run has its name, and the id of the MLflow run is stored in it.
         history: the finished epochs.
 
     Raises:
@@ -112,7 +112,7 @@ class MLflow(keras.callbacks.Callback):
         self.client.log_batch(self.run_id, params=params)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Sends what the server does not have of the history, each epoch at its number as the step."""
+        """Sends the part of the history that the server does not have, with the number of the epoch as the step."""
         for finished in self.history.epochs:
             try:
                 if not self.lost:  # each attempt takes minutes
@@ -120,7 +120,11 @@ class MLflow(keras.callbacks.Callback):
             except self.errors as error:
                 self.lost = True
                 number = finished["epoch"]
-                logger.warning("MLflow did not take epoch %d and gets no more until a resume: %s", number, error)
+                logger.warning(
+                    "MLflow did not accept epoch %d, so no more epochs are sent until the run is resumed: %s",
+                    number,
+                    error,
+                )
 
     def _metrics(self, logs: dict) -> list["Metric"]:
         """Returns the metrics of an epoch that the server does not have."""
@@ -142,7 +146,7 @@ class MLflow(keras.callbacks.Callback):
                 raise
             if len(metrics) == 1:
                 self.refused.add(metrics[0].key)
-                logger.warning("MLflow does not take %s: %s", metrics[0].key, error)
+                logger.warning("MLflow rejected %s: %s", metrics[0].key, error)
             else:
                 for metric in metrics:
                     self._send([metric])
@@ -155,7 +159,7 @@ class MLflow(keras.callbacks.Callback):
             if not self.lost:
                 self.client.set_terminated(self.run_id, status)
         except self.errors as error:
-            logger.warning("MLflow did not take the end of the run: %s", error)
+            logger.warning("MLflow did not accept the final status of the run: %s", error)
 
 
 def metric_name(log: str) -> str:

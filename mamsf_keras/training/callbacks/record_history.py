@@ -9,7 +9,7 @@ class RecordHistory(keras.callbacks.Callback):
     """Appends the logs of each epoch to a `History`, which the callbacks after this one read.
 
     Args:
-        history: the finished epochs; grows.
+        history: the finished epochs; it is appended to.
     """
 
     def __init__(self, history: History) -> None:

@@ -27,7 +27,7 @@ class SelectiveEMACallback(keras.callbacks.Callback):
 
     Rate: `DecaySchedule` defines d(t), where t is the number of updates so far. To average over about K epochs, use
     `1 - 1 / (K x updates per epoch)`. A decay that is too large for the number of steps leaves the shadow near its
-    initial weights: after 500 steps at 0.999, these still contribute 61 % (timm issue 245).
+    initial weights: after 500 steps at 0.999, these still contribute 61% (timm issue 245).
 
     A second `fit` continues the count of updates with the schedule of its callback. In a loaded model tracking is off
     and the count is restored, so a resumed run continues with the same decay. Another callback may load weights during
@@ -63,7 +63,7 @@ class SelectiveEMACallback(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Checks that the model has an anchor."""
         if not anchors_of(self.model):
-            raise ValueError("SelectiveEMACallback needs a model with a MomentumAnchor, and this one has none.")
+            raise ValueError("SelectiveEMACallback needs a model with a MomentumAnchor, but this model has none.")
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Writes the schedule into each anchor and starts tracking."""
@@ -87,7 +87,7 @@ class SelectiveEMACallback(keras.callbacks.Callback):
                 raise ValueError(
                     f"The model must call its MomentumAnchor once per step with `training=True`. Received: {calls} "
                     f"calls of {anchor.name} in {steps} steps. "
-                    + ("Concatenate the inputs of a step." if calls else "Pass `training` on in `call`.")
+                    + ("Concatenate the inputs of a step." if calls else "Pass `training` to it in `call`.")
                 )
 
     def on_train_end(self, logs: dict | None = None) -> None:

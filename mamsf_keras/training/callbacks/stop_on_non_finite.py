@@ -17,8 +17,8 @@ from mamsf_keras.storage import write_csv
 class StopOnNonFinite(keras.callbacks.Callback):
     """Ends training with an error after the loss became NaN or infinite, and names the images of that step.
 
-    A step is never waited for. On JAX and PyTorch Keras calls the batch hook from other threads, later and in any
-    order, so the hook only remembers the first bad step and asks `fit` to stop. The images of that step are found
+    The callback never waits for a step. On JAX and PyTorch Keras calls the batch hook from other threads, later and in
+    any order, so the hook only remembers the first bad step and asks `fit` to stop. The images of that step are found
     afterwards, since a batch is a pure function of its step.
 
     Args:
@@ -95,6 +95,6 @@ class StopOnNonFinite(keras.callbacks.Callback):
     def advice(self) -> str:
         """Returns what to change. Loss scaling skips steps whose gradients overflow, so the learning rate is not it."""
         if isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer):
-            return "a value exceeded float16 in the forward pass: use `precision` mixed_bfloat16 or float32"
+            return "a value exceeded float16 in the forward pass; use `precision` mixed_bfloat16 or float32"
         rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        return f"the learning rate is {rate:.3g} now: use a lower `learning_rate`"
+        return f"the learning rate is now {rate:.3g}; use a lower `learning_rate`"

@@ -29,7 +29,7 @@ class StopWithoutProgress(keras.callbacks.Callback):
 
 
 def patience_ran_out(config: TrainConfig, history: History) -> bool:
-    """Returns True if the last `config.patience` epochs, all of one unfrozen phase, brought no better score."""
+    """Returns True if the last `config.patience` epochs, all of one unfrozen phase, did not improve the score."""
     done = len(history)
     if not (config.patience and done):
         return False

@@ -6,8 +6,8 @@ import keras
 class SyncReplicas(keras.callbacks.Callback):
     """Gives all replicas the batch-norm statistics of the first after each epoch, before it is validated and saved.
 
-    The files hold those of the first replica. So what was validated is what is saved, and a resumed run continues from
-    it.
+    The files contain the statistics of the first replica. The model that was validated is therefore the one that is
+    saved, and a resumed run continues from it.
     """
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:

@@ -16,10 +16,11 @@ PREFIX = "events.out.tfevents.after-epoch."
 class TensorBoard(keras.callbacks.Callback):
     """Writes the logs of each epoch as TensorBoard scalars, one event file per epoch.
 
-    So the folder holds each epoch of the history exactly once, whenever the run is killed and resumed: a missing file
-    is written, and one that is ahead of the history is removed.
+    The folder therefore contains each epoch of the history exactly once, even if the run is killed and resumed: a
+    missing file is written, and one that is ahead of the history is removed.
 
-    By tensorboardX: Keras' own callback needs TensorFlow, and tensorboard's `Writer` imports it where it is installed.
+    The files are written by tensorboardX, because Keras' own callback needs TensorFlow, and tensorboard's `Writer`
+    imports it if it is installed.
 
     Args:
         history: the finished epochs.

@@ -12,7 +12,7 @@ from mamsf_keras.training.history import SCORE, SCORED_FINDINGS
 
 
 class ValidationAUROC(keras.callbacks.Callback):
-    """Adds the mean AUROC on the validation split to the logs of each epoch, and over how many findings, and each one.
+    """Adds the AUROC on the validation split to the logs of each epoch: the mean, its number of findings, and each one.
 
     The log of a finding is named after it and is absent where its AUROC is undefined.
 

@@ -1,4 +1,4 @@
-"""A stream of a cache, read whole, for the two ways to read it again from the middle."""
+"""A stream of a cache, for the tests that read it again from the middle."""
 
 import pytest
 

@@ -57,7 +57,7 @@ def test_too_few_images_for_a_batch_are_refused(dataset):
 
 @pytest.mark.skipif(BACKEND == "tensorflow", reason="strong augmentation needs TensorFlow")
 def test_strong_augmentation_is_refused_without_tensorflow(dataset):
-    with pytest.raises(ValueError, match="`augment` strong needs the TensorFlow backend: use light."):
+    with pytest.raises(ValueError, match="`augment` strong needs the TensorFlow backend. Use light."):
         training_batches(make_stream(dataset, augment="strong"), 0, 1)
 
 

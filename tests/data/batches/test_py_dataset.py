@@ -82,6 +82,6 @@ def test_batches_are_read_ahead_once_each_in_other_threads():
 
 
 @pytest.mark.no_keras
-def test_batch_after_a_jump_is_that_of_its_index():
+def test_batch_after_a_jump_equals_that_of_its_index():
     batches = ReadAhead(lambda index: index**2, None, workers=2)
     assert [batches[index] for index in (5, 0, 100, 3, 3)] == [25, 0, 10_000, 9, 9]

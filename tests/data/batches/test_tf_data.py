@@ -23,7 +23,7 @@ def make_stream(dataset, **options):
 
 
 @pytest.mark.parametrize("augment", ["none", "light"])
-def test_batches_are_those_of_the_stream_from_any_step(dataset, augment):
+def test_batches_equal_those_of_the_stream_from_any_step(dataset, augment):
     stream = make_stream(dataset, augment=augment)
     for start in (0, 4):
         batches = list(training_dataset(stream, start, 8).as_numpy_iterator())

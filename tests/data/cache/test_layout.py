@@ -42,14 +42,14 @@ def test_cache_is_finished_when_meta_is_written(cache_dir):
     assert is_finished(cache_dir)
     (cache_dir / "meta.json").unlink()
     assert not is_finished(cache_dir) and not is_finished(cache_dir / "none")
-    with pytest.raises(ValueError, match="cache .* is not finished: run the same `mamsf-keras prepare` again"):
+    with pytest.raises(ValueError, match="cache .* is not finished. Run the same `mamsf-keras prepare` command again"):
         read_meta(cache_dir)
 
 
 def test_other_formats_are_refused(cache_dir):
     meta = json.loads((cache_dir / "meta.json").read_text())
     (cache_dir / "meta.json").write_text(json.dumps({**meta, "format": FORMAT - 1}))
-    with pytest.raises(ValueError, match=f"has format {FORMAT - 1}, and this version reads format {FORMAT}: remove it"):
+    with pytest.raises(ValueError, match=f"has format {FORMAT - 1}, but this version reads format {FORMAT}. Remove it"):
         read_meta(cache_dir)
 
 
@@ -57,7 +57,7 @@ def test_other_formats_are_refused(cache_dir):
 def test_damaged_json_is_named_with_what_to_remove(cache_dir, text):
     for name, read, removed in (("meta.json", read_meta, cache_dir / "meta.json"), ("plan.json", read_plan, cache_dir)):
         (cache_dir / name).write_text(text, encoding="latin1")
-        with pytest.raises(ValueError, match=f"{name} is damaged: remove {removed} and run `mamsf-keras prepare`"):
+        with pytest.raises(ValueError, match=f"{name} is damaged. Remove {removed} and run `mamsf-keras prepare`"):
             read(cache_dir)
 
 

@@ -48,11 +48,14 @@ def test_a_new_or_empty_folder_and_a_cache_of_the_same_plan_are_accepted(tmp_pat
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"image_size": 16}, r"image_size \(there: 12, asked for: 16\)\. Remove it, or name a new folder"),
-        ({"shard_images": 8, "files": 3}, r"shard_images \(there: 4, asked for: 8\); files \(there: 2, asked for: 3\)"),
-        ({"findings": ["B"]}, r"findings \(there: \['A'\], asked for: \['B'\]\)"),
-        ({"table_sha256": "x"}, r"table_sha256 \(there: \w{64}, asked for: x\)\."),
-        ({"table_sha256": "x", "image_size": 16}, r"something else: image_size \(there: 12, asked for: 16\)\."),
+        ({"image_size": 16}, r"image_size \(existing: 12, requested: 16\)\. Remove it, or choose a new folder"),
+        (
+            {"shard_images": 8, "files": 3},
+            r"shard_images \(existing: 4, requested: 8\); files \(existing: 2, requested: 3\)",
+        ),
+        ({"findings": ["B"]}, r"findings \(existing: \['A'\], requested: \['B'\]\)"),
+        ({"table_sha256": "x"}, r"table_sha256 \(existing: \w{64}, requested: x\)\."),
+        ({"table_sha256": "x", "image_size": 16}, r"other settings: image_size \(existing: 12, requested: 16\)\."),
     ],
 )
 def test_cache_of_another_plan_is_refused_with_the_differences(tmp_path, change, words):
@@ -76,9 +79,9 @@ def test_finished_cache_of_another_table_names_the_images(tmp_path, small_nih):
 
 def test_other_folders_and_files_are_refused(tmp_path):
     dataset = image_dataset(tmp_path, images=1, A=[1])
-    with pytest.raises(ValueError, match="holds other things than a cache and is not changed"):
+    with pytest.raises(ValueError, match="contains files that are not part of a cache, so it was not changed"):
         check_plan(tmp_path, planned(dataset), dataset.table)
-    with pytest.raises(NotADirectoryError, match="0.png is a file: name a new folder"):
+    with pytest.raises(NotADirectoryError, match="0.png is a file. Choose a new folder"):
         check_plan(tmp_path / "0.png", planned(dataset), dataset.table)
 
 
@@ -90,7 +93,7 @@ def test_plan_is_written_only_if_its_images_fit_on_the_disk(tmp_path):
             write_plan(tmp_path, plan)
             (tmp_path / "plan.json").unlink()
         else:
-            with pytest.raises(OSError, match=r"needs [\d.]+ \w+, and [\d.]+ \w+ are free"):
+            with pytest.raises(OSError, match=r"needs [\d.]+ \w+, but only [\d.]+ \w+ are available"):
                 write_plan(tmp_path, plan)
             assert not has_plan(tmp_path)
 
@@ -100,8 +103,8 @@ def test_changes_between_two_tables_by_hand():
     new = pd.DataFrame({"image": list("bcde"), "patient": list("2345"), "A": [1, np.nan, np.nan, 0], "age": 9})
     new["patient"] = ["2", "9", "4", "5"]
     assert table_changes(old, new, ["A"]) == [
-        "images new: 1 (first: e)",
-        "images gone: 1 (first: a)",
+        "new images: 1 (first: e)",
+        "removed images: 1 (first: a)",
         "images whose labels changed: 2 (first: b, d)",
         "images whose patient changed: 1 (first: c)",
     ]

@@ -35,7 +35,7 @@ def test_cached_data_set_is_split_as_the_originals(small_nih, tmp_path):
     assert (cached.protocol, cached.image_size, cached.findings) == ("random-patient", 12, dataset.findings)
     unsplit = prepare(open_dataset(DataConfig(small_nih, protocol=None)), tmp_path / "cache", 12)
     assert "split" not in unsplit.table and unsplit.protocol is None
-    with pytest.raises(ValueError, match="The data are a cache already"):
+    with pytest.raises(ValueError, match="The data are already a cache"):
         prepare(cached, tmp_path / "other", 12)
 
 
@@ -73,18 +73,18 @@ def test_table_with_other_line_ends_is_accepted(small_nih, tmp_path):
     assert make(small_nih, tmp_path / "cache") == meta
 
 
-def test_cache_of_something_else_is_refused(small_nih, tmp_path):
+def test_cache_with_other_settings_is_refused(small_nih, tmp_path):
     out = tmp_path / "cache"
     make(small_nih, out)
     before = contents(out)
-    with pytest.raises(ValueError, match=r"made for something else: image_size \(there: 12, asked for: 16\)"):
+    with pytest.raises(ValueError, match=r"made with other settings: image_size \(existing: 12, requested: 16\)"):
         make(small_nih, out, image_size=16)
     rewrite_table(small_nih, lambda rows: [rows[0], [rows[1][0], "Hernia", *rows[1][2:]], *rows[2:]])
     with pytest.raises(ValueError, match=r"table_sha256 .*images whose labels changed: 1 \(first: 00000001_000.png\)"):
         make(small_nih, out)
     assert contents(out) == before
     before = contents(small_nih)
-    with pytest.raises(ValueError, match="holds other things than a cache"):
+    with pytest.raises(ValueError, match="contains files that are not part of a cache"):
         make(small_nih, small_nih)
     assert contents(small_nih) == before and not (small_nih / "shards").exists()
 
@@ -148,7 +148,7 @@ def test_images_that_appeared_later_need_another_cache(small_nih, tmp_path):
     image.unlink()
     make(DataConfig(small_nih, allow_missing=True), tmp_path / "cache")
     image.write_bytes(content)
-    with pytest.raises(ValueError, match=r"files \(there: 79, asked for: 80\)"):
+    with pytest.raises(ValueError, match=r"files \(existing: 79, requested: 80\)"):
         make(small_nih, tmp_path / "cache")
 
 
@@ -175,15 +175,17 @@ def test_full_disk_leaves_no_damaged_shard(small_nih, tmp_path):
     assert contents(tmp_path / "cache") == contents(tmp_path / "uninterrupted")
 
 
-def test_too_small_a_disk_is_refused_before_any_work(small_nih, tmp_path):
-    with pytest.raises(OSError, match=r"needs 7276.0 TiB, and [\d.]+ [GT]iB are free"):  # 80 images, 10^14 bytes each
+def test_insufficient_disk_space_is_refused_before_any_work(small_nih, tmp_path):
+    with pytest.raises(
+        OSError, match=r"needs 7276.0 TiB, but only [\d.]+ [GT]iB are available"
+    ):  # 80 images, 10^14 bytes each
         make(small_nih, tmp_path / "cache", image_size=10_000_000)
     assert list((tmp_path / "cache" / "shards").iterdir()) == []
     assert not (tmp_path / "cache" / "plan.json").exists()
 
 
 @pytest.mark.parametrize("damage", [lambda shard: shard.unlink(), lambda shard: shard.write_bytes(b"short")])
-def test_lost_shard_is_made_again(small_nih, tmp_path, damage):
+def test_missing_shard_is_rebuilt(small_nih, tmp_path, damage):
     for cache in ("cache", "uninterrupted"):
         make(small_nih, tmp_path / cache)
     damage(tmp_path / "cache" / "shards" / "00000.npy")
@@ -191,7 +193,7 @@ def test_lost_shard_is_made_again(small_nih, tmp_path, damage):
     assert contents(tmp_path / "cache") == contents(tmp_path / "uninterrupted")
 
 
-def test_verify_makes_a_shard_of_wrong_pixels_again(small_nih, tmp_path):
+def test_verify_rebuilds_a_shard_with_wrong_pixels(small_nih, tmp_path):
     make(small_nih, tmp_path / "cache")
     before = contents(tmp_path / "cache")
     with open(tmp_path / "cache" / "shards" / "00000.npy", "r+b") as file:
@@ -222,7 +224,7 @@ def test_image_repaired_to_the_same_length_is_tried_again(small_nih, tmp_path):
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"")])
-def test_lost_list_of_rejected_images_is_made_again(small_nih, tmp_path, damage):
+def test_missing_list_of_rejected_images_is_rebuilt(small_nih, tmp_path, damage):
     next(small_nih.rglob("00000003_001.png")).write_bytes(b"no image")
     make(small_nih, tmp_path / "cache", allow_rejected=1)
     before = contents(tmp_path / "cache")
@@ -231,7 +233,7 @@ def test_lost_list_of_rejected_images_is_made_again(small_nih, tmp_path, damage)
     assert contents(tmp_path / "cache") == before
 
 
-def test_lost_plan_does_not_let_other_labels_through(small_nih, tmp_path):
+def test_missing_plan_does_not_accept_other_labels(small_nih, tmp_path):
     make(small_nih, tmp_path / "cache")
     before = contents(tmp_path / "cache")
     (tmp_path / "cache" / "plan.json").unlink()
@@ -246,7 +248,7 @@ def test_lost_plan_does_not_let_other_labels_through(small_nih, tmp_path):
     assert contents(tmp_path / "cache") == before
 
 
-def test_cut_record_is_made_again(small_nih, tmp_path):
+def test_truncated_record_is_rebuilt(small_nih, tmp_path):
     make(small_nih, tmp_path / "cache")
     before = contents(tmp_path / "cache")
     record = tmp_path / "cache" / "shards" / "00000.csv"
@@ -256,11 +258,11 @@ def test_cut_record_is_made_again(small_nih, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["meta.json", "plan.json"])
-def test_cut_json_is_named_with_the_way_out(small_nih, tmp_path, name):
+def test_truncated_json_is_named_with_a_fix(small_nih, tmp_path, name):
     make(small_nih, tmp_path / "cache")
     path = tmp_path / "cache" / name
     path.write_text(path.read_text()[:50])
-    with pytest.raises(ValueError, match=f"{name} is damaged: remove .* run `mamsf-keras prepare` again"):
+    with pytest.raises(ValueError, match=f"{name} is damaged. Remove .* run `mamsf-keras prepare` again"):
         make(small_nih, tmp_path / "cache")
 
 
@@ -287,7 +289,7 @@ prepare(open_dataset(data_dir), cache_dir, 12, workers=1, shard_images=16)
 """A program that prepares a cache and kills itself when it has put a number of files into it."""
 
 
-def test_killed_between_two_files_it_ends_in_the_same_bytes(small_nih, tmp_path):
+def test_preparation_killed_between_two_files_gives_the_same_bytes(small_nih, tmp_path):
     """The first and second run end between a shard and its record, the third before `meta.json`."""
     make(small_nih, tmp_path / "uninterrupted", shard_images=16)
     out, whole = tmp_path / "cache", contents(tmp_path / "uninterrupted")
@@ -313,7 +315,7 @@ prepare(open_dataset(sys.argv[1]), sys.argv[2], int(sys.argv[3]), workers=int(sy
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_it_ends_in_the_same_bytes(tmp_path):
+def test_preparation_killed_at_random_moments_gives_the_same_bytes(tmp_path):
     data = write_nih(tmp_path / "nih", simple_rows(patients=2500), size=16, test_from=1800)
     noise = np.random.default_rng(0).integers(0, 256, (500, 500), dtype=np.uint8)
     for path in sorted(data.rglob("*.png"))[::2]:  # long enough to decode that a kill hits the work
@@ -337,7 +339,7 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
-def test_workers_end_with_a_parent_that_is_killed_alone(tmp_path):
+def test_workers_end_if_only_their_parent_is_killed(tmp_path):
     data = write_nih(tmp_path / "nih", simple_rows(patients=1100), size=100, test_from=800)
     command = [sys.executable, "-c", PREPARE, str(data), str(tmp_path / "cache"), "32", "2"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
@@ -462,7 +464,7 @@ def test_missing_images_are_counted_before_the_work(small_nih, tmp_path, caplog)
     assert "79 of 80 images of the table are not in" in caplog.messages[0]
 
 
-def test_what_a_killed_process_left_is_removed(small_nih, tmp_path):
+def test_leftovers_of_a_killed_process_are_removed(small_nih, tmp_path):
     make(small_nih, tmp_path / "whole")
     (tmp_path / "cache" / "shards").mkdir(parents=True)
     for name in (".part-meta.json", "shards/.part-00000.npy", "shards/.part-00007.npy"):

@@ -45,7 +45,7 @@ def test_damaged_records_are_none(tmp_path, path, damage):
     assert read_records(tmp_path / "r.csv") is None
 
 
-def test_files_that_the_system_cannot_look_up_have_no_facts(tmp_path):
+def test_files_that_cannot_be_looked_up_have_blank_fields(tmp_path):
     (tmp_path / "loop").symlink_to("loop")
     for path in (tmp_path / "none", tmp_path / "loop", tmp_path / ("x" * 300), tmp_path):
         assert file_checksum(path) == "" and not can_be_read(path)

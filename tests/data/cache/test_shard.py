@@ -99,7 +99,7 @@ def test_new_modification_time_is_compared_by_checksum_and_then_kept(shard, tmp_
     assert not is_current(shard) and not refresh(shard)
 
 
-def test_rejected_image_is_retried_and_a_lost_one_is_rejected(shard, tmp_path):
+def test_rejected_image_is_retried_and_a_missing_one_is_rejected(shard, tmp_path):
     (tmp_path / "b.png").unlink()
     make_shard(shard)
     assert [bool(record["error"]) for record in records(shard)] == [False, True, True]
@@ -130,5 +130,5 @@ def test_lost_or_damaged_shard_is_refused(shard, length):
         shard.path.unlink()
     else:
         shard.path.write_bytes(shard.path.read_bytes()[:length])
-    with pytest.raises(ValueError, match="00000.npy is lost or damaged: run `mamsf-keras prepare` again"):
+    with pytest.raises(ValueError, match="00000.npy is missing or damaged. Run `mamsf-keras prepare` again"):
         open_shard(shard.path)

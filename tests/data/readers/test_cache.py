@@ -72,11 +72,11 @@ def test_cache_is_recognized_even_unfinished(small_nih, cache_dir):
     assert recognizes(DataConfig(cache_dir)) and not recognizes(DataConfig(small_nih))
     (cache_dir / "meta.json").unlink()
     assert recognizes(DataConfig(cache_dir))
-    with pytest.raises(ValueError, match="is not finished: run the same `mamsf-keras prepare` again"):
+    with pytest.raises(ValueError, match="is not finished. Run the same `mamsf-keras prepare` command again"):
         read(DataConfig(cache_dir))
 
 
-def test_table_is_that_of_the_originals(small_nih, cache_dir):
+def test_table_equals_that_of_the_originals(small_nih, cache_dir):
     files, cached = (open_dataset(folder).resolved for folder in (small_nih, cache_dir))
     for column in files.table.columns.drop("path"):
         assert files.table[column].tolist() == cached.table[column].tolist(), column
@@ -108,16 +108,14 @@ def test_images_that_are_not_in_the_cache_are_counted(small_nih, tmp_path):
     originals = open_dataset(DataConfig(small_nih, allow_missing=True))
     dataset = prepare(originals, tmp_path / "cache", 12, workers=1, allow_rejected=1)
     assert "78 images of 12 x 12 pixels, 11.0 KiB, from" in dataset.notes[0]
-    assert dataset.notes[0].endswith(
-        "; 2 of 80 images of the tables, missing or rejected, are not in it and are left out"
-    )
+    assert dataset.notes[0].endswith("; 2 of 80 images of the tables are missing or rejected and are left out")
     assert (len(dataset.table), len(dataset.resolved.table)) == (80, 78)
     assert dataset.table["row"].isna().sum() == 2
 
 
 def test_labels_of_another_table_are_refused(cache_dir):
     for function in (read, open_dataset, describe):
-        with pytest.raises(ValueError, match="is a cache and has its own labels: leave out `labels_csv`"):
+        with pytest.raises(ValueError, match="is a cache and has its own labels. Leave out `labels_csv`"):
             function(DataConfig(cache_dir, labels_csv="none.csv"))
 
 
@@ -130,16 +128,16 @@ def test_equal_pixels_in_two_splits_are_noted(small_nih, tmp_path):
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:900])])
-def test_lost_or_cut_index_is_refused_and_made_again(small_nih, cache_dir, damage):
+def test_missing_or_truncated_index_is_refused_and_rebuilt(small_nih, cache_dir, damage):
     before = contents(cache_dir)
     damage(cache_dir / "index.csv")
-    with pytest.raises(ValueError, match=r"index.csv is lost or damaged: run `mamsf-keras prepare` again"):
+    with pytest.raises(ValueError, match=r"index.csv is missing or damaged. Run `mamsf-keras prepare` again"):
         open_dataset(cache_dir)
     prepare(open_dataset(small_nih), cache_dir, image_size=12, workers=1)
     assert contents(cache_dir) == before
 
 
-def test_edited_list_of_rejected_images_changes_nothing_and_is_made_again(small_nih, tmp_path):
+def test_edited_list_of_rejected_images_has_no_effect_and_is_rebuilt(small_nih, tmp_path):
     next(small_nih.rglob("00000003_001.png")).write_bytes(b"no image")
     cache_dir = tmp_path / "cache"
     prepare(open_dataset(small_nih), cache_dir, image_size=12, workers=1, allow_rejected=1)
@@ -153,16 +151,16 @@ def test_edited_list_of_rejected_images_changes_nothing_and_is_made_again(small_
         assert contents(cache_dir) == before
 
 
-def test_cut_shard_is_named_before_training(cache_dir):
+def test_truncated_shard_is_named_before_training(cache_dir):
     dataset = open_dataset(cache_dir).split("train")
     shard = cache_dir / "shards" / "00000.npy"
     shard.write_bytes(shard.read_bytes()[:300])
-    with pytest.raises(ValueError, match="00000.npy is lost or damaged"):
+    with pytest.raises(ValueError, match="00000.npy is missing or damaged"):
         Stream(dataset, 12, 4)
 
 
 def test_another_image_size_is_refused(cache_dir):
     dataset = open_dataset(cache_dir).split("train")
-    words = "images of 12 pixels: use `image_size` 12, or prepare another cache. Received: image_size=16"
+    words = "images of 12 pixels. Use `image_size` 12, or prepare another cache. Received: image_size=16"
     with pytest.raises(ValueError, match=words):
         Stream(dataset, 16, 4)

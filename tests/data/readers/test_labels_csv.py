@@ -58,7 +58,7 @@ def test_age_in_other_units_and_odd_ages(read):
     rows = [f"{i}.png,{i},{i % 2},{age}" for i, age in enumerate(["58", "006M", "10 days", "90+", ""])]
     dataset = read("\n".join(["path,patient,X,Age", *rows]) + "\n")
     assert dataset.table["age"][:3].tolist() == [58, 0.5, 10 / 365.25] and dataset.table["age"][3:].isna().all()
-    assert dataset.notes == ("ages that are not understood and count as missing: 1 (such as 90+)",)
+    assert dataset.notes == ("ages that cannot be parsed and count as missing: 1 (such as 90+)",)
 
 
 def test_columns_and_findings_may_be_spelled_in_another_way(read):
@@ -72,7 +72,7 @@ def test_columns_and_findings_may_be_spelled_in_another_way(read):
     assert read(text, label_columns=("pleural_effusion",)).findings == ("Pleural Effusion",)
     with pytest.raises(ValueError, match=r"lacks the column\(s\) Plural Effusion \(did you mean Pleural Effusion\?\)"):
         read(text, label_columns=("Plural Effusion",))
-    with pytest.raises(ValueError, match="several columns of one finding: normal, No finding. Name one"):
+    with pytest.raises(ValueError, match="several columns for the same finding: normal, No finding. Choose one"):
         read(text.replace("Gender", "normal"))
 
 
@@ -86,29 +86,29 @@ def test_columns_that_look_like_labels_but_are_not_used_are_noted(read):
     text = "path,patient,A,B,C,age\na,1,1,1?,-1,60\nb,2,0,0,,61\nc,3,1,1,-1,50\n"
     dataset = read(text)
     assert dataset.findings == ("A",)
-    assert "cells such as '1?': B" in dataset.notes[0] and "without a positive: C" in dataset.notes[1]
+    assert "cells such as '1?': B" in dataset.notes[0] and "no positive label: C" in dataset.notes[1]
     assert len(dataset.notes) == 2 and read(text, label_columns=("A",)).notes == ()
     notes = read("path,patient,A,B,B,C,D\na,1,1,1,1,,NA\nb,2,0,0,0,,\n").notes
-    assert [note.partition(" (`label")[0] for note in notes] == [
-        "column not taken as a finding, more than one column of this name: B",
-        "column not taken as a finding, all blank: C",
-        "column not taken as a finding, all blank: D",
+    assert [note.partition(" (set")[0] for note in notes] == [
+        "column not used as a finding, several columns with this name: B",
+        "column not used as a finding, all blank: C",
+        "column not used as a finding, all blank: D",
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "options", "words"),
     [
-        ("file,patient,X\na,1,1\n", {}, "name it with `image_column`"),
-        ("path,X\na.png,1\n", {}, "name it with `patient_column`"),
-        ("path,patient,X\na,1,high\n", {}, "name the label columns with `label_columns`"),
+        ("file,patient,X\na,1,1\n", {}, "Set `image_column`"),
+        ("path,X\na.png,1\n", {}, "Set `patient_column`"),
+        ("path,patient,X\na,1,high\n", {}, "Set `label_columns`"),
         ("path,patient,X\na,1,high\n", {"label_columns": ("X",)}, r"column X: .* Found: 1 \(first: high\)"),
         ("path,patient,X\na,1,1\n", {"label_columns": ("Z",)}, r"lacks the column\(s\) Z"),
         ("path,patient,X\na,1,1\na,2,1\n", {}, r"different labels or patients for the same image: 1 \(first: a\)"),
         ("path,patient,X\na,1,1\na,1,\n", {}, r"different labels or patients for the same image: 1 \(first: a\)"),
-        ("path,patient,X\n../a,1,1\n", {}, "leave the data folder"),
+        ("path,patient,X\n../a,1,1\n", {}, "outside the data folder"),
         ("path,patient,X,X\na,1,1,1\n", {"label_columns": ("X",)}, r"column\(s\) X more than once"),
-        ("path,patient,row\na,1,1\n", {}, "cannot be called row"),
+        ("path,patient,row\na,1,1\n", {}, "cannot be named row"),
         ("path,patient,X\na,NA,1\nb,NA,0\n", {}, r"written as missing: 2 \(first: a has NA, b has NA\)"),
         ('path,patient,X,Y\na,1,1,"see\nb,2,1,12"\n', {}, "line 2: a quoted field ends only in line 3"),
         ("path;patient;X\na;1;1\n", {}, "separates its columns by semicolons"),
@@ -126,7 +126,7 @@ def test_rows_of_several_boxes_become_one_image(read):
     rows = ["a.png,1,10,1", "a.png,1,30,1", "a.png,1,50,1.0", "b.png,2,,0"]
     dataset = read("\n".join(["path,patient,x,Target", *rows]) + "\n", label_columns=("Target",))
     assert dataset.table[["image", "Target"]].to_numpy().tolist() == [["a.png", 1], ["b.png", 0]]
-    assert dataset.notes == ("images with more than one row of the same labels, counted once: 1 (first: a.png)",)
+    assert dataset.notes == ("images in several rows with the same labels, counted once: 1 (first: a.png)",)
     rows += ["c.png,3,,1", "c.png,3,,0"]
     with pytest.raises(ValueError, match=r"same image: 1 \(first: c\.png\)"):
         read("\n".join(["path,patient,x,Target", *rows]) + "\n", label_columns=("Target",))

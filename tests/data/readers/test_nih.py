@@ -69,7 +69,7 @@ def test_trailing_comma_on_one_row_is_accepted(small_nih):
 )
 def test_row_of_another_width_is_refused_with_its_line(small_nih, row):
     rewrite_table(small_nih, lambda rows: [*rows[:4], row, *rows[5:]])
-    with pytest.raises(ValueError, match=rf"line 5: {len(row)} fields where the header has 11"):
+    with pytest.raises(ValueError, match=rf"line 5: {len(row)} fields, but the header has 11"):
         read(small_nih)
 
 
@@ -92,9 +92,9 @@ def test_odd_ages_are_counted_and_named(small_nih):
     rewrite_table(small_nih, change_field(4, "90+"))
     dataset = read(small_nih)
     assert dataset.table["age"].isna().tolist() == [row == 2 for row in range(80)]
-    assert dataset.notes == ("ages that are not understood and count as missing: 1 (such as 90+)",)
+    assert dataset.notes == ("ages that cannot be parsed and count as missing: 1 (such as 90+)",)
     rewrite_table(small_nih, change_field(2, "3rd"))
-    assert read(small_nih).notes[1] == "follow-up numbers that are not understood and count as missing: 1 (such as 3rd)"
+    assert read(small_nih).notes[1] == "follow-up numbers that cannot be parsed and count as missing: 1 (such as 3rd)"
 
 
 def test_blank_ages_and_sexes_are_read(small_nih):
@@ -123,17 +123,17 @@ def change_field(column, value):
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        (1, "Mass|Broken Heart", r"unknown findings on 1 rows: 1 \(first: Broken Heart\). Known: Atelectasis"),
-        (1, "Mass|Effusoin", r"unknown findings on 1 rows: 1 \(first: Effusoin \(did you mean Effusion\?\)\)"),
-        (1, "", r"unknown findings on 1 rows: 1 \(first: blank\)"),
+        (1, "Mass|Broken Heart", r"unknown findings in 1 rows: 1 \(first: Broken Heart\). Known: Atelectasis"),
+        (1, "Mass|Effusoin", r"unknown findings in 1 rows: 1 \(first: Effusoin \(did you mean Effusion\?\)\)"),
+        (1, "", r"unknown findings in 1 rows: 1 \(first: blank\)"),
         (1, "Mass|normal", 'both a finding and "No Finding"'),
-        (3, "NA", r"patients that are written as missing: 1 \(first: 00000002_000.png has NA\)"),
+        (3, "NA", r"patient IDs written as missing: 1 \(first: 00000002_000.png has NA\)"),
         (2, '"0', "Data_Entry_2017.csv is not a CSV table, line 4: "),
         (1, "Mass|No Finding", 'both a finding and "No Finding"'),
-        (0, "../../x.png", "leave the data folder"),
-        (0, "/etc/x.png", "leave the data folder"),
-        (0, "C:\\x.png", "leave the data folder"),
-        (0, "", "empty or leave"),
+        (0, "../../x.png", "outside the data folder"),
+        (0, "/etc/x.png", "outside the data folder"),
+        (0, "C:\\x.png", "outside the data folder"),
+        (0, "", "empty or outside"),
         (0, "00000001_000.png", r"more than one row for the same image: 1 \(first: 00000001_000.png\)"),
         (0, "stranger.png", "that are in neither list"),
     ],
@@ -169,7 +169,7 @@ def test_lists_that_disagree_are_refused(small_nih):
 
 def test_listed_image_that_the_table_lacks_is_refused(small_nih):
     (small_nih / "test_list.txt").open("a").write("unheard.png\n")
-    with pytest.raises(ValueError, match=r"lists have images that .* lacks: 1 \(first: unheard.png\)"):
+    with pytest.raises(ValueError, match=r"lists contain images that are not in .*: 1 \(first: unheard.png\)"):
         read(small_nih)
 
 
@@ -180,7 +180,9 @@ def test_other_suffix_is_matched_and_noted(small_nih):
         path.unlink()
     dataset = read(small_nih)
     assert len(dataset.table) == 80 and dataset.table["path"].str.endswith(".jpg").all()
-    assert dataset.notes == ("80 images have another suffix than in the table and were matched without it.",)
+    assert dataset.notes == (
+        "80 images have a different suffix than in the table and were matched by name without suffix.",
+    )
 
 
 def test_link_that_the_system_cannot_look_up_is_left_to_the_reader_of_images(small_nih):
@@ -214,13 +216,13 @@ def test_archives_that_are_still_packed_are_named(small_nih):
         (small_nih / f"images_{number:03d}.tar.gz").touch()
     files[0].unlink()
     words = (
-        r"1 of 80 .* may still be packed: unpack the archives in .*: 2 \(first: images_001.tar.gz, images_002.tar.gz\)"
+        r"1 of 80 .* may still be packed. Unpack the archives in .*: 2 \(first: images_001.tar.gz, images_002.tar.gz\)"
     )
     with pytest.raises(ValueError, match=words):
         read(small_nih)
     for path in files[1:]:
         path.unlink()
-    with pytest.raises(ValueError, match="none was found. The images may still be packed"):
+    with pytest.raises(ValueError, match="None was found. The images may still be packed"):
         read(small_nih)
     assert any("may still be packed" in note for note in describe(DataConfig(small_nih)).notes)
 
@@ -230,7 +232,7 @@ def test_two_files_with_the_name_of_one_image_are_refused(small_nih):
     second = small_nih / "images_002" / first.name
     second.parent.mkdir()
     second.write_bytes(first.read_bytes())
-    with pytest.raises(ValueError, match="Two files have the name of one image: .*images_001.* and .*images_002"):
+    with pytest.raises(ValueError, match="Two files have the same image name: .*images_001.* and .*images_002"):
         read(small_nih)
 
 
@@ -254,7 +256,7 @@ def test_images_without_a_file_have_no_path(small_nih):
     paths, notes = find_images(names, small_nih)
     folder = small_nih / "images_001" / "images"
     assert paths.fillna("").tolist() == [str(folder / "00000001_000.png"), "", str(folder / "00000002_001.png")]
-    assert notes == ("1 images have another suffix than in the table and were matched without it.",)
+    assert notes == ("1 images have a different suffix than in the table and were matched by name without suffix.",)
     (folder / "00000001_000.png").unlink()
     (folder / "00000001_000.png").symlink_to("nowhere.png")  # as git-annex leaves them
     assert find_images(names, small_nih)[0].isna().tolist() == [True, True, False]

@@ -25,7 +25,7 @@ def run(path, images):
     return interpreter.get_signature_runner("serving_default")(images=images.astype(np.float32))
 
 
-def test_outputs_come_out_under_their_own_names_with_a_free_batch(tmp_path):
+def test_outputs_have_their_names_and_a_free_batch(tmp_path):
     model = toy_model()
     path = write(tmp_path / "model.tflite", model)
     for batch in (1, 3):

@@ -43,14 +43,14 @@ def test_drift_by_hand():
     assert drift(model.anchor) == pytest.approx(0.5)
 
 
-def test_current_decay_is_that_of_the_next_update():
+def test_current_decay_equals_that_of_the_next_update():
     anchor = toy_model("sgd").anchor
     anchor.start_tracking(DecaySchedule(0.9, "ratio"))
     anchor.update_count.assign(20.0)
     assert current_decay(anchor) == pytest.approx(21 / 30)
 
 
-def test_logs_are_those_of_the_end_of_the_epoch():
+def test_logs_equal_those_of_the_end_of_the_epoch():
     rates = keras.optimizers.schedules.PiecewiseConstantDecay([2, 4], [0.5, 0.25, 0.125])
     model, weights = toy_model(keras.optimizers.SGD(rates)), Weights()
     history = fit(model, SelectiveEMACallback(0.9, "ratio"), AnchorMetrics(), weights, epochs=3, batch_size=4)

@@ -27,7 +27,7 @@ def store(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def logged(shared_nih, tmp_path_factory):
-    """An uninterrupted run with all loggers. Not to be changed."""
+    """An uninterrupted run with all loggers. Tests must not change it."""
     pytest.importorskip("mlflow")
     folder = tmp_path_factory.mktemp("logged")
     with pytest.MonkeyPatch.context() as patch:
@@ -37,7 +37,7 @@ def logged(shared_nih, tmp_path_factory):
 
 
 def all_metrics(run):
-    """What the server has of a run, also what it has twice: {name: [(step, value), ...]}."""
+    """All metrics of a run on the server, including duplicates: {name: [(step, value), ...]}."""
     import mlflow
 
     client, run_id = mlflow.MlflowClient(run.config.mlflow), run.mlflow_id.read_text()
@@ -68,7 +68,7 @@ def test_order(shared_nih, training_data, tmp_path, store):
 
 
 @pytest.mark.tensorflow
-def test_loggers_hear_how_training_ended(shared_nih, tmp_path, store):
+def test_loggers_receive_the_final_status(shared_nih, tmp_path, store):
     import mlflow
 
     run = RunDir(tmp_path)
@@ -112,7 +112,7 @@ WITHOUT_MODEL = [pytest.param(name, marks=pytest.mark.tensorflow) for name in (W
 def test_run_that_is_killed_between_the_files_of_an_epoch_loses_and_repeats_nothing(
     logged, shared_nih, tmp_path, monkeypatch, callback
 ):
-    """Killed before `callback` in the best epoch: what the run leaves is that of an uninterrupted one."""
+    """A run killed before `callback` in the best epoch ends with the same files as an uninterrupted run."""
     best = pd.read_csv(logged.history)["val_auroc"].argmax()
 
     def kill(self, epoch, logs=None):

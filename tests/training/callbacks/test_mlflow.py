@@ -30,7 +30,7 @@ def run(tmp_path):
 
 
 def sent(client, run, name):
-    """What the server has of a metric: {step: value}."""
+    """The values of a metric on the server: {step: value}."""
     history = client.get_metric_history(run.mlflow_id.read_text(), name)
     return {metric.step: metric.value for metric in history}
 
@@ -79,21 +79,24 @@ def test_resumed_run_is_new_on_a_server_that_does_not_know_it(config, run, tmp_p
     assert logger.run_id != known and logger.client.get_run(run.mlflow_id.read_text()).info.status == "RUNNING"
 
 
-def test_lost_server_is_logged_once_and_gets_no_more(config, run, caplog):
+def test_lost_connection_is_logged_once_and_no_more_epochs_are_sent(config, run, caplog):
     logger = started(config, run)
     logger.run_id = "0" * 32  # unknown to the server
     for _ in range(2):
         end_epoch(logger, {"loss": 1.0})
     logger.finish("FINISHED")
-    assert caplog.text.count("MLflow did not take epoch 1 and gets no more") == 1 and "epoch 2" not in caplog.text
-    assert "end of the run" not in caplog.text
+    assert (
+        caplog.text.count("MLflow did not accept epoch 1, so no more epochs are sent") == 1
+        and "epoch 2" not in caplog.text
+    )
+    assert "final status of the run" not in caplog.text
 
 
 def test_lost_server_at_the_end_is_logged(config, run, caplog):
     logger = started(config, run)
     logger.run_id = "0" * 32
     logger.finish("FINISHED")
-    assert "MLflow did not take the end of the run" in caplog.text
+    assert "MLflow did not accept the final status of the run" in caplog.text
 
 
 def test_server_that_cannot_be_reached_is_refused(config, run):
@@ -136,11 +139,11 @@ def test_findings_with_any_name_are_sent_and_one_that_is_refused_is_named_once(c
     assert sent(logger.client, run, "loss") == {1: 0.5, 2: 0.5}
     assert sent(logger.client, run, "val_auroc_of/Opacity _28_left_29__2c_ _25_") == {1: 0.25, 2: 0.25}
     assert sent(logger.client, run, "val_auroc_of/Nodule/Mass") == {1: 0.75, 2: 0.75}
-    assert caplog.text.count("MLflow does not take val_auroc_of/xxx") == 1 and not logger.lost
+    assert caplog.text.count("MLflow rejected val_auroc_of/xxx") == 1 and not logger.lost
     assert len({metric_name(f"val_auroc {name}") for name in ("A(b", "A[b", "A_b", "A b")}) == 4
 
 
-def test_database_without_its_packages_and_folder_without_its_variable_say_what_they_need(tmp_path, monkeypatch):
+def test_errors_of_databases_and_folders_name_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
     with pytest.raises(ConnectionError, match="set `MLFLOW_ALLOW_FILE_STORE=true`"):
         connect(f"file:{tmp_path}/mlruns")

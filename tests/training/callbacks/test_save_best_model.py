@@ -10,7 +10,7 @@ from mamsf_keras.training.inference_copy import InferenceCopy
 from tests.runs import toy_config
 
 
-def test_file_is_that_of_the_first_epoch_with_the_best_score(tmp_path):
+def test_file_equals_that_of_the_first_epoch_with_the_best_score(tmp_path):
     config, history = toy_config("data", fusion=False), History()
     model = build_model(config, build_backbone(config, None), ("A", "B"), (np.ones(2), np.ones(2)))
     path = tmp_path / "best.keras"

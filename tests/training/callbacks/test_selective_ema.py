@@ -144,7 +144,7 @@ class PredictAfterEachEpoch(keras.callbacks.Callback):
         self.model.predict(IMAGES, verbose=0)
 
 
-def test_validation_inside_fit_moves_nothing():
+def test_validation_inside_fit_does_not_update_the_shadow():
     model, record = toy_model(), Record()
     start = values(model.anchor.shadow)
     callbacks = (SelectiveEMACallback(0.9), record, PredictAfterEachEpoch())
@@ -163,7 +163,7 @@ def test_decay_one_never_moves_and_a_second_fit_has_the_schedule_of_its_callback
     assert relative_error(values(model.anchor.shadow), numpy_shadow(start, record.online, lambda t: 0.7)) < 1e-6
 
 
-def test_decay_one_changes_nothing_else():
+def test_decay_one_affects_only_the_shadow():
     plain, anchored = toy_model(), toy_model()
     fit(plain, epochs=2)
     fit(anchored, SelectiveEMACallback(1.0), epochs=2)
@@ -340,8 +340,8 @@ def fit_custom(calls=1, training=None, **options):
     return model
 
 
-def test_shadow_that_never_moves_is_an_error():
-    with pytest.raises(ValueError, match="Received: 0 calls of own_anchor in 8 steps. Pass `training` on in `call`"):
+def test_shadow_that_is_never_updated_is_an_error():
+    with pytest.raises(ValueError, match="Received: 0 calls of own_anchor in 8 steps. Pass `training` to it in `call`"):
         fit_custom(training=False)
 
 
@@ -350,7 +350,7 @@ def test_anchor_called_twice_per_step_is_an_error():
         fit_custom(calls=2)
 
 
-def test_anchor_called_once_per_step_is_none():
+def test_anchor_called_once_per_step_is_accepted():
     assert counts(fit_custom().anchor) == (8, 0)
 
 
@@ -361,7 +361,7 @@ def test_anchor_is_counted_in_every_step_of_an_execution():
         fit_custom(calls=2, steps_per_execution=4)
 
 
-def test_overflow_in_float16_spoils_the_online_statistics_but_not_the_shadow():
+def test_float16_overflow_corrupts_the_online_statistics_but_not_the_shadow():
     with dtype_policy("mixed_float16"):
         model = toy_model()
     for weight in model.features.weights[:1]:

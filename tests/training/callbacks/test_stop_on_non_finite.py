@@ -42,14 +42,14 @@ def test_fit_ends_with_an_error_that_names_the_images(tmp_path, bad):
     callback = StopOnNonFinite(STREAM, STEPS, file=file)
     with pytest.raises(ValueError, match=r"The loss became (nan|-?inf) at epoch 1, step 3") as error:
         compiled_model().fit(IMAGES[..., None], targets, batch_size=4, shuffle=False, verbose=0, callbacks=[callback])
-    assert f"the learning rate is 0.125 now: use a lower `learning_rate`. The images of that step: {file}" in str(
+    assert f"the learning rate is now 0.125; use a lower `learning_rate`. The images of that step: {file}" in str(
         error.value
     )
     assert pd.read_csv(file, dtype=str)["image"].tolist() == names_of_steps(2)
 
 
 @pytest.mark.tensorflow
-def test_finite_loss_stops_nothing():
+def test_finite_loss_does_not_stop_training():
     callback = started()
     for step in range(STEPS):
         callback.on_train_batch_end(step, {"loss": 1e30})
@@ -58,7 +58,7 @@ def test_finite_loss_stops_nothing():
 
 
 @pytest.mark.tensorflow
-def test_first_bad_step_counts_in_whatever_order_the_steps_are_reported(tmp_path):
+def test_first_bad_step_counts_regardless_of_the_reporting_order(tmp_path):
     """Keras calls an async-safe callback from several threads. The mean over the epoch stays NaN after a bad step."""
     callback = started(tmp_path / "bad.csv", epoch=1)
     for step, loss in ((0, 0.5), (4, np.nan), (2, np.inf), (5, np.nan), (1, 0.5), (3, np.nan)):
@@ -88,7 +88,7 @@ def test_process_that_does_not_write_raises_the_same_error_without_a_file():
         callback.on_epoch_end(0)
 
 
-def test_overflow_of_float16_is_not_blamed_on_the_learning_rate():
+def test_float16_overflow_does_not_suggest_a_lower_learning_rate():
     callback = started()
     callback.model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.125)), CellwiseBCE())
     callback.on_train_batch_end(1, {"loss": np.nan})
@@ -98,7 +98,7 @@ def test_overflow_of_float16_is_not_blamed_on_the_learning_rate():
 
 
 @pytest.mark.tensorflow
-def test_new_epoch_forgets_the_last_one():
+def test_state_is_reset_at_each_epoch():
     callback = started()
     callback.on_train_batch_end(1, {"loss": np.nan})
     assert callback.bad

@@ -25,11 +25,11 @@ def first_stop(config, scores):
         ({"patience": 4}, [0.1, 0.6, 0.8, 0.7, 0.7, 0.7, 0.9, 0.9, 0.9], None),
         ({"patience": 0}, [0.9] * 9, None),
         ({"patience": 1}, [0.5, 0.5], 2),  # an equal score is not better
-        # A frozen phase without progress stops nothing, and its epochs do not count in the next phase.
+        # A frozen phase without progress does not stop training, and its epochs do not count in the next phase.
         ({"patience": 2, "freeze_epochs": 3}, [0.5, 0.4, 0.4, 0.4, 0.3, 0.3, 0.3], 5),
         ({"patience": 2, "freeze_epochs": 3}, [0.5, 0.4, 0.4, 0.4, 0.6, 0.3, 0.3], 7),
         ({"patience": 2, "freeze_epochs": 8}, [0.5, 0.4, 0.4, 0.4, 0.3, 0.3, 0.3], None),
-        # Each trained phase gets the patience anew.
+        # The patience starts again in each trained phase.
         ({"patience": 2, "phases": [{"epochs": 4}, {"epochs": 5}]}, [0.5, 0.6, 0.6, 0.6, 0.3, 0.3, 0.3], 4),
         ({"patience": 2, "phases": [{"epochs": 2}, {"epochs": 7}]}, [0.5, 0.6, 0.3, 0.3, 0.3], 4),
     ],

@@ -37,7 +37,7 @@ def test_logs_are_read_back_by_tensorboard(tmp_path):
     assert scalars == {"loss": pytest.approx({1: 0.7, 2: 0.1, 3: 0.3}), "val_auroc_of/Mass": {1: 0.25, 2: 0.5}}
 
 
-def test_findings_that_differ_in_punctuation_alone_stay_apart(tmp_path):
+def test_findings_that_differ_only_in_punctuation_stay_distinct(tmp_path):
     callback = TensorBoard(History(), tmp_path)
     end_epoch(callback, {"val_auroc Opacity (left)": 0.25, "val_auroc Opacity [left]": 0.5})
     expected = {"val_auroc_of/Opacity (left)": {1: 0.25}, "val_auroc_of/Opacity [left]": {1: 0.5}}

@@ -29,7 +29,7 @@ def callback():
     return callback
 
 
-def test_scores_are_those_of_scikit_learn(callback):
+def test_scores_equal_scikit_learn(callback):
     logs = {"loss": 0.5}
     callback.on_epoch_end(0, logs)
     outputs = callback.model.predict(IMAGES[..., None], verbose=0)
