@@ -45,10 +45,11 @@ backend_option = click.option(
 def load_keras():
     """Imports Keras with its own defaults, ignoring keras.json, and hides the startup messages of its backend.
 
-    Call `use_backend` first. The import takes seconds, so a line is printed before it.
+    The import takes seconds, so a line is printed before it.
     """
     if "keras" in sys.modules:
         return
+    use_backend(None)  # again, for a command without the option
     if "TQDM_DISABLE" not in os.environ:  # --quiet
         click.echo(f"loading Keras on {os.environ['KERAS_BACKEND']}", err=True)
     with filtered_stderr():

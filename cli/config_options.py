@@ -164,7 +164,7 @@ def allowance_option(name, help, unset=None, **options):
         with usage_errors(context):
             return None if value is None else parse_allowance(parameter.name, value)
 
-    text = f"{help}, up to this number or percentage; without a value, up to {DEFAULT}."
+    text = f"{help}, up to this number or percentage. If no value follows the option, the limit is {DEFAULT}."
     text += f"  [default: {unset}]" if unset else ""
     options |= {"is_flag": False, "flag_value": DEFAULT, "metavar": "[N|P%]", "callback": parse}
     return click.option(name, help=text, **options)

@@ -9,14 +9,14 @@ from mamsf_keras.cli.hints import check_new_file
 from mamsf_keras.config import DataConfig
 
 
-@click.command(name="describe", short_help="Describe a data set, with plots.")
+@click.command(name="describe", short_help="Describe a data set, with plots if --out is given.")
 @config_options(DataConfig, leave_out=["allow_missing"])
 @click.option("--out", type=click.Path(dir_okay=False), help="HTML report to write, with plots.")
 @click.option("--overwrite", is_flag=True, help="Overwrite the --out file.")
 def command(out, overwrite, **options):
     """Describe a data set: counts, splits, patients, co-occurrence, image sizes and duplicates.
 
-    Counts missing and damaged images, and names findings that cannot be learned or scored. Original images are all
+    Counts missing and damaged images, and names findings that cannot be learned or scored. All original images are
     decoded, which takes as long as preparing them; a cache needs no decoding.
 
     Examples:

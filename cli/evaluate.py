@@ -68,7 +68,7 @@ class Prevalence(click.ParamType):
     "--prevalence",
     type=Prevalence(),
     metavar="X|NAME=X,...",
-    help="Also report the positive predictive value at this prevalence: one for all findings, or one per finding.",
+    help="Also report the positive predictive value at this prevalence. Give X for all findings, or NAME=X for some.",
 )
 @click.option(
     "--overwrite",

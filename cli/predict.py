@@ -12,7 +12,7 @@ from mamsf_keras.cli.config_options import Names, quiet_option
 OPERATING_POINTS = ("youden", "sensitivity_90", "f1")
 
 
-@click.command(name="predict", short_help="Predict images with a run, an export or a server.")
+@click.command(name="predict", short_help="Make predictions for images with a run, an export or a server.")
 @click.argument("images", nargs=-1, required=True, type=click.Path(), metavar="IMAGE|FOLDER...")
 @click.option("--run-dir", type=click.Path(), help="Run folder. Its best model makes the predictions.")
 @click.option(
@@ -71,8 +71,8 @@ OPERATING_POINTS = ("youden", "sensitivity_90", "f1")
 def command(images, **options):
     """Predict findings in image files (PNG, JPEG, DICOM) and in all images in folders.
 
-    Prints a table of probabilities. If an image cannot be read, an error names it, the others are still predicted, and
-    the exit status is 1.
+    Prints a table of probabilities. If an image cannot be read, an error names it, predictions for the other images
+    are still made, and the exit status is 1.
 
     Not a medical device. For research and engineering only; do not use it for diagnosis or treatment.
 

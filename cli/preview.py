@@ -44,7 +44,7 @@ from mamsf_keras.config import AUGMENTATIONS, SPLITS, DataConfig, TrainConfig
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Random seed of the choice of images and their augmentation.",
+    help="Random seed for choosing and augmenting the images.",
 )
 @click.option("--overwrite", is_flag=True, help="Overwrite the --out file.")
 def command(out, overwrite, **options):

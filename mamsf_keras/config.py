@@ -81,7 +81,8 @@ class DataConfig:
     labels_csv: LabelsCsv | None = setting(None)
     allow_missing: int | str = setting(
         0,
-        help=f"Leave out missing images, up to this number or percentage; without a value, up to {DEFAULT}.",
+        help="Leave out missing images, up to this number or percentage. If no value follows the option, the limit is "
+        f"{DEFAULT}.",
         metavar="[N|P%]",
         bare=DEFAULT,
     )
@@ -204,7 +205,7 @@ class TrainConfig(DataConfig):
     loss: str = setting(
         "bce",
         help="Loss function. ldam re-weights the classes in the last fifth of the unfrozen epochs, at a tenth of the "
-        "learning rate, unless a configuration file defines phases.",
+        "learning rate, unless a configuration file or preset defines phases.",
         choices=LOSSES,
         group="Optimization",
     )
@@ -250,7 +251,9 @@ class TrainConfig(DataConfig):
         group="Hardware",
     )
     deterministic: bool = setting(False, help="Make the backend use deterministic operations.", group="Hardware")
-    seed: int = setting(0, help="Random seed of the weights, the image order and the augmentation.", group="Run")
+    seed: int = setting(
+        0, help="Random seed for the initial weights, the image order and the augmentation.", group="Run"
+    )
     mlflow: str | None = setting(None, help="Tracking URI of the MLflow server to log to.", metavar="URI", group="Run")
 
     def __post_init__(self) -> None:

@@ -9,10 +9,13 @@ from mamsf_keras.config import DataConfig, TrainConfig
 from mamsf_keras.data.cache.layout import default_cache_dir, is_finished
 from mamsf_keras.data.cache.prepare import prepare
 from mamsf_keras.data.dataset import Dataset
-from mamsf_keras.data.readers import READERS, cache
+from mamsf_keras.data.readers import cache, labels_csv, nih
 from mamsf_keras.data.splits import assign_splits
 
 Config = TypeVar("Config", DataConfig, TrainConfig)
+
+READERS = (cache, labels_csv, nih)
+"""The readers, in the order in which they are asked. `nih` is last, since it recognizes everything."""
 
 logger = logging.getLogger(__name__)
 

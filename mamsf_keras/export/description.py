@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mamsf_keras.evaluation.reliability import LARGEST_LOGIT
+
 if TYPE_CHECKING:  # it needs TensorFlow, which an export on JAX or PyTorch leaves to its workers
     from mamsf_keras.export.serving_module import ServingModule
 
@@ -12,7 +14,7 @@ SCHEMA_VERSION = 1
 OUTPUTS = {
     "logits": "float32 (batch, findings)",
     "probabilities": "float32 (batch, findings), the sigmoid of the logits",
-    "calibrated": "float32 (batch, findings), sigmoid(slope x clip(logit, -30, 30) + intercept); NaN without a fit",
+    "calibrated": "float32 (batch, findings), sigmoid(slope x clipped logit + intercept); NaN without a fit",
     "positive": "bool (batch, findings), true if the probability is at least the threshold; false without a threshold",
     "findings": "string (batch, findings), the names",
 }
@@ -31,7 +33,11 @@ def describe(module: "ServingModule") -> dict[str, Any]:
         columns = {name: [v if np.isfinite(v) else None for v in values] for name, values in platt.items()}
         rows = zip(module.findings, *columns.values(), strict=True)
         by_finding = {name: dict(zip(columns, values, strict=True)) for name, *values in rows}
-        calibration = {"operating_point": module.operating_point, "findings": by_finding}
+        calibration = {
+            "operating_point": module.operating_point,
+            "largest_logit": LARGEST_LOGIT,
+            "findings": by_finding,
+        }
     names = [name for name in OUTPUTS if calibration or name not in ("calibrated", "positive")]
     return {
         "schema_version": SCHEMA_VERSION,

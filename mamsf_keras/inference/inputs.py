@@ -9,7 +9,7 @@ from pathlib import Path
 from mamsf_keras.images.grey import SUFFIXES
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
-SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ")
+SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ", b"RIFF", b"BM")
 """How PNG and JPEG files start, and other image formats, which are reported as unreadable and not skipped."""
 EXPLICIT_VR = re.compile(
     b"AE|AS|AT|CS|DA|DS|DT|FL|FD|IS|LO|LT|OB|OD|OF|OL|OV|OW|PN|SH|SL|SQ|SS|ST|SV|TM|UC|UI|UL|UN|UR|US|UT|UV"

@@ -73,7 +73,8 @@ def predict(
     Args:
         images: image files (PNG, JPEG, DICOM), and folders, which are searched at any depth by content.
         run_dir: folder of a run.
-        model: an export: the folder of a version of a SavedModel, or a `.tflite` or `.keras` file.
+        model: an export: the folder of a version of a SavedModel, a `.tflite`, `.onnx` or `.keras` file, or the folder
+            of an export in Keras format.
         server: `grpc://HOST:PORT` or `http://HOST:PORT`; see `ServerPredictor`.
         json_file: file to write with all results.
         csv_file: file to write with one row per readable image, for `evaluate_file` too.

@@ -54,6 +54,7 @@ class TFLitePredictor(Predictor):
         outputs = {**outputs, "probabilities": expit(logits)}
         if self.calibration is None:
             return outputs
+        largest = self.calibration["largest_logit"]
         rows = [self.calibration["findings"][name] for name in self.findings]
         slope, intercept, threshold = (
             np.array([missing if row[name] is None else row[name] for row in rows])
@@ -61,6 +62,6 @@ class TFLitePredictor(Predictor):
         )
         return {
             **outputs,
-            "calibrated": expit(logits * slope + intercept),
+            "calibrated": expit(np.clip(logits, -largest, largest) * slope + intercept),
             "positive": outputs["probabilities"] >= threshold,
         }

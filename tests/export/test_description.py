@@ -15,6 +15,7 @@ def test_description_is_strict_json_with_coefficients_in_the_order_of_the_output
     assert described["findings"] == list(NAMES) and described["preprocessing"]["shape"] == ["batch", 32, 32, 1]
     assert described["calibration"] == {
         "operating_point": "youden",
+        "largest_logit": 30.0,
         "findings": {
             "Mass": {"slope": 2.0, "intercept": 0.3, "threshold": 0.45},
             "Edema": {"slope": 0.5, "intercept": -1.0, "threshold": 0.5},

@@ -63,6 +63,11 @@ def test_other_bytes_are_not_elements(tmp_path):
     assert not is_bare_dicom(image(tmp_path / "x.png"))
 
 
+@pytest.mark.parametrize("kind", ["BMP", "GIF", "TIFF", "WebP"])
+def test_image_of_another_format_is_not_skipped(tmp_path, kind):
+    assert is_image(image(tmp_path / "x.dat", kind))
+
+
 def test_missing_file_stays_in_the_list(tmp_path):
     assert find_inputs([tmp_path / "none.png"]).paths == [tmp_path / "none.png"]
 

@@ -1,7 +1,8 @@
 """The export formats.
 
-A format has a writer, `formats/NAME.py`, and a predictor that reads it back, `predictors/NAME.py`. To add one, write
-both modules, add an entry to `FORMATS` here and its name to `config.FORMATS`.
+A format has a writer, `formats/NAME.py`, and a predictor that reads it back, `predictors/NAME.py`.
+To add one, write both modules, add an entry to `FORMATS` here, its name to `config.FORMATS` and its suffix to
+`inference.exports.EXPORTS`.
 """
 
 import dataclasses
