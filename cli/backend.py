@@ -56,6 +56,7 @@ def load_keras():
         import keras
 
         keras.config.set_floatx("float32")
+        keras.config.set_epsilon(1e-7)
         keras.config.set_image_data_format("channels_last")
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf

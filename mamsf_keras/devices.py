@@ -133,7 +133,7 @@ def temporarily(get: Callable[[], Any], set_to: Callable[[Any], object], value: 
 
 @contextlib.contextmanager
 def keras_defaults() -> Iterator[None]:
-    """Resets Keras to its own defaults for the block, ignoring `~/.keras/keras.json`: float32 and channels last.
+    """Resets Keras to its own defaults for the block, whatever `~/.keras/keras.json` has: float32, channels last.
 
     A dtype policy with float32 weights, such as `mixed_bfloat16`, is kept.
     """
@@ -142,6 +142,7 @@ def keras_defaults() -> Iterator[None]:
     with (
         temporarily(keras.config.floatx, keras.config.set_floatx, "float32"),
         temporarily(keras.config.image_data_format, keras.config.set_image_data_format, "channels_last"),
+        temporarily(keras.config.epsilon, keras.config.set_epsilon, 1e-7),
         temporarily(keras.config.dtype_policy, keras.config.set_dtype_policy, policy),
     ):
         yield

@@ -107,9 +107,14 @@ def export_model(
         calibration: of the model. Without one, the outputs `calibrated` and `positive` are left out.
         quantize: see `export_run`.
         operating_point: see `export_run`.
+
+    Raises:
+        ValueError: as `export_run`, and if the model returns logits or computes in another type.
     """
     names = selected(formats, quantize)
     require_operating_point(operating_point)
+    activation = model.classifier_activation
+    require(activation == "sigmoid", "model", "have the classifier_activation sigmoid", activation)
     types = {layer.compute_dtype for block in model.backbone for layer in block.layers}
     require(types == {"float32"}, "model", "compute in float32; `best.keras` of a run does", ", ".join(types))
     labels = np.full((len(images), len(model.findings)), np.nan) if labels is None else labels

@@ -64,6 +64,8 @@ def compare(reference: Reference, outputs: Mapping[str, np.ndarray], limits: Lim
         for name, value in expected(logits, reference.calibration).items()
         if name in outputs and not _agrees(outputs[name], value)
     )
+    if "positive" in outputs and not _positive_agrees(outputs["positive"], expit(logits), reference.calibration):
+        inconsistent += ("positive",)
     scaled = difference / np.maximum(1, np.abs(reference.logits) / LARGE_LOGIT)
     worst = float(scaled.max())
     return Parity(len(logits), limits, float(difference.max()), float(difference.mean()), worst, rows, inconsistent)
@@ -80,6 +82,15 @@ def expected(logits: np.ndarray, calibration: Mapping[str, Sequence[float]] | No
 
 def _agrees(given, wanted):
     return np.shape(given) == wanted.shape and np.allclose(given, wanted, rtol=0, atol=CONSISTENT, equal_nan=True)
+
+
+def _positive_agrees(given, probabilities, calibration):
+    """Returns True if decisions follow from the probabilities, except where rounding may decide."""
+    if calibration is None or np.shape(given) != probabilities.shape:
+        return False
+    threshold = np.asarray(calibration["threshold"])
+    clear = np.abs(probabilities - threshold) > CONSISTENT
+    return bool((given == (probabilities >= threshold))[clear].all())
 
 
 def _change(ours, theirs) -> float | None:

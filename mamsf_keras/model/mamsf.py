@@ -17,6 +17,7 @@ from mamsf_keras.model.backbone import Blocks, build_backbone
 from mamsf_keras.model.block import check_block
 from mamsf_keras.model.fusion import MultiScaleFusion
 from mamsf_keras.model.momentum_anchor import MomentumAnchor
+from mamsf_keras.settings import require
 
 
 @keras.saving.register_keras_serializable(package="mamsf_keras")
@@ -48,6 +49,9 @@ class MAMSFNet(keras.Model):
         use_fusion: whether the model has the multi-scale fusion.
         classifier_activation: "sigmoid" for probabilities or None for logits.
 
+    Raises:
+        ValueError: if an argument violates its rule. The message states the rule and the value received.
+
     Attributes:
         features: the backbone up to the cut.
         final_block: the rest of the backbone, trained.
@@ -68,6 +72,10 @@ class MAMSFNet(keras.Model):
     ) -> None:
         with keras_defaults():
             super().__init__(**kwargs)
+        distinct = not isinstance(findings, str) and 0 < len(findings) == len(set(findings))
+        require(distinct, "findings", "be a sequence of distinct names", findings)
+        known = classifier_activation in ("sigmoid", None)
+        require(known, "classifier_activation", "be 'sigmoid' or None", classifier_activation)
         self.autocast = False  # pixels stay float32 until they are preprocessed
         self.backbone = build_backbone(backbone) if isinstance(backbone, str) else _checked_blocks(backbone)
         self.findings = tuple(findings)

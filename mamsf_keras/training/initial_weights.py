@@ -42,7 +42,7 @@ def copy_head(source: MAMSFNet, model: MAMSFNet) -> None:
     """Copies the weights that both models have besides the backbone (shadow, fusion, classifier), and logs which.
 
     The counts of the anchor start at 0. A shadow that the source lacks remains a copy of the online block, and a
-    classifier of other findings or another input remains as it is.
+    classifier of a model with other findings or another head remains as it is.
     """
     taken = ["features", "final block"]
     if source.anchor and model.anchor:
@@ -52,10 +52,10 @@ def copy_head(source: MAMSFNet, model: MAMSFNet) -> None:
     if source.fusion and model.fusion:
         model.fusion.set_weights(source.fusion.get_weights())
         taken.append("fusion")
-    same_input = source.classifier.kernel.shape == model.classifier.kernel.shape
-    if same_input and source.findings == model.findings:
+    parts = [(net.findings, net.use_anchor, net.use_fusion, net.classifier.kernel.shape) for net in (source, model)]
+    if parts[0] == parts[1]:
         model.classifier.set_weights(source.classifier.get_weights())
         taken.append("classifier")
     logger.info("initial weights: %s", ", ".join(taken))
     if "classifier" not in taken:
-        logger.info("note: the classifier weights are not copied, because its findings or its input differ")
+        logger.info("note: the classifier weights are not copied, because its findings, anchor or fusion differ")

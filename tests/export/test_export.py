@@ -135,6 +135,9 @@ def test_model_in_mixed_precision_is_refused(tmp_path):
 
     with temporarily(keras.config.dtype_policy, keras.config.set_dtype_policy, "mixed_bfloat16"):
         model = MAMSFNet(toy_backbone(), NAMES)
+    logits = MAMSFNet(toy_backbone(), NAMES, classifier_activation=None)
+    with pytest.raises(ValueError, match="`model` must have the classifier_activation sigmoid"):
+        export_model(logits, IMAGES, tmp_path / "out")
     with pytest.raises(ValueError, match="`model` must compute in float32"):
         export_model(model, IMAGES, tmp_path / "toy")
 

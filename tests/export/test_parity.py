@@ -93,6 +93,11 @@ def test_outputs_under_a_wrong_name_are_violations(name):
     assert parity(LOGITS, **{name: wrong}).violations() == [f"its output {name} does not follow from its logits"]
 
 
+def test_decisions_that_do_not_follow_from_the_probabilities_are_a_violation():
+    for wrong in (np.zeros(LOGITS.shape, bool), np.ones(LOGITS.shape, bool)):
+        assert parity(LOGITS, positive=wrong).violations() == ["its output positive does not follow from its logits"]
+
+
 def test_without_calibration_and_labels_only_the_logits_are_compared():
     found = compare(Reference(("A", "B", "C"), LOGITS, LABELS * np.nan), {"logits": LOGITS + 1e-5}, FLOAT32)
     assert found.violations() == [] and found.undefined == ["A", "B", "C"] and found.decisions_changed is None

@@ -56,6 +56,15 @@ def test_default_findings_and_range():
     assert 0 < probabilities.min() and probabilities.max() < 1
 
 
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("findings", "Mass"), ("findings", ["Mass", "Mass"]), ("findings", []), ("classifier_activation", "softmax")],
+)
+def test_heads_that_make_no_sense_are_refused(argument, value):
+    with pytest.raises(ValueError, match=rf"`{argument}` must be .* Received: {argument}="):
+        MAMSFNet(toy_backbone(), **{argument: value})
+
+
 def test_blocks_that_do_not_fit_are_refused():
     features, final_block = toy_backbone()
     grey = keras.Sequential([keras.Input((32, 32, 1)), keras.layers.Conv2D(8, 3)])

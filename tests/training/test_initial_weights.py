@@ -50,7 +50,7 @@ def test_weights_missing_from_the_file_are_initialized(tmp_path, caplog):
     assert equal(model.anchor.shadow, source.final_block)
     assert caplog.messages == [
         "initial weights: features, final block, fusion",
-        "note: the classifier weights are not copied, because its findings or its input differ",
+        "note: the classifier weights are not copied, because its findings, anchor or fusion differ",
     ]
 
 
