@@ -13,7 +13,7 @@ import typing
 import click
 
 from mamsf_keras.allowance import DEFAULT, parse_allowance
-from mamsf_keras.config import LabelsCsv, TrainConfig
+from mamsf_keras.config import OPERATING_POINTS, LabelsCsv, TrainConfig
 from mamsf_keras.presets import PRESETS
 from mamsf_keras.run_dir import RunDir
 from mamsf_keras.settings import kinds, known_fields, read_values
@@ -168,6 +168,18 @@ def allowance_option(name, help, unset=None, **options):
     text += f"  [default: {unset}]" if unset else ""
     options |= {"is_flag": False, "flag_value": DEFAULT, "metavar": "[N|P%]", "callback": parse}
     return click.option(name, help=text, **options)
+
+
+def operating_point_option(default, note):
+    """An option for the rule that chooses the thresholds of positive findings."""
+    rules = ", ".join(f"{text} ({name})" for name, text in OPERATING_POINTS.items())
+    return click.option(
+        "--operating-point",
+        type=click.Choice(tuple(OPERATING_POINTS)),
+        default=default,
+        show_default=True,
+        help=f"Rule for the thresholds of positive findings: {rules}. {note}",
+    )
 
 
 def build_config(config_class, options: dict):

@@ -3,7 +3,7 @@
 import click
 
 from mamsf_keras.cli.backend import load_keras
-from mamsf_keras.cli.config_options import allowance_option, quiet_option
+from mamsf_keras.cli.config_options import allowance_option, operating_point_option, quiet_option
 from mamsf_keras.cli.hints import hint_at_unreadable_images, run_data
 from mamsf_keras.config import DEFAULT_FORMATS, FORMATS, QUANTIZATIONS
 
@@ -24,14 +24,7 @@ from mamsf_keras.config import DEFAULT_FORMATS, FORMATS, QUANTIZATIONS
     help="Quantization of TFLite models: float16 weights (float16), int8 weights (dynamic), or int8 weights and "
     "activations (int8). May be repeated; each value writes one file.  [default: none]",
 )
-@click.option(
-    "--operating-point",
-    default="youden",
-    show_default=True,
-    type=click.Choice(["youden", "sensitivity_90", "f1"]),
-    help="Rule for the thresholds of the output `positive`: highest sensitivity + specificity (youden), sensitivity of "
-    "at least 90% (sensitivity_90) or highest F1 score (f1).",
-)
+@operating_point_option("youden", "Used for the output `positive`.")
 @click.option(
     "--out",
     default="saved_models/mamsf",

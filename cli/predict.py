@@ -7,9 +7,7 @@ import importlib.util
 import click
 
 from mamsf_keras.cli.backend import backend_option, filtered_stderr, load_keras
-from mamsf_keras.cli.config_options import Names, quiet_option
-
-OPERATING_POINTS = ("youden", "sensitivity_90", "f1")
+from mamsf_keras.cli.config_options import Names, operating_point_option, quiet_option
 
 
 @click.command(name="predict", short_help="Make predictions for images with a run, an export or a server.")
@@ -44,13 +42,7 @@ OPERATING_POINTS = ("youden", "sensitivity_90", "f1")
     help="Table of radiologists' bounding boxes to draw in the heatmaps.  [default: a BBox_List_2017.csv near the "
     "images]",
 )
-@click.option(
-    "--operating-point",
-    type=click.Choice(OPERATING_POINTS),
-    help="Rule for the thresholds of positive findings: highest sensitivity + specificity (youden), sensitivity of at "
-    "least 90% (sensitivity_90) or highest F1 score (f1). Requires --run-dir; exports have fixed thresholds.  "
-    "[default: youden]",
-)
+@operating_point_option(None, "Requires --run-dir; exports have fixed thresholds.  [default: youden]")
 @click.option(
     "--image-size",
     type=click.IntRange(1),

@@ -20,6 +20,12 @@ FORMATS = ("saved-model", "tflite", "onnx", "keras")
 DEFAULT_FORMATS = ("saved-model", "tflite")
 QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
 """How TFLite stores the weights. "int8" also quantizes the activations."""
+OPERATING_POINTS = {
+    "youden": "highest sensitivity + specificity",
+    "sensitivity_90": "highest threshold with a sensitivity of at least 90%",
+    "f1": "highest F1 score",
+}
+"""The operating points, and how their thresholds are chosen."""
 CUTS = ("head", "final_block", "last_stage", "whole")
 LOSSES = ("bce", "weighted-bce", "focal", "asl", "weighted-asl", "ldam", "bce-adjusted")
 AUGMENTATIONS = ("none", "light", "strong")

@@ -3,12 +3,7 @@
 import numpy as np
 from sklearn.metrics import roc_curve
 
-OPERATING_POINTS = {
-    "youden": "highest sensitivity + specificity",
-    "sensitivity_90": "highest threshold with a sensitivity of at least 90%",
-    "f1": "highest F1 score",
-}
-"""The operating points, and how their thresholds are chosen."""
+from mamsf_keras.config import OPERATING_POINTS
 
 
 def thresholds(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float | None]:

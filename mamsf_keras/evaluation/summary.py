@@ -6,11 +6,12 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from mamsf_keras.config import OPERATING_POINTS
 from mamsf_keras.evaluation.bootstrap import RESAMPLES, Interval, PatientBootstrap, logit_interval
 from mamsf_keras.evaluation.calibration import Calibration, FindingCalibration
 from mamsf_keras.evaluation.delong import delong_interval, delong_variance
 from mamsf_keras.evaluation.metrics import mean_over_findings, per_finding
-from mamsf_keras.evaluation.operating_points import OPERATING_POINTS, decisions, ppv_at
+from mamsf_keras.evaluation.operating_points import decisions, ppv_at
 from mamsf_keras.evaluation.predictions import Predictions, is_known
 from mamsf_keras.evaluation.reliability import reliability
 

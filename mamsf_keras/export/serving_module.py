@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from mamsf_keras.config import OPERATING_POINTS
 from mamsf_keras.evaluation.calibration import Calibration
-from mamsf_keras.evaluation.operating_points import OPERATING_POINTS
 from mamsf_keras.evaluation.reliability import LARGEST_LOGIT
 from mamsf_keras.export.decode import decode_batch
 from mamsf_keras.model.mamsf import MAMSFNet

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from mamsf_keras.config import OPERATING_POINTS
 from mamsf_keras.data.batches.stream import Stream, named_errors
 from mamsf_keras.data.dataset import Dataset
 from mamsf_keras.evaluation.calibration import Calibration
-from mamsf_keras.evaluation.operating_points import OPERATING_POINTS
 from mamsf_keras.run_dir import RunDir
 from mamsf_keras.settings import require
 from mamsf_keras.storage import checksum

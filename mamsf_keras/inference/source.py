@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mamsf_keras.config import OPERATING_POINTS
 from mamsf_keras.evaluation.calibration import Calibration
-from mamsf_keras.evaluation.operating_points import OPERATING_POINTS
 from mamsf_keras.inference.exports import open_export
 from mamsf_keras.predictors.predictor import Predictor
 from mamsf_keras.predictors.server import open_server

@@ -1,8 +1,6 @@
 from types import SimpleNamespace
 
 from mamsf_keras import RunDir
-from mamsf_keras.cli.export import command
-from mamsf_keras.evaluation.operating_points import OPERATING_POINTS
 from tests.cli.checks import check_fails
 from tests.runs import succeeded, toy_config
 
@@ -45,8 +43,3 @@ def test_options_reach_the_library(small_nih, tmp_path, monkeypatch):
         (("saved-model", "tflite"), {"quantize": ("none",), "operating_point": "youden"}),
         (("tflite",), {"quantize": ("none", "int8"), "operating_point": "f1"}),
     ]
-
-
-def test_operating_points_equal_those_of_the_library():
-    [option] = [parameter for parameter in command.params if parameter.name == "operating_point"]
-    assert list(option.type.choices) == list(OPERATING_POINTS)

@@ -2,8 +2,6 @@ import json
 
 import pytest
 
-from mamsf_keras.cli.predict import OPERATING_POINTS
-from mamsf_keras.evaluation import operating_points
 from tests.cli.checks import check_fails
 from tests.predictors.test_server_rest import row, serving
 from tests.runs import gray_images, invoke, succeeded, untrained_run
@@ -51,8 +49,3 @@ def test_wrong_options(tmp_path):
     check_fails(tmp_path, ["predict", *paths, "--model", "m.tflite"], 1, "The model m.tflite does not exist")
     check_fails(tmp_path, ["predict", tmp_path / "run", "--server", "http://localhost:1"], 1, "cannot be reached")
     assert invoke("predict", *paths, "--run-dir", "r", "--operating-point", "x").exit_code == 2
-
-
-@pytest.mark.no_keras
-def test_operating_points_equal_those_of_evaluate():
-    assert OPERATING_POINTS == tuple(operating_points.OPERATING_POINTS)
