@@ -19,7 +19,10 @@ from mamsf_keras.images.grey import resize_map
 from mamsf_keras.model.mamsf import MAMSFNet
 
 BOX_LEVEL = 0.5
-"""The box around the peak contains the connected pixels with at least this fraction of the peak value."""
+"""The box around the peak contains the connected pixels with at least this fraction of the peak value.
+
+Negative cells count as 0.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +94,7 @@ def find_peak(cells: np.ndarray, height: int, width: int) -> Peak | None:
     if not value > 0:
         return None
     y, x = (row + 0.5) * height / cells.shape[0], (column + 0.5) * width / cells.shape[1]
-    pixels = resize_map(cells, height, width)
+    pixels = resize_map(np.maximum(cells, 0), height, width)  # negative neighbors would lower the peak, even below 0
     regions, _ = ndimage.label(pixels >= BOX_LEVEL * pixels[int(y), int(x)])
     rows, columns = ndimage.find_objects(regions)[regions[int(y), int(x)] - 1]
     box = (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)

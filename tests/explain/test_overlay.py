@@ -33,7 +33,13 @@ def drawn(one):
 def test_color_lies_where_the_evidence_is():
     pixels = drawn(shown(CORNER))
     red = pixels[..., 0] - pixels[..., 2]
-    assert np.median(red[5:35, 23:39]) > 80 and np.abs(red[50:, :20]).max() < 3  # the peak is drawn in cyan
+    assert np.median(red[5:35, 23:39]) > 80 and np.abs(red[60:, :10]).max() < 3  # the peak is drawn in cyan
+
+
+def test_weak_evidence_among_negative_cells_is_drawn():
+    pixels = drawn(shown(np.array([[-50, 2.0], [-50, -50]])))
+    red = pixels[..., 0] - pixels[..., 2]
+    assert np.median(red[5:35, 23:39]) > 80
 
 
 def test_without_positive_evidence_the_xray_is_unchanged_and_the_text_states_it():
