@@ -15,6 +15,7 @@ import numpy as np
 from keras import ops
 from scipy import ndimage
 
+from mamsf_keras.devices import without_gradients
 from mamsf_keras.images.grey import resize_map
 from mamsf_keras.model.mamsf import MAMSFNet
 
@@ -43,6 +44,7 @@ class Evidence:
         return self.maps.mean(axis=(1, 2), dtype=np.float64) + self.bias
 
 
+@without_gradients()
 def evidence_maps(model: MAMSFNet, images: np.ndarray) -> Evidence:
     """Computes the evidence maps of a batch, on every backend.
 

@@ -40,6 +40,21 @@ def test_map_is_exact_for_an_efficientnet_with_sigmoid_output():
     np.testing.assert_allclose(1 / (1 + np.exp(-evidence.logits)), expected, atol=1e-6)
 
 
+def test_maps_are_computed_without_gradients():
+    model = MAMSFNet(toy_backbone(32), FINDINGS)
+    seen = []
+
+    class Recorded:
+        classifier = model.classifier
+
+        def feature_maps(self, images, training):
+            seen.extend(model.feature_maps(images, training=training))
+            return tuple(seen)
+
+    evidence_maps(Recorded(), images())
+    assert len(seen) == 2 and not any(getattr(part, "requires_grad", False) for part in seen)
+
+
 def test_peak_is_in_the_brighter_corner():
     cells = np.full((4, 4), -1.0)
     cells[0, 3], cells[1, 3] = 2.0, 1.5
