@@ -34,6 +34,11 @@ class ServerPredictor(Predictor):
         self.address, self.model, self.version = parse_url(url)
         self.connect()
         shape, outputs = self.signature()
+        if len(shape) != 4:
+            raise ValueError(
+                f"{self.url} serves the model {self.model}, which is not an export of `mamsf-keras export`: its input "
+                f"must have the shape (batch, height, width, 1). Received: {tuple(shape) or 'unknown rank'}."
+            )
         self.image_size = None if shape[1] < 0 else shape[1]
         self.output_names = [name for name in OUTPUTS if name in outputs]
         size = self.image_size or 32
@@ -46,7 +51,10 @@ class ServerPredictor(Predictor):
 
     @abc.abstractmethod
     def signature(self) -> tuple[list[int], list[str]]:
-        """Returns the shape of the input `images`, -1 for any size, and the names of the outputs."""
+        """Returns the shape of the input `images` and the names of the outputs.
+
+        A size of -1 stands for any size, and an empty shape for an unknown rank.
+        """
 
     @abc.abstractmethod
     def request(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:

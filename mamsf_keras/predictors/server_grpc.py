@@ -52,6 +52,8 @@ class GrpcPredictor(ServerPredictor):
         request.model_spec.signature_name = SIGNATURE
         request.inputs["images"].CopyFrom(tf.make_tensor_proto(images, tf.float32))
         response = self._call(self.stub.Predict, request)
+        if missing := [name for name in names if name not in response.outputs]:
+            raise ValueError(f"{self.url} does not return {', '.join(missing)}.")
         return {name: tf.make_ndarray(response.outputs[name]) for name in names}
 
     def _fill_in(self, model_spec):

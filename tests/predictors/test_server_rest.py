@@ -136,6 +136,53 @@ def test_other_answers_are_errors(answer, words):
             predictor.predict(IMAGES)
 
 
+@contextlib.contextmanager
+def answering(data):
+    """Yields the URL of a server that sends bytes to its first client and closes the connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(data)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "words"),
+    [
+        (
+            b"\x00\x00\x12\x04\x00\x00\x00\x00\x00\r\n",
+            ConnectionError,
+            "does not answer in HTTP. If this is the gRPC port",
+        ),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", ConnectionError, "closed the connection before the end"),
+        (b"", ConnectionError, "cannot be reached: "),
+        (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 99\r\n\r\n{", ValueError, r"\(400\): Bad Request"),
+    ],
+)
+def test_broken_responses_name_the_url_and_the_likely_cause(data, error, words):
+    with answering(data) as url, pytest.raises(error, match=f"^{url} .*{words}") as raised:
+        open_server(url)
+    assert "\n" not in str(raised.value)
+
+
+def test_invalid_port_is_named():
+    with pytest.raises(ValueError, match="http://host:x is not a valid URL: nonnumeric port"):
+        open_server("http://host:x")
+
+
+@pytest.mark.parametrize("shape", [{"dim": [], "unknown_rank": True}, {"unknown_rank": True}, {"dim": DIMS[:2]}])
+def test_input_of_another_rank_is_refused(shape):
+    other = signature()
+    other["inputs"]["images"]["tensor_shape"] = shape
+    with serving(signature=other) as (url, _), pytest.raises(ValueError, match="Received: (unknown rank|.-1, 8.)"):
+        open_server(url)
+
+
 def test_unreachable_server_is_named():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # nobody listens
