@@ -27,7 +27,12 @@ class ServerPredictor(Predictor):
     Raises:
         ValueError: if the URL is not of this form, or the server serves another kind of model.
         ConnectionError: if the server cannot be reached.
+
+    Attributes:
+        request_pixels: most pixels per request. Batches above it are split, into single images if need be.
     """
+
+    request_pixels: int
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -57,8 +62,14 @@ class ServerPredictor(Predictor):
         """
 
     @abc.abstractmethod
+    def request_part(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Requests outputs by name for uint8 images `(batch, height, width, 1)`, in a single request."""
+
     def request(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Requests outputs by name for uint8 images `(batch, height, width, 1)`."""
+        """Requests outputs by name for uint8 images `(batch, height, width, 1)`, split by `request_pixels`."""
+        fitting = max(self.request_pixels // int(np.prod(images.shape[1:])), 1)
+        parts = [self.request_part(images[i : i + fitting], names) for i in range(0, len(images), fitting)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Predicts one batch; see `Predictor.predict`."""

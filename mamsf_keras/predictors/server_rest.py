@@ -16,7 +16,9 @@ from mamsf_keras.predictors.server_client import SIGNATURE, TIMEOUT, ServerPredi
 
 
 class RestPredictor(ServerPredictor):
-    """Predicts over REST."""
+    """Predicts over REST. Large batches are split, because a pixel in JSON takes about 100 bytes of memory."""
+
+    request_pixels = 2**20
 
     def connect(self) -> None:
         """Composes the address of the model. Each request opens a new connection."""
@@ -36,8 +38,8 @@ class RestPredictor(ServerPredictor):
         dims = inputs["images"].get("tensor_shape", {}).get("dim", [])  # none if the rank is unknown
         return [int(dim["size"]) for dim in dims], outputs
 
-    def request(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Requests outputs; see `ServerPredictor.request`."""
+    def request_part(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Requests outputs; see `ServerPredictor.request_part`."""
         body = {"signature_name": SIGNATURE, "instances": [{"images": image} for image in images.tolist()]}
         answer = self._call(f"{self.base}:predict", body)
         rows = answer.get("predictions")

@@ -46,6 +46,7 @@ class Server(http.server.BaseHTTPRequestHandler):
 
     signature = signature()
     answer = None
+    counts = None  # a list for the number of images in each request
 
     def do_GET(self):
         if self.path != "/v1/models/mamsf/metadata":
@@ -67,6 +68,8 @@ class Server(http.server.BaseHTTPRequestHandler):
         images = [np.array(instance["images"], float) for instance in body["instances"]]
         if any(set(instance) != {"images"} for instance in body["instances"]) or images[0].shape != (8, 8, 1):
             return self.reply(400, {"error": "Expected shape [?,8,8,1]"})
+        if self.counts is not None:
+            self.counts.append(len(images))
         self.reply(200, self.answer or {"predictions": [row(image) for image in images]})
 
     def reply(self, code, content):
@@ -99,6 +102,19 @@ def test_rows_of_the_documented_format():
     assert list(outputs) == ["probabilities", "calibrated", "positive"]
     np.testing.assert_allclose(outputs["calibrated"], np.stack([mean / 2, np.full(3, np.nan)], axis=1))
     np.testing.assert_array_equal(outputs["positive"].astype(bool), np.stack([mean > 0.5, np.zeros(3)], axis=1))
+
+
+@pytest.mark.parametrize(("pixels", "expected"), [(2 * 64, [2, 1]), (64, [1, 1, 1]), (1, [1, 1, 1]), (2**20, [3])])
+def test_large_batches_are_split(pixels, expected):
+    with serving(counts=[]) as (url, handler):
+        predictor = open_server(url)
+        whole = predictor.outputs(IMAGES)
+        handler.counts.clear()
+        predictor.request_pixels = pixels
+        split = predictor.outputs(IMAGES)
+    assert handler.counts == expected
+    for name in whole:
+        np.testing.assert_array_equal(split[name], whole[name])
 
 
 def test_export_without_calibration():
