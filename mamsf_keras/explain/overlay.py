@@ -90,6 +90,7 @@ def write_panel(
     for place, one in zip(places, maps, strict=True):
         draw_map(place, grey, one, scores[one.finding])
     draw_scores(bars, scores)
+    title = title.encode("utf-8", "backslashreplace").decode()  # a file name may have bytes that cannot be drawn
     figure.suptitle(title, fontsize=10, x=0.01, ha="left", parse_math=False)
     figure.supxlabel(_legend(maps), fontsize=7.5, x=0.01, ha="left")
     with atomic_write(path) as temporary:

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -69,3 +71,9 @@ def test_panel_is_a_png_for_images_of_any_size(tmp_path, shape):
     write_panel(tmp_path / "p.png", gray, maps, scores, title="a $1$.png", boxes=[("Mass", (0, 0, 2, 2))])
     assert Image.open(tmp_path / "p.png").format == "PNG"
     assert [path.name for path in tmp_path.iterdir()] == ["p.png"]
+
+
+def test_title_that_is_not_utf8_is_drawn(tmp_path):
+    scores = {"Mass": Score(0.5)}
+    write_panel(tmp_path / "p.png", GRAY, [shown(CORNER)], scores, title=os.fsdecode(b"Th\xf6rax.png"))
+    assert Image.open(tmp_path / "p.png").format == "PNG"
