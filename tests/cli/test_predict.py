@@ -71,6 +71,10 @@ def test_wrong_options(tmp_path):
     paths = gray_images(tmp_path / "in", 1)
     check_fails(tmp_path, ["predict"], 2, "IMAGE|FOLDER")
     check_fails(tmp_path, ["predict", *paths], 1, "Use exactly one of --run-dir, --model and --server.")
+    outputs = ["--json", tmp_path / "x", "--csv", tmp_path / "x", "--run-dir", "none"]
+    check_fails(tmp_path, ["predict", *paths, *outputs], 1, "--json and --csv must be different. Received: ")
+    panels = ["--heatmaps", tmp_path / "in" / "panels", "--run-dir", "none"]
+    check_fails(tmp_path, ["predict", tmp_path / "in", *panels], 1, "--heatmaps must be outside the folders of the")
     check_fails(tmp_path, ["predict", *paths, "--server", "host:8500"], 1, "--server must start with grpc://")
     check_fails(tmp_path, ["predict", *paths, "--run-dir", "none"], 1, "The run folder none does not exist")
     check_fails(tmp_path, ["predict", *paths, "--model", "m.tflite"], 1, "The model m.tflite does not exist")
