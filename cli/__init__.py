@@ -90,7 +90,7 @@ def main(traceback):
         mamsf-keras export --run-dir runs/demo
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides TensorFlow's startup messages
-    sys.stdout.reconfigure(line_buffering=True)
+    sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # file names may have bytes beyond UTF-8
     logger = logging.getLogger("mamsf_keras")
     logger.setLevel(logging.INFO)
     logger.handlers = [EchoHandler()]

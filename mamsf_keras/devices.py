@@ -164,6 +164,21 @@ def without_tensorflow() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def without_gradients() -> Iterator[None]:
+    """Keeps PyTorch from recording the operations of the block for gradients, which takes memory.
+
+    Keras does this in `predict`, but not where a model is called directly. TensorFlow and JAX record only on request.
+    """
+    if keras.backend.backend() != "torch":
+        yield
+        return
+    import torch
+
+    with torch.no_grad():
+        yield
+
+
 def list_devices() -> list[str]:
     """Lists the devices of the backend. Keras' own `list_devices` does not support PyTorch."""
     if keras.backend.backend() != "torch":

@@ -15,11 +15,15 @@ import numpy as np
 from keras import ops
 from scipy import ndimage
 
+from mamsf_keras.devices import without_gradients
 from mamsf_keras.images.grey import resize_map
 from mamsf_keras.model.mamsf import MAMSFNet
 
 BOX_LEVEL = 0.5
-"""The box around the peak contains the connected pixels with at least this fraction of the peak value."""
+"""The box around the peak contains the connected pixels with at least this fraction of the peak value.
+
+Negative cells count as 0.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Evidence:
         return self.maps.mean(axis=(1, 2), dtype=np.float64) + self.bias
 
 
+@without_gradients()
 def evidence_maps(model: MAMSFNet, images: np.ndarray) -> Evidence:
     """Computes the evidence maps of a batch, on every backend.
 
@@ -91,7 +96,7 @@ def find_peak(cells: np.ndarray, height: int, width: int) -> Peak | None:
     if not value > 0:
         return None
     y, x = (row + 0.5) * height / cells.shape[0], (column + 0.5) * width / cells.shape[1]
-    pixels = resize_map(cells, height, width)
+    pixels = resize_map(np.maximum(cells, 0), height, width)  # negative neighbors would lower the peak, even below 0
     regions, _ = ndimage.label(pixels >= BOX_LEVEL * pixels[int(y), int(x)])
     rows, columns = ndimage.find_objects(regions)[regions[int(y), int(x)] - 1]
     box = (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)

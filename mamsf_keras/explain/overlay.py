@@ -90,6 +90,7 @@ def write_panel(
     for place, one in zip(places, maps, strict=True):
         draw_map(place, grey, one, scores[one.finding])
     draw_scores(bars, scores)
+    title = title.encode("utf-8", "backslashreplace").decode()  # a file name may have bytes that cannot be drawn
     figure.suptitle(title, fontsize=10, x=0.01, ha="left", parse_math=False)
     figure.supxlabel(_legend(maps), fontsize=7.5, x=0.01, ha="left")
     with atomic_write(path) as temporary:
@@ -128,7 +129,7 @@ def draw_map(axes: Any, grey: np.ndarray, shown: FindingMap, score: Score) -> No
         axes.text(0.5, 0.06, place, color="white", fontsize=10, ha="center", bbox=SHADE, transform=axes.transAxes)
         return
     scale = min(SHOWN_PIXELS / max(height, width), 1)
-    pixels = resize_map(shown.cells, max(round(height * scale), 1), max(round(width * scale), 1))
+    pixels = resize_map(np.maximum(shown.cells, 0), max(round(height * scale), 1), max(round(width * scale), 1))
     share = np.clip(pixels / shown.peak.value, 0, 1)
     color = ListedColormap([MAP_COLOR])
     axes.imshow(share, cmap=color, alpha=OPACITY * share, extent=(0, width, height, 0))

@@ -1,9 +1,9 @@
 """Opens an export of any format as a predictor."""
 
 import importlib
-import zipfile
 from pathlib import Path
 
+from mamsf_keras.errors import reason
 from mamsf_keras.predictors.predictor import Predictor
 
 EXPORTS = {
@@ -20,7 +20,8 @@ def open_export(path: str | Path) -> Predictor:
 
     Raises:
         FileNotFoundError: if it does not exist.
-        ValueError: if it is not an export of this package.
+        ImportError: if the package that runs it is not installed.
+        ValueError: if it is not an export of this package, or is damaged.
     """
     path = Path(path)
     if not path.exists():
@@ -29,11 +30,21 @@ def open_export(path: str | Path) -> Predictor:
         raise ValueError(f"`model` must be a folder or end in {', '.join(EXPORTS)}. Received: {path}.")
     suffix = _folder_suffix(path) if path.is_dir() else path.suffix
     module, name = EXPORTS.get(suffix, SAVED_MODEL)
-    predictor = getattr(importlib.import_module(f"mamsf_keras.predictors.{module}"), name)
+    return checked(_loaded(getattr(importlib.import_module(f"mamsf_keras.predictors.{module}"), name), path))
+
+
+def _loaded(predictor, path) -> Predictor:
+    """Loads an export, and converts the exceptions of the loaders, which have no common base, to `ValueError`."""
     try:
-        return checked(predictor(path))
-    except (KeyError, IndexError, AttributeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is not an export of this package: {type(error).__name__} {error}.") from error
+        return predictor(path)
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, (ValueError, OSError)) and str(path) in str(error):
+            raise
+        raise ValueError(
+            f"{path} is not an export of this package, or it is damaged: {type(error).__name__}: {reason(error)}"
+        ) from error
 
 
 def checked(predictor: Predictor) -> Predictor:

@@ -46,8 +46,10 @@ def find_inputs(images: Iterable[str | Path]) -> Found:
             continue
         for path in _files(given, found.unreadable):
             (found.paths if is_image(path) else found.skipped).append(path)
-    once = list({os.path.abspath(path): path for path in reversed(found.paths)}.values())[::-1]
-    return dataclasses.replace(found, paths=once)
+    once: dict[str, Path] = {}
+    for path in found.paths:
+        once.setdefault(os.path.abspath(path), path)
+    return dataclasses.replace(found, paths=list(once.values()))
 
 
 def _files(folder, unreadable) -> Iterator[Path]:

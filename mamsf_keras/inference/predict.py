@@ -15,6 +15,7 @@ from tqdm import tqdm
 from mamsf_keras.data.tables import count_and_first
 from mamsf_keras.inference.boxes import RadiologistBoxes
 from mamsf_keras.inference.inputs import Found, find_inputs
+from mamsf_keras.inference.outputs import check_outputs
 from mamsf_keras.inference.reading import InputImage, read_batches
 from mamsf_keras.inference.records import Record, Write, csv_writer, json_writer, make_records
 from mamsf_keras.inference.source import Source, open_source
@@ -78,7 +79,7 @@ def predict(
         server: `grpc://HOST:PORT` or `http://HOST:PORT`; see `ServerPredictor`.
         json_file: file to write with all results.
         csv_file: file to write with one row per readable image, for `evaluate_file` too.
-        heatmaps: folder for a panel per image; needs `run_dir`, or a `.keras` file.
+        heatmaps: folder for a panel per image, outside the folders of the images; needs `run_dir`, or a `.keras` file.
         findings: what the panels show; None shows the most probable findings of each image.
         boxes: table of radiologists' boxes; None looks for `BBox_List_2017.csv` near the images.
         operating_point: "youden", "sensitivity_90" or "f1", for a run; "youden" by default.
@@ -95,7 +96,8 @@ def predict(
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}.")
     files = {"json_file": json_file, "csv_file": csv_file}
-    check_outputs(files, heatmaps, overwrite)
+    images = list(images)
+    check_outputs(files, heatmaps, images, overwrite)
     if heatmaps is None and (findings or boxes):
         raise ValueError("`findings` and `boxes` need `heatmaps`.")
     found = find_images(images)
@@ -116,22 +118,6 @@ def _open_panels(folder, source, paths, boxes, findings) -> "Heatmaps":
     from mamsf_keras.inference.heatmaps import Heatmaps  # imports Keras, which servers and LiteRT do not need
 
     return Heatmaps(folder, source, RadiologistBoxes(paths, boxes), findings)
-
-
-def check_outputs(files: dict[str, str | Path | None], heatmaps: str | Path | None, overwrite: bool) -> None:
-    """Raises an error if an output exists and must not be replaced, or if its folder does not exist."""
-    for name, file in files.items():
-        if file is None:
-            continue
-        if Path(file).is_dir() or (Path(file).exists() and not overwrite):
-            raise FileExistsError(f"{file} already exists. Choose another `{name}`, or use `overwrite`.")
-        if not Path(file).absolute().parent.is_dir():
-            raise FileNotFoundError(f"The folder of {file} does not exist. Create it first.")
-    if heatmaps is not None and Path(heatmaps).exists():
-        if not Path(heatmaps).is_dir():
-            raise NotADirectoryError(f"{heatmaps} is a file. Set `heatmaps` to a folder.")
-        if any(Path(heatmaps).iterdir()) and not overwrite:
-            raise FileExistsError(f"{heatmaps} is not empty. Choose another `heatmaps`, or use `overwrite`.")
 
 
 def find_images(images: Iterable[str | Path]) -> Found:

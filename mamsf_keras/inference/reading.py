@@ -16,7 +16,7 @@ from mamsf_keras.inference.inputs import is_bare_dicom
 
 NEARLY_BLACK = "its gray values are at most 1 of 255: it is nearly black, or was scaled to [0, 1] before it was saved"
 CHUNK = 8
-"""Images per task of a thread."""
+"""Images per task of a thread, or 1 if the original pixels are kept, which take megabytes per image."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +96,8 @@ def read_batches(
 
 
 def _read_ahead(paths, image_size, keep_originals, workers, batch_size) -> Iterator[InputImage]:
-    chunks = (paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK))
+    size = 1 if keep_originals else CHUNK
+    chunks = (paths[start : start + size] for start in range(0, len(paths), size))
     pending: collections.deque = collections.deque()
     pool = ThreadPoolExecutor(workers)
 
@@ -105,7 +106,7 @@ def _read_ahead(paths, image_size, keep_originals, workers, batch_size) -> Itera
             pending.append(pool.submit(lambda some: [read_image(p, image_size, keep_originals) for p in some], chunk))
 
     try:
-        submit(max(2 * workers, 2 * batch_size // CHUNK))
+        submit(max(2 * workers, 2 * batch_size // size))
         while pending:
             images = pending.popleft().result()
             submit(1)

@@ -92,9 +92,12 @@ def csv_writer(path: str | Path, source: Source) -> Iterator[Write]:
     """Yields a function that writes the record of a readable image. The file appears when the block ends.
 
     The columns are `image`, NAME, and for a source with a calibration NAME_calibrated and NAME_positive (1, 0 or
-    blank). They are those of the first record.
+    blank). They are those of the first record. Bytes of a file name that are not UTF-8 are written as escapes.
     """
-    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+    with (
+        atomic_write(path) as temporary,
+        open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
         table = csv.writer(file, lineterminator="\n")
         names = source.predictor.findings
         columns: list[str] = []

@@ -27,13 +27,23 @@ class ServerPredictor(Predictor):
     Raises:
         ValueError: if the URL is not of this form, or the server serves another kind of model.
         ConnectionError: if the server cannot be reached.
+
+    Attributes:
+        request_pixels: most pixels per request. Batches above it are split, into single images if need be.
     """
+
+    request_pixels: int
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.address, self.model, self.version = parse_url(url)
         self.connect()
         shape, outputs = self.signature()
+        if len(shape) != 4:
+            raise ValueError(
+                f"{self.url} serves the model {self.model}, which is not an export of `mamsf-keras export`: its input "
+                f"must have the shape (batch, height, width, 1). Received: {tuple(shape) or 'unknown rank'}."
+            )
         self.image_size = None if shape[1] < 0 else shape[1]
         self.output_names = [name for name in OUTPUTS if name in outputs]
         size = self.image_size or 32
@@ -46,11 +56,20 @@ class ServerPredictor(Predictor):
 
     @abc.abstractmethod
     def signature(self) -> tuple[list[int], list[str]]:
-        """Returns the shape of the input `images`, -1 for any size, and the names of the outputs."""
+        """Returns the shape of the input `images` and the names of the outputs.
+
+        A size of -1 stands for any size, and an empty shape for an unknown rank.
+        """
 
     @abc.abstractmethod
+    def request_part(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Requests outputs by name for uint8 images `(batch, height, width, 1)`, in a single request."""
+
     def request(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Requests outputs by name for uint8 images `(batch, height, width, 1)`."""
+        """Requests outputs by name for uint8 images `(batch, height, width, 1)`, split by `request_pixels`."""
+        fitting = max(self.request_pixels // int(np.prod(images.shape[1:])), 1)
+        parts = [self.request_part(images[i : i + fitting], names) for i in range(0, len(images), fitting)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Predicts one batch; see `Predictor.predict`."""

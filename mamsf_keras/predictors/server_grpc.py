@@ -23,6 +23,8 @@ UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 class GrpcPredictor(ServerPredictor):
     """Predicts over gRPC, without encryption. Batches above the message limit of gRPC are split."""
 
+    request_pixels = (MESSAGE_BYTES - RESERVED) // 4  # float32
+
     def connect(self) -> None:
         """Makes a channel. gRPC connects on the first request."""
         self.channel = grpc.insecure_channel(self.address)
@@ -39,19 +41,15 @@ class GrpcPredictor(ServerPredictor):
         self.check_signature(signature.inputs, signature.outputs)
         return [dim.size for dim in signature.inputs["images"].tensor_shape.dim], list(signature.outputs)
 
-    def request(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Requests outputs; see `ServerPredictor.request`. The batch is split to fit the message limit."""
-        per_image = 4 * int(np.prod(images.shape[1:]))  # float32
-        fitting = max((MESSAGE_BYTES - RESERVED) // per_image, 1)
-        parts = [self._request(images[i : i + fitting], names) for i in range(0, len(images), fitting)]
-        return {name: np.concatenate([part[name] for part in parts]) for name in names}
-
-    def _request(self, images, names) -> dict[str, np.ndarray]:
+    def request_part(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Requests outputs; see `ServerPredictor.request_part`."""
         request = predict_pb2.PredictRequest(output_filter=list(names))
         self._fill_in(request.model_spec)
         request.model_spec.signature_name = SIGNATURE
         request.inputs["images"].CopyFrom(tf.make_tensor_proto(images, tf.float32))
         response = self._call(self.stub.Predict, request)
+        if missing := [name for name in names if name not in response.outputs]:
+            raise ValueError(f"{self.url} does not return {', '.join(missing)}.")
         return {name: tf.make_ndarray(response.outputs[name]) for name in names}
 
     def _fill_in(self, model_spec):

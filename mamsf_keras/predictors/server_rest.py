@@ -4,6 +4,7 @@ Documented at https://www.tensorflow.org/tfx/serving/api_rest: a request holds `
 named inputs; the response holds `predictions`, one object per row with the named outputs, or `error`.
 """
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -15,7 +16,9 @@ from mamsf_keras.predictors.server_client import SIGNATURE, TIMEOUT, ServerPredi
 
 
 class RestPredictor(ServerPredictor):
-    """Predicts over REST."""
+    """Predicts over REST. Large batches are split, because a pixel in JSON takes about 100 bytes of memory."""
+
+    request_pixels = 2**20
 
     def connect(self) -> None:
         """Composes the address of the model. Each request opens a new connection."""
@@ -28,14 +31,15 @@ class RestPredictor(ServerPredictor):
         answer = self._call(f"{self.base}/metadata")
         try:
             signature = answer["metadata"]["signature_def"]["signature_def"][SIGNATURE]
-            inputs, outputs = signature["inputs"], signature["outputs"]
+            inputs, outputs = signature["inputs"], list(signature["outputs"])
         except (KeyError, TypeError):
             raise ValueError(f"{self.url} does not describe its model as TensorFlow Serving does.") from None
         self.check_signature(inputs, outputs)
-        return [int(dim["size"]) for dim in inputs["images"]["tensor_shape"]["dim"]], list(outputs)
+        dims = inputs["images"].get("tensor_shape", {}).get("dim", [])  # none if the rank is unknown
+        return [int(dim["size"]) for dim in dims], outputs
 
-    def request(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Requests outputs; see `ServerPredictor.request`."""
+    def request_part(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Requests outputs; see `ServerPredictor.request_part`."""
         body = {"signature_name": SIGNATURE, "instances": [{"images": image} for image in images.tolist()]}
         answer = self._call(f"{self.base}:predict", body)
         rows = answer.get("predictions")
@@ -59,6 +63,10 @@ class RestPredictor(ServerPredictor):
             raise ValueError(f"{self.url} rejected the request ({error.code}): {_reason(error)}") from None
         except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
             raise ConnectionError(f"{self.url} cannot be reached: {getattr(error, 'reason', error)}") from None
+        except http.client.InvalidURL as error:
+            raise ValueError(f"{self.url} is not a valid URL: {error}") from None
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"{self.url} {_cause(error)}") from None
         except ValueError as error:
             raise ValueError(f"{self.url} does not answer in JSON: {error}") from None
         if not isinstance(answer, dict):
@@ -66,9 +74,19 @@ class RestPredictor(ServerPredictor):
         return answer
 
 
+def _cause(error: http.client.HTTPException) -> str:
+    """Describes why there is no complete HTTP response."""
+    if isinstance(error, http.client.IncompleteRead):
+        return "closed the connection before the end of its response. Check whether the server is still running."
+    return "does not answer in HTTP. If this is the gRPC port of the server, use grpc:// instead of http://."
+
+
 def _reason(error) -> str:
     """Returns the `error` of an answer, or its text."""
-    text = error.read().decode(errors="replace")
+    try:
+        text = error.read().decode(errors="replace")
+    except (http.client.HTTPException, OSError):  # the connection was closed before the end
+        text = error.reason
     try:
         text = json.loads(text)["error"]
     except (ValueError, KeyError, TypeError):

@@ -1,6 +1,7 @@
 """Predictions of a TFLite file, run by LiteRT."""
 
 import json
+import logging
 import os
 import zipfile
 from pathlib import Path
@@ -11,13 +12,15 @@ from scipy.special import expit
 
 from mamsf_keras.predictors.predictor import Predictor
 
+logger = logging.getLogger(__name__)
+
 
 class TFLitePredictor(Predictor):
     """Predicts with a `.tflite` file that `export` wrote.
 
     Args:
         path: the file, with the names of the findings attached as `labels.txt`. `FILE.json` beside it has the
-            calibration of an int8 file, whose graph ends at the logits.
+            calibration of an int8 file, whose graph ends at the logits; if it is missing, a warning is logged.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -29,9 +32,21 @@ class TFLitePredictor(Predictor):
         self.image_size = height if height > 0 else None
         with zipfile.ZipFile(path) as archive:
             self.findings = tuple(archive.read("labels.txt").decode().split("\n")[:-1])
-        beside = Path(f"{path}.json")
-        self.calibration = json.loads(beside.read_text(encoding="utf-8"))["calibration"] if beside.exists() else None
+        self.calibration = self._read_calibration(Path(f"{path}.json"))
         self.shape: tuple[int, ...] = ()
+
+    def _read_calibration(self, path):
+        """Returns the calibration that the description of an int8 file has; None if it has none, or for other files."""
+        if "probabilities" in self.output_details:
+            return None
+        if not path.exists():
+            logger.warning(
+                "no calibrated probabilities and no decisions: %s is missing. Copy it from the folder of the export; "
+                "it has the calibration of the int8 file.",
+                path,
+            )
+            return None
+        return json.loads(path.read_text(encoding="utf-8"))["calibration"]
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Predicts one batch; see `Predictor.predict`."""

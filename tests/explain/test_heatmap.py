@@ -40,6 +40,21 @@ def test_map_is_exact_for_an_efficientnet_with_sigmoid_output():
     np.testing.assert_allclose(1 / (1 + np.exp(-evidence.logits)), expected, atol=1e-6)
 
 
+def test_maps_are_computed_without_gradients():
+    model = MAMSFNet(toy_backbone(32), FINDINGS)
+    seen = []
+
+    class Recorded:
+        classifier = model.classifier
+
+        def feature_maps(self, images, training):
+            seen.extend(model.feature_maps(images, training=training))
+            return tuple(seen)
+
+    evidence_maps(Recorded(), images())
+    assert len(seen) == 2 and not any(getattr(part, "requires_grad", False) for part in seen)
+
+
 def test_peak_is_in_the_brighter_corner():
     cells = np.full((4, 4), -1.0)
     cells[0, 3], cells[1, 3] = 2.0, 1.5
@@ -54,6 +69,30 @@ def test_box_is_only_the_region_of_the_peak():
     cells[1, 1], cells[6, 6] = 3.0, 2.9
     left, top, width, height = find_peak(cells, 64, 64).box
     assert left + width < 32 and top + height < 32
+
+
+@pytest.mark.parametrize(("value", "others"), [(0.01, -1.0), (0.05, -5.0), (1e-6, -1e6)])
+def test_weak_peak_among_negative_cells_has_a_box(value, others):
+    cells = np.full((7, 7), others)
+    cells[2, 4] = value
+    peak = find_peak(cells, 224, 224)
+    left, top, width, height = peak.box
+    assert (peak.x, peak.y) == (144, 80) and left < 144 < left + width and top < 80 < top + height
+    assert 16 <= width <= 48 and 16 <= height <= 48  # about one cell
+
+
+@pytest.mark.parametrize("shape", [(7, 7), (10, 12), (1, 3)])
+@pytest.mark.parametrize(("height", "width"), [(224, 224), (97, 331), (2500, 2048), (7, 7), (3, 5), (1, 1)])
+def test_box_contains_the_peak_of_any_map(shape, height, width):
+    rng = np.random.default_rng(0)
+    for _ in range(3 if height > 1000 else 30):
+        cells = rng.normal(rng.uniform(-3, 1), 10 ** rng.uniform(-3, 1), shape).astype(np.float32)
+        peak = find_peak(cells, height, width)
+        if peak is None:
+            assert cells.max() <= 0
+            continue
+        left, top, box_width, box_height = peak.box
+        assert left <= peak.x < left + box_width <= width and top <= peak.y < top + box_height <= height
 
 
 def test_no_positive_evidence_has_no_peak():

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -33,7 +35,13 @@ def drawn(one):
 def test_color_lies_where_the_evidence_is():
     pixels = drawn(shown(CORNER))
     red = pixels[..., 0] - pixels[..., 2]
-    assert np.median(red[5:35, 23:39]) > 80 and np.abs(red[50:, :20]).max() < 3  # the peak is drawn in cyan
+    assert np.median(red[5:35, 23:39]) > 80 and np.abs(red[60:, :10]).max() < 3  # the peak is drawn in cyan
+
+
+def test_weak_evidence_among_negative_cells_is_drawn():
+    pixels = drawn(shown(np.array([[-50, 2.0], [-50, -50]])))
+    red = pixels[..., 0] - pixels[..., 2]
+    assert np.median(red[5:35, 23:39]) > 80
 
 
 def test_without_positive_evidence_the_xray_is_unchanged_and_the_text_states_it():
@@ -63,3 +71,9 @@ def test_panel_is_a_png_for_images_of_any_size(tmp_path, shape):
     write_panel(tmp_path / "p.png", gray, maps, scores, title="a $1$.png", boxes=[("Mass", (0, 0, 2, 2))])
     assert Image.open(tmp_path / "p.png").format == "PNG"
     assert [path.name for path in tmp_path.iterdir()] == ["p.png"]
+
+
+def test_title_that_is_not_utf8_is_drawn(tmp_path):
+    scores = {"Mass": Score(0.5)}
+    write_panel(tmp_path / "p.png", GRAY, [shown(CORNER)], scores, title=os.fsdecode(b"Th\xf6rax.png"))
+    assert Image.open(tmp_path / "p.png").format == "PNG"

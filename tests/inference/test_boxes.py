@@ -16,7 +16,9 @@ def test_table_above_the_image_is_found_and_scaled_to_the_file(tmp_path, caplog)
     assert (finding, other) == ("Infiltration", "Mass")
     assert box == pytest.approx((50, 50, 10, 10))
     assert boxes.of(path.with_name("b.png"), 200, 100) == []
-    assert "in a 1024 x 1024 pixel frame, for 1 images" in caplog.text
+    assert "in a 1024 x 1024 pixel frame, for 1 image\n" in caplog.text
+    RadiologistBoxes([path, path.parent.with_name("a.png")])
+    assert "in a 1024 x 1024 pixel frame, for 2 images\n" in caplog.text
 
 
 def test_given_table_is_for_all_images(tmp_path):

@@ -1,3 +1,4 @@
+import sys
 import zipfile
 
 import numpy as np
@@ -59,6 +60,40 @@ def test_other_files_and_folders_are_named(tmp_path):
         (tmp_path / name).write_bytes(b"text")
         with pytest.raises(ValueError, match=words):
             open_export(tmp_path / name)
-    (tmp_path / "m.tflite").write_bytes(b"text")
-    with pytest.raises(ValueError, match=r"tflite|[Mm]odel"):
-        open_export(tmp_path / "m.tflite")
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("content", [b"", b"text", b"\x08\x07" * 400])
+@pytest.mark.parametrize("name", ["m.onnx", "m.tflite", "mamsf/saved_model.pb"])
+def test_damaged_export_is_named(tmp_path, name, content):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    path = path.parent if path.suffix == ".pb" else path
+    with pytest.raises((ValueError, OSError)) as raised:
+        open_export(path)
+    assert str(path) in str(raised.value) and "\n" not in str(raised.value)
+    if path.is_file():
+        assert str(raised.value).startswith(f"{path} is not an export of this package, or it is damaged: ")
+
+
+@pytest.mark.tensorflow
+def test_truncated_exports_are_named(tmp_path, model):
+    from mamsf_keras.export.formats.onnx import write_onnx
+    from mamsf_keras.export.formats.saved_model import ServingModule
+    from mamsf_keras.export.formats.tflite import write_tflite
+
+    for name, write in (("m.onnx", write_onnx), ("m.tflite", write_tflite)):
+        path = tmp_path / name
+        write(ServingModule(model), path)
+        path.write_bytes(path.read_bytes()[:-300])
+        with pytest.raises(ValueError, match=f"{name} is not an export of this package, or it is damaged: "):
+            open_export(path)
+
+
+@pytest.mark.no_keras
+def test_missing_package_is_not_hidden(tmp_path, monkeypatch):
+    (tmp_path / "m.onnx").write_bytes(b"text")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ImportError, match="pip install onnxruntime"):
+        open_export(tmp_path / "m.onnx")

@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,6 +35,14 @@ def test_files_in_the_order_given_and_folders_by_name_each_once(tmp_path):
     b, a, late = (image(tmp_path / name) for name in ("in/sub/b.png", "in/a.PNG", "late.jpg"))
     found = find_inputs([late, tmp_path / "in", str(b)])
     assert found.paths == [late, a, b] and not found.skipped and not found.unreadable
+
+
+def test_repeated_file_keeps_its_first_place_and_spelling(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    a, b = image(Path("a.png")), image(Path("b.png"))
+    assert find_inputs([a, b, a]).paths == [a, b]
+    assert find_inputs([b, tmp_path]).paths == [b, tmp_path / "a.png"]
+    assert find_inputs([tmp_path / "a.png", b, a, b]).paths == [tmp_path / "a.png", b]
 
 
 def test_content_counts_and_the_suffix_only_where_it_claims_an_image(tmp_path):

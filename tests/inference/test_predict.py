@@ -123,10 +123,21 @@ def test_invalid_options_fail_before_any_work(tmp_path, run):
         ({"json_file": tmp_path / "no" / "p.json"}, FileNotFoundError, "The folder of .* does not exist"),
         ({"heatmaps": paths[0]}, NotADirectoryError, "is a file. Set `heatmaps` to a folder"),
         ({"findings": ["Mass"]}, ValueError, "`findings` and `boxes` need `heatmaps`"),
+        ({"heatmaps": tmp_path / "in"}, FileExistsError, "is not empty. Choose another `heatmaps`"),
+        ({"heatmaps": tmp_path / "in", "overwrite": True}, ValueError, "`heatmaps` must be outside the folders"),
+        ({"json_file": tmp_path / "x", "csv_file": tmp_path / "x"}, ValueError, "must be different"),
         ({"batch_size": 0}, ValueError, "`batch_size` must be at least 1. Received: batch_size=0"),
     ):
         with pytest.raises(error, match=words):
             predict(paths, run_dir=run.path, **options)
+    with pytest.raises(ValueError, match="`heatmaps` must be outside the folders of the images"):
+        predict(iter([tmp_path / "in"]), run_dir=run.path, heatmaps=tmp_path / "in" / "panels")
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.parent != run.path) == [
+        "0.png",
+        "empty",
+        "in",
+        "run",
+    ]
     with pytest.raises(FileNotFoundError, match="There are no PNG, JPEG or DICOM files to predict"):
         predict([tmp_path / "empty"], run_dir=run.path)
 

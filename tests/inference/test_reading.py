@@ -94,6 +94,22 @@ def test_memory_does_not_grow_with_the_number_of_images(paths):
     assert peak(40) < 1.5 * peak(4) + 100_000
 
 
+@pytest.mark.parametrize(("keep_originals", "most"), [(False, 8 * 129), (True, 129)])
+def test_originals_are_read_ahead_one_per_task(paths, keep_originals, most):
+    class Taken(list):
+        count = 0
+
+        def __getitem__(self, part):
+            self.count += len(range(*part.indices(len(self))))
+            return super().__getitem__(part)
+
+    taken = Taken(paths[:1] * 2000)
+    batches = read_batches(taken, 8, 1, keep_originals=keep_originals, workers=64)
+    next(batches)
+    batches.close()
+    assert taken.count == most  # two tasks per thread, and one for that which is done
+
+
 def test_threads_end_when_the_reader_is_closed(paths):
     before = threading.active_count()
     batches = read_batches(paths * 10, 8, 4, workers=2)

@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,18 @@ def test_csv_has_a_row_per_readable_image_and_can_be_evaluated(tmp_path):
     ]
     read = Predictions.read(tmp_path / "p.csv")
     assert read.findings == ("Mass", "Edema") and read.table["image"].tolist() == ["a.png", "b.png"]
+
+
+def test_file_name_that_is_not_utf8_is_kept(tmp_path):
+    path = Path(os.fsdecode(b"Th\xf6rax.png"))
+    images = [InputImage(path, PIXELS, height=20, width=30), IMAGES[2]]
+    with json_writer(tmp_path / "p.json", SOURCE) as to_json, csv_writer(tmp_path / "p.csv", SOURCE) as to_csv:
+        for record in make_records(images, SOURCE, SCORES):
+            to_json(record)
+            to_csv(record)
+    assert Predictions.read(tmp_path / "p.csv").table["image"].tolist() == [r"Th\udcf6rax.png", "b.png"]
+    content = json.loads((tmp_path / "p.json").read_text(encoding="utf-8"))
+    assert [image["image"] for image in content["images"]] == [str(path), "b.png"]
 
 
 def test_empty_files_are_complete(tmp_path):

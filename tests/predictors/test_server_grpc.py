@@ -1,3 +1,4 @@
+import contextlib
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
@@ -37,6 +38,58 @@ def served(tmp_path_factory):
 
 def expected(model, images):
     return keras.ops.convert_to_numpy(model(images.astype("float32"), training=False))
+
+
+@contextlib.contextmanager
+def answering(shape, outputs=()):
+    """Yields the URL of a server whose input has a shape, None for an unknown rank, and that returns some outputs."""
+    import grpc
+    import tensorflow as tf
+    from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
+
+    class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
+        def GetModelMetadata(self, request, context):
+            signatures = get_model_metadata_pb2.SignatureDefMap()
+            signature = signatures.signature_def["serving_default"]
+            signature.inputs["images"].tensor_shape.CopyFrom(tf.TensorShape(shape).as_proto())
+            for name in ("probabilities", "findings"):
+                signature.outputs[name].name = name
+            response = get_model_metadata_pb2.GetModelMetadataResponse()
+            response.metadata["signature_def"].Pack(signatures)
+            return response
+
+        def Predict(self, request, context):
+            response = predict_pb2.PredictResponse()
+            for name in outputs:
+                response.outputs[name].CopyFrom(tf.make_tensor_proto([["Mass", "Edema"]]))
+            return response
+
+    server = grpc.server(ThreadPoolExecutor(1))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Service(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"grpc://127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()
+
+
+def test_missing_output_is_named():
+    with answering((None, 32, 32, 1)) as url, pytest.raises(ValueError, match=f"{url} does not return findings."):
+        open_server(url)
+    with answering((None, 32, 32, 1), ["findings"]) as url:
+        predictor = open_server(url)
+        with pytest.raises(ValueError, match=f"{url} does not return probabilities."):
+            predictor.predict(IMAGES[:1, :32, :32])
+
+
+@pytest.mark.parametrize(("shape", "received"), [(None, "unknown rank"), ((None, 1024), ".-1, 1024.")])
+def test_input_of_another_rank_is_refused(shape, received):
+    with (
+        answering(shape) as url,
+        pytest.raises(ValueError, match=rf"must have the shape .batch, height, width, 1.\. Received: {received}"),
+    ):
+        open_server(url)
 
 
 def test_batch_above_the_message_limit_is_split(served):

@@ -46,6 +46,7 @@ class Server(http.server.BaseHTTPRequestHandler):
 
     signature = signature()
     answer = None
+    counts = None  # a list for the number of images in each request
 
     def do_GET(self):
         if self.path != "/v1/models/mamsf/metadata":
@@ -67,6 +68,8 @@ class Server(http.server.BaseHTTPRequestHandler):
         images = [np.array(instance["images"], float) for instance in body["instances"]]
         if any(set(instance) != {"images"} for instance in body["instances"]) or images[0].shape != (8, 8, 1):
             return self.reply(400, {"error": "Expected shape [?,8,8,1]"})
+        if self.counts is not None:
+            self.counts.append(len(images))
         self.reply(200, self.answer or {"predictions": [row(image) for image in images]})
 
     def reply(self, code, content):
@@ -99,6 +102,19 @@ def test_rows_of_the_documented_format():
     assert list(outputs) == ["probabilities", "calibrated", "positive"]
     np.testing.assert_allclose(outputs["calibrated"], np.stack([mean / 2, np.full(3, np.nan)], axis=1))
     np.testing.assert_array_equal(outputs["positive"].astype(bool), np.stack([mean > 0.5, np.zeros(3)], axis=1))
+
+
+@pytest.mark.parametrize(("pixels", "expected"), [(2 * 64, [2, 1]), (64, [1, 1, 1]), (1, [1, 1, 1]), (2**20, [3])])
+def test_large_batches_are_split(pixels, expected):
+    with serving(counts=[]) as (url, handler):
+        predictor = open_server(url)
+        whole = predictor.outputs(IMAGES)
+        handler.counts.clear()
+        predictor.request_pixels = pixels
+        split = predictor.outputs(IMAGES)
+    assert handler.counts == expected
+    for name in whole:
+        np.testing.assert_array_equal(split[name], whole[name])
 
 
 def test_export_without_calibration():
@@ -134,6 +150,53 @@ def test_other_answers_are_errors(answer, words):
         handler.answer = answer
         with pytest.raises(ValueError, match=words):
             predictor.predict(IMAGES)
+
+
+@contextlib.contextmanager
+def answering(data):
+    """Yields the URL of a server that sends bytes to its first client and closes the connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(data)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "words"),
+    [
+        (
+            b"\x00\x00\x12\x04\x00\x00\x00\x00\x00\r\n",
+            ConnectionError,
+            "does not answer in HTTP. If this is the gRPC port",
+        ),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", ConnectionError, "closed the connection before the end"),
+        (b"", ConnectionError, "cannot be reached: "),
+        (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 99\r\n\r\n{", ValueError, r"\(400\): Bad Request"),
+    ],
+)
+def test_broken_responses_name_the_url_and_the_likely_cause(data, error, words):
+    with answering(data) as url, pytest.raises(error, match=f"^{url} .*{words}") as raised:
+        open_server(url)
+    assert "\n" not in str(raised.value)
+
+
+def test_invalid_port_is_named():
+    with pytest.raises(ValueError, match="http://host:x is not a valid URL: nonnumeric port"):
+        open_server("http://host:x")
+
+
+@pytest.mark.parametrize("shape", [{"dim": [], "unknown_rank": True}, {"unknown_rank": True}, {"dim": DIMS[:2]}])
+def test_input_of_another_rank_is_refused(shape):
+    other = signature()
+    other["inputs"]["images"]["tensor_shape"] = shape
+    with serving(signature=other) as (url, _), pytest.raises(ValueError, match="Received: (unknown rank|.-1, 8.)"):
+        open_server(url)
 
 
 def test_unreachable_server_is_named():

@@ -25,6 +25,27 @@ def test_loads_what_the_writer_wrote_in_batches_of_any_size(tmp_path):
     np.testing.assert_allclose(predictor.predict(IMAGES[:5]), expected["probabilities"], atol=1e-5)
 
 
+def test_missing_description_of_an_int8_file_is_named(tmp_path, caplog):
+    from mamsf_keras.predictors.tflite import TFLitePredictor
+
+    path = tmp_path / "model.tflite"
+    written(path, toy_model(), quantize="int8")
+    assert not caplog.records
+    (tmp_path / "model.tflite.json").unlink()
+    assert set(TFLitePredictor(path).outputs(IMAGES[:2])) == {"logits", "probabilities"}
+    assert f"no calibrated probabilities and no decisions: {path}.json is missing" in caplog.text
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_description_is_needed_only_by_int8_files(tmp_path, caplog):
+    from mamsf_keras.predictors.tflite import TFLitePredictor
+
+    path = tmp_path / "model.tflite"
+    written(path, toy_model())
+    (tmp_path / "model.tflite.json").unlink()
+    assert "calibrated" in TFLitePredictor(path).outputs(IMAGES[:2]) and not caplog.records
+
+
 def test_int8_file_is_completed_from_the_coefficients_beside_it(tmp_path):
     predictor = written(tmp_path / "model.tflite", toy_model(), quantize="int8")
     outputs = predictor.outputs(IMAGES)
