@@ -68,7 +68,7 @@ def _metadata(card, name):
 def _results(card) -> str:
     metrics, point = card["evaluation"], card["operating_point"]
     if metrics is None:
-        return "Not evaluated."
+        return "\n".join(["Not evaluated.", "", *_lacking(card["uncalibrated"])])
     lines = [
         f"{metrics['images']} images of {metrics['patients']} patients, {SPLIT} split; 95% confidence intervals over "
         f"patients. Sensitivity and specificity at the operating point `{point}`.\n",

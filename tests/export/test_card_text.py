@@ -51,6 +51,11 @@ def test_text_has_results_with_intervals_subgroups_and_what_is_missing(evaluated
     assert "Not a medical device" in text and "`abc`" in text
 
 
-def test_card_states_that_there_is_no_evaluation():
-    text = card_text(CARD, "toy-1", "")
-    assert "Not evaluated." in text and ModelCard(text).data.eval_results is None
+def test_card_without_evaluation_says_so_and_still_names_what_is_missing():
+    text = card_text({**CARD, "uncalibrated": {"calibrated": ["C"], "positive": ["B", "C"]}}, "toy-1", "")
+    results = text.split("## Results")[1].split("## ")[0]
+    assert "Not evaluated." in results and ModelCard(text).data.eval_results is None
+    assert "Without calibrated probability (NaN): C." in results
+    assert "Without threshold (never positive): B, C." in results
+    text = card_text({**CARD, "uncalibrated": None}, "toy-1", "")
+    assert "Not evaluated." in text and "The run has no calibration" in text
