@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from huggingface_hub import ModelCard
@@ -35,6 +37,8 @@ def evaluated():
 def test_hugging_face_reads_the_metadata(evaluated):
     card = ModelCard(card_text(evaluated, "toy-1", "the table"))
     assert card.data.library_name == "keras" and "not-a-medical-device" in card.data.tags
+    assert card.data.license == "other"  # that of the data is not known, and Apache-2.0 is that of the software
+    assert re.fullmatch("[a-z0-9.-]+", card.data.license_name) and "terms of the training data" in card.text
     auroc, precision = card.data.eval_results
     assert auroc.metric_value == evaluated["evaluation"]["mean_auroc"] and auroc.metric_type == "roc_auc"
     assert precision.metric_value == evaluated["evaluation"]["mean_average_precision"]
