@@ -6,6 +6,7 @@ GB, and a GPU rounds convolutions to ten bits, which would hide what a conversio
 
 import dataclasses
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -19,10 +20,14 @@ import numpy as np
 
 REFERENCE = "reference"
 """Name of the task that predicts with Keras and writes nothing."""
+TASK, OUTPUTS, RESULT, LOG = "task.json", "outputs.npz", "result.json", "log"
+"""The files of a process: what it does, its outputs, its measurements or its error, and what it prints."""
 FIRST_BATCHES = (1, 7)
 """Sizes of the first batches, as a server would get them."""
 BATCH = 32
 LATENCY_BATCHES = (1, 16)
+ERRORS = {"ImportError": ImportError, "OSError": OSError, "ValueError": ValueError}
+"""The errors that a worker passes on, with their subclasses."""
 LATENCY_RUNS, LATENCY_SECONDS = 100, 5.0
 """Maximum number of timings of a batch, and their maximum total time."""
 
@@ -50,43 +55,65 @@ class Task:
     operating_point: str = "youden"
 
     def run(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Runs the task in a separate process.
+        """Runs the task in a separate process. What it logs as a warning or above is logged again.
 
         Returns:
             The outputs by name, each `(images, findings)`, and the measurements: `size_bytes`, and `latency_ms` with
             `median`, `p99` and `runs` by batch size.
 
         Raises:
-            ValueError, ImportError: what the process raised.
+            ImportError, OSError, ValueError: what the process raised.
             RuntimeError: if it ended in another way; has the last lines that it printed.
         """
-        environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1"}
-        environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
         with tempfile.TemporaryDirectory() as folder:
-            task, outputs, result, log = (Path(folder) / name for name in ("task", "outputs.npz", "result", "log"))
-            task.write_text(json.dumps(dataclasses.asdict(self)), encoding="utf-8")
-            command = [sys.executable, "-P", "-m", "mamsf_keras.export.worker", *map(str, (task, outputs, result))]
-            with open(log, "wb") as printed:
-                code = subprocess.run(command, stdout=2, stderr=printed, env=environment).returncode
-            content = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
+            code, content = self._run_in(Path(folder))
+            for name, level, message in content.pop("log", []):
+                logging.getLogger(name).log(level, message)
             if error := content.get("error"):
-                raise {"ImportError": ImportError}.get(error["type"], ValueError)(f"{self.name}: {error['message']}")
+                raise ERRORS[error["type"]](f"{self.name}: {error['message']}")
             if code or not content:
-                last = " ".join(log.read_text(errors="replace").split()[-60:])
+                last = " ".join(Path(folder, LOG).read_text(errors="replace").split()[-60:])
                 raise RuntimeError(f"The {self.name} conversion ended with exit code {code}: {last}")
-            with np.load(outputs) as arrays:
+            with np.load(Path(folder, OUTPUTS)) as arrays:
                 return dict(arrays), content
 
+    def _run_in(self, folder: Path) -> tuple[int, dict[str, Any]]:
+        """Runs the process, which writes its files to a folder. Returns its exit code and its result."""
+        environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1"}
+        environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        folder.joinpath(TASK).write_text(json.dumps(dataclasses.asdict(self)), encoding="utf-8")
+        command = [sys.executable, "-P", "-m", "mamsf_keras.export.worker", str(folder)]
+        with open(folder / LOG, "wb") as printed:
+            code = subprocess.run(command, stdout=2, stderr=printed, env=environment).returncode
+        result = folder / RESULT
+        return code, json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
 
-def main(task_file: str, outputs_file: str, result_file: str) -> None:
-    """Runs in the new process: reads a task and writes its outputs and its result, or the error."""
-    task = Task(**json.loads(Path(task_file).read_text(encoding="utf-8")))
+
+class Collector(logging.Handler):
+    """Keeps the name of the logger, the level and the text of each record of level WARNING and above."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.records: list[tuple[str, int, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keeps one record."""
+        self.records.append((record.name, record.levelno, record.getMessage()))
+
+
+def main(folder: str) -> None:
+    """Runs in the new process: reads a task from a folder and writes its outputs and its result, or the error."""
+    task = Task(**json.loads(Path(folder, TASK).read_text(encoding="utf-8")))
+    collector = Collector()
+    logging.getLogger("mamsf_keras").addHandler(collector)
     try:
         outputs, result = _perform(task)
-        np.savez(outputs_file, **outputs)
-    except (ValueError, ImportError, OSError) as error:
-        result = {"error": {"type": type(error).__name__, "message": str(error)}}
-    Path(result_file).write_text(json.dumps(result), encoding="utf-8")
+        np.savez(Path(folder, OUTPUTS), **outputs)
+    except tuple(ERRORS.values()) as error:
+        kind = next(name for name, kind in ERRORS.items() if isinstance(error, kind))
+        result = {"error": {"type": kind, "message": str(error)}}
+    content = json.dumps({**result, "log": collector.records})
+    Path(folder, RESULT).write_text(content, encoding="utf-8")
 
 
 def _perform(task):
@@ -160,4 +187,4 @@ def _latency(predict, images, batch) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1])
