@@ -1,92 +1,24 @@
-"""One conversion or reference in a separate process, on TensorFlow and the CPU.
+"""The process of a `Task`: writes one format, loads it, and predicts images with it."""
 
-TFLite conversion fails for a model of another backend or in mixed precision, fifteen conversions in one process take 11
-GB, and a GPU rounds convolutions to ten bits, which would hide what a conversion changes.
-"""
-
-import dataclasses
 import json
 import logging
 import os
-import subprocess
 import sys
-import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-REFERENCE = "reference"
-"""Name of the task that predicts with Keras and writes nothing."""
-TASK, OUTPUTS, RESULT, LOG = "task.json", "outputs.npz", "result.json", "log"
-"""The files of a process: what it does, its outputs, its measurements or its error, and what it prints."""
+from mamsf_keras.export.task import ERRORS, OUTPUTS, REFERENCE, RESULT, TASK, Task
+
 FIRST_BATCHES = (1, 7)
 """Sizes of the first batches, as a server would get them."""
 BATCH = 32
 LATENCY_BATCHES = (1, 16)
-ERRORS = {"ImportError": ImportError, "OSError": OSError, "ValueError": ValueError}
-"""The errors that a worker passes on, with their subclasses."""
 LATENCY_RUNS, LATENCY_SECONDS = 100, 5.0
 """Maximum number of timings of a batch, and their maximum total time."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """What a worker does: write one format, load it, and predict the images with it.
-
-    Attributes:
-        name: a key of `export.formats.FORMATS`, or `REFERENCE`.
-        model: `.keras` file.
-        path: file or folder to write.
-        images: `.npy` file, uint8 `(images, height, width, 1)`, to compare on.
-        representative: `.npy` file of images on which int8 measures the ranges of the activations.
-        calibration: `calibration.json`, or None.
-        operating_point: of the output `positive`.
-    """
-
-    name: str
-    model: str
-    path: str
-    images: str
-    representative: str
-    calibration: str | None = None
-    operating_point: str = "youden"
-
-    def run(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Runs the task in a separate process. What it logs as a warning or above is logged again.
-
-        Returns:
-            The outputs by name, each `(images, findings)`, and the measurements: `size_bytes`, and `latency_ms` with
-            `median`, `p99` and `runs` by batch size.
-
-        Raises:
-            ImportError, OSError, ValueError: what the process raised.
-            RuntimeError: if it ended in another way; has the last lines that it printed.
-        """
-        with tempfile.TemporaryDirectory() as folder:
-            code, content = self._run_in(Path(folder))
-            for name, level, message in content.pop("log", []):
-                logging.getLogger(name).log(level, message)
-            if error := content.get("error"):
-                raise ERRORS[error["type"]](f"{self.name}: {error['message']}")
-            if code or not content:
-                last = " ".join(Path(folder, LOG).read_text(errors="replace").split()[-60:])
-                raise RuntimeError(f"The {self.name} conversion ended with exit code {code}: {last}")
-            with np.load(Path(folder, OUTPUTS)) as arrays:
-                return dict(arrays), content
-
-    def _run_in(self, folder: Path) -> tuple[int, dict[str, Any]]:
-        """Runs the process, which writes its files to a folder. Returns its exit code and its result."""
-        environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1"}
-        environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
-        folder.joinpath(TASK).write_text(json.dumps(dataclasses.asdict(self)), encoding="utf-8")
-        command = [sys.executable, "-P", "-m", "mamsf_keras.export.worker", str(folder)]
-        with open(folder / LOG, "wb") as printed:
-            code = subprocess.run(command, stdout=2, stderr=printed, env=environment).returncode
-        result = folder / RESULT
-        return code, json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
 
 
 class Collector(logging.Handler):
@@ -186,5 +118,13 @@ def _latency(predict, images, batch) -> dict[str, float]:
     return {"median": float(np.median(times)), "p99": float(np.quantile(times, 0.99)), "runs": len(times)}
 
 
+def end_with_parent() -> None:
+    """Waits until the parent closes its end of standard input, as it does when it is killed, and ends this process."""
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=end_with_parent, daemon=True).start()
     main(sys.argv[1])
