@@ -66,6 +66,8 @@ class Dataset:
         split_notes: notes for the user about the splits, one line each.
         sources: the files that the table was read from.
         is_resolved: True if every row has its image, and the columns that `store.open` needs.
+        kind: what the data are: "nih" (the layout of NIH ChestX-ray14), "phantoms" or "labels_csv". A cache has the
+            kind of the data set that it was made of. None where it is unknown.
     """
 
     table: pd.DataFrame
@@ -76,6 +78,7 @@ class Dataset:
     split_notes: tuple[str, ...] = ()
     sources: tuple[Path, ...] = ()
     is_resolved: bool = False
+    kind: str | None = None
 
     @functools.cached_property
     def resolved(self) -> "Dataset":

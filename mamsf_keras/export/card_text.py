@@ -8,6 +8,8 @@ from mamsf_keras.evaluation.results import cell
 from mamsf_keras.export.description import NOTICE
 from mamsf_keras.export.model_card import INTENDED_USE, OUT_OF_SCOPE, SPLIT
 
+LICENSE = """The weights are subject to the terms of the training data and of the initial weights, which this card does
+not replace. Read them before you publish or use the model. The software, mamsf-keras, is licensed under Apache-2.0."""
 USE = """```python
 import keras
 from mamsf_keras import MAMSFNet  # registers the classes
@@ -28,6 +30,7 @@ def card_text(card: dict[str, Any], name: str, parity: str) -> str:
         "Intended use": INTENDED_USE,
         "Out of scope": OUT_OF_SCOPE,
         "Data": "\n".join(f"- {key}: {value}" for key, value in card["data"].items()),
+        "License": LICENSE,
         "Results": _results(card),
         "Subgroups": _subgroups(card["evaluation"]),
         "Exports compared with Keras": parity,
@@ -57,6 +60,8 @@ def _metadata(card, name):
     ]
     return ModelCardData(
         language="en",
+        license="other",
+        license_name="terms-of-the-training-data",
         library_name="keras",
         pipeline_tag="image-classification",
         tags=["chest-x-ray", "multi-label", "long-tailed", "not-a-medical-device"],
@@ -68,7 +73,7 @@ def _metadata(card, name):
 def _results(card) -> str:
     metrics, point = card["evaluation"], card["operating_point"]
     if metrics is None:
-        return "Not evaluated."
+        return "\n".join(["Not evaluated.", "", *_lacking(card["uncalibrated"])])
     lines = [
         f"{metrics['images']} images of {metrics['patients']} patients, {SPLIT} split; 95% confidence intervals over "
         f"patients. Sensitivity and specificity at the operating point `{point}`.\n",

@@ -1,7 +1,12 @@
 """Decodes PNG and JPEG inside a TensorFlow graph, by the rules of `images/grey.py`.
 
 The gray values equal those of `read_grey`; after resizing they differ by at most 1, because Pillow rounds between its
-two passes. Files of other kinds, 16-bit color and damaged files are errors.
+two passes. Files of other kinds, 16-bit color, animated PNG and damaged files are errors.
+
+TensorFlow has no strict JPEG decoder: libjpeg fills lost data with the gray value 128 and only issues a warning. An
+image with a row of blocks of this value is therefore an error. This detects lost data of baseline files, gray or color,
+unless less than a row of blocks was lost. Lost data of progressive and CMYK files are not detected: only `read_grey`
+rejects these files.
 """
 
 import tensorflow as tf
@@ -12,6 +17,12 @@ PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
 HEADER_BYTES = 26
 """Bytes of a PNG file up to the color type: signature, length, "IHDR", width, height, bit depth, color type."""
+ANIMATION = r"\C*acTL\C*"
+"""Matches the first bytes of an animated PNG. The chunk `acTL` precedes the pixels."""
+ANIMATION_BYTES = 256
+"""Bytes that are searched for the chunk. In compressed pixels the four letters could occur by chance."""
+BLOCK, LOST_VALUE = 8, 128
+"""Height of a row of JPEG blocks, and the value that libjpeg fills lost blocks with."""
 
 
 def decode_batch(contents: tf.Tensor, size: int | None) -> tf.Tensor:
@@ -42,12 +53,24 @@ def _decode_jpeg(content):
     with tf.control_dependencies([tf.debugging.assert_equal(is_jpeg, True, "image_bytes must be PNG or JPEG files")]):
         content = tf.identity(content)
     # Pillow uses the accurate transform too; TensorFlow's default is another one.
-    return _luma(tf.io.decode_jpeg(content, dct_method="INTEGER_ACCURATE"))
+    grey = _luma(tf.io.decode_jpeg(content, dct_method="INTEGER_ACCURATE"))
+    height = tf.shape(grey)[0] // BLOCK * BLOCK
+    rows = tf.reshape(grey[:height], (height // BLOCK, BLOCK * tf.shape(grey)[1]))
+    lost = tf.reduce_any(tf.reduce_all(tf.equal(rows, LOST_VALUE), axis=1))
+    message = f"image_bytes has a JPEG file that lost data: {BLOCK} rows have the value {LOST_VALUE}"
+    with tf.control_dependencies([tf.debugging.assert_equal(lost, False, message)]):
+        return tf.identity(grey)
 
 
 def _decode_png(content):
     complete = tf.strings.length(content) >= HEADER_BYTES
-    with tf.control_dependencies([tf.debugging.assert_equal(complete, True, "image_bytes has a truncated PNG file")]):
+    start = tf.strings.substr(content, 0, tf.minimum(tf.strings.length(content), ANIMATION_BYTES))
+    animated = tf.strings.regex_full_match(start, ANIMATION)
+    checks = [
+        tf.debugging.assert_equal(complete, True, "image_bytes has a truncated PNG file"),
+        tf.debugging.assert_equal(animated, False, "image_bytes has an animated PNG file; a radiograph has one frame"),
+    ]
+    with tf.control_dependencies(checks):
         header = tf.io.decode_raw(tf.strings.substr(content, HEADER_BYTES - 2, 2), tf.uint8)
     # Decoded as uint8, 16 bits would lose the lower byte without an error.
     return tf.cond(

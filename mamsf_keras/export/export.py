@@ -16,7 +16,7 @@ from mamsf_keras.export.parity import FEWEST_IMAGES, Reference, compare
 from mamsf_keras.export.publish import publish, staging, write_documents
 from mamsf_keras.export.results import SMALLEST_SPREAD, Exported
 from mamsf_keras.export.source import Source, require_operating_point, run_calibration, spread_over, write_images
-from mamsf_keras.export.worker import REFERENCE, Task
+from mamsf_keras.export.task import REFERENCE, Task
 from mamsf_keras.model.mamsf import MAMSFNet
 from mamsf_keras.run_dir import RunDir
 from mamsf_keras.settings import require
@@ -131,21 +131,7 @@ def _export(source, folder, names) -> dict[str, Exported]:
     if len(source.labels) < FEWEST_IMAGES:
         few = "the exports are compared on only %d images; at least %d are recommended"
         logger.warning(few, len(source.labels), FEWEST_IMAGES)
-    calibration = source.calibration and folder.work / "calibration.json"
-    if calibration:
-        source.calibration.save(calibration)
-    tasks = {
-        name: Task(
-            name,
-            str(Path(source.model).resolve()),
-            str(folder.path_of(name)),
-            str(source.images),
-            str(source.representative),
-            calibration and str(calibration),
-            source.operating_point,
-        )
-        for name in [REFERENCE, *names]
-    }
+    tasks = _tasks(source, folder, [REFERENCE, *names])
     truth, keras = _run(tasks.pop(REFERENCE), len(source.labels))
     reference = Reference(source.findings, truth["logits"].astype(float), source.labels, source.platt)
     exported = {}
@@ -157,6 +143,25 @@ def _export(source, folder, names) -> dict[str, Exported]:
     _check(exported)
     write_documents(folder, source, exported, keras)
     return publish(folder, exported)
+
+
+def _tasks(source, folder, names) -> dict[str, Task]:
+    calibration = source.calibration and folder.work / "calibration.json"
+    if calibration:
+        source.calibration.save(calibration)
+    return {
+        name: Task(
+            name,
+            str(Path(source.model).resolve()),
+            str(folder.path_of(name)),
+            str(source.images),
+            str(source.representative),
+            calibration and str(calibration),
+            source.operating_point,
+            str(folder.work),
+        )
+        for name in names
+    }
 
 
 def _run(task, count):

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from mamsf_keras.config import TrainConfig
-from mamsf_keras.data.readers import cache, labels_csv
+from mamsf_keras.data.cache.layout import is_finished, read_meta
+from mamsf_keras.data.readers import cache, labels_csv, nih
 from mamsf_keras.evaluation.calibration import Calibration
 from mamsf_keras.export.description import NOTICE
-from mamsf_keras.phantoms.write import MARKER
 from mamsf_keras.run_dir import RunDir
 from mamsf_keras.storage import checksum
 
@@ -25,11 +25,12 @@ OUT_OF_SCOPE = (
     "evaluated; images of other body parts, for which the outputs mean nothing."
 )
 DATA = {
-    "nih": "NIH ChestX-ray14 (Wang et al., CVPR 2017, arXiv 1705.02315), provided by the NIH Clinical Center without "
-    "restriction on use: https://nihcc.app.box.com/v/ChestXray-NIHCC",
+    "nih": "Images in the layout of NIH ChestX-ray14 (Wang et al., CVPR 2017, arXiv 1705.02315), which the NIH "
+    "Clinical Center provides without restriction on use: https://nihcc.app.box.com/v/ChestXray-NIHCC",
     "phantoms": "Generated phantoms: drawings of chest radiographs. Scores on them say nothing about patients.",
     "labels_csv": "Images of a table of labels. Citation and license are those of the data set.",
     "cache": "A cache of prepared images. Citation and license are those of the data set that it was made of.",
+    "unknown": "Unknown: the run does not record it, and the data folder does not exist any more.",
 }
 TRAINING = ("backbone", "weights", "image_size", "fusion", "anchor", "cut", "decay", "decay_schedule", "epochs",
             "batch_size", "loss", "learning_rate", "weight_decay", "augment", "precision", "seed")  # fmt: skip
@@ -53,7 +54,7 @@ def describe_run(run: RunDir, calibration: Calibration | None, operating_point: 
         "model_sha256": checksum(run.model("best")),
         "training": {name: getattr(config, name) for name in TRAINING},
         "data": {
-            "source": DATA[data_kind(config)],
+            "source": DATA[environment.get("data_kind") or kind_of_folder(config)],
             "protocol": protocol_name(config.protocol),
             **environment.get("data", {}),
         },
@@ -64,14 +65,17 @@ def describe_run(run: RunDir, calibration: Calibration | None, operating_point: 
     }
 
 
-def data_kind(config: TrainConfig) -> str:
-    """Returns the key in `DATA` of the data of a run."""
+def kind_of_folder(config: TrainConfig) -> str:
+    """Returns the key in `DATA` of the data of a run whose environment does not record their kind."""
+    if nih.is_phantoms(config.data_dir):
+        return "phantoms"
     if labels_csv.recognizes(config):
         return "labels_csv"
+    if not Path(config.data_dir).exists():
+        return "unknown"
     if cache.recognizes(config):
-        return "cache"
-    readme = Path(config.data_dir) / "README.txt"
-    return "phantoms" if readme.is_file() and readme.read_bytes().startswith(MARKER.encode()) else "nih"
+        return (is_finished(config.data_dir) and read_meta(config.data_dir).get("kind")) or "cache"
+    return "nih"
 
 
 def without_fit(calibration: Calibration | None, operating_point: str) -> dict[str, list[str]] | None:

@@ -63,6 +63,7 @@ def staging(out: str | Path) -> Iterator[Staging]:
     out.mkdir(parents=True, exist_ok=True)
     try:
         with exclusive_lock(out):
+            remove_leftovers(out)
             with scratch_folder(out, STAGING_PREFIX) as scratch:
                 folder = Staging(out, next_version(out), scratch / "files", scratch / "work")
                 folder.files.mkdir()
@@ -71,6 +72,16 @@ def staging(out: str | Path) -> Iterator[Staging]:
     finally:
         if made and {path.name for path in out.iterdir()} <= {".lock"}:
             shutil.rmtree(out)
+
+
+def remove_leftovers(out: Path) -> None:
+    """Removes staging areas from a folder whose lock this process holds, so they belong to killed exports.
+
+    `scratch_folder` knows only folders with a lock. A worker that ended shortly after its parent may have made one
+    again.
+    """
+    for path in out.glob(STAGING_PREFIX + "[0-9a-f]" * 8):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def next_version(out: Path) -> int:

@@ -1,24 +1,18 @@
-"""One conversion or reference in a separate process, on TensorFlow and the CPU.
+"""The process of a `Task`: writes one format, loads it, and predicts images with it."""
 
-TFLite conversion fails for a model of another backend or in mixed precision, fifteen conversions in one process take 11
-GB, and a GPU rounds convolutions to ten bits, which would hide what a conversion changes.
-"""
-
-import dataclasses
 import json
+import logging
 import os
-import subprocess
 import sys
-import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-REFERENCE = "reference"
-"""Name of the task that predicts with Keras and writes nothing."""
+from mamsf_keras.export.task import ERRORS, OUTPUTS, REFERENCE, RESULT, TASK, Task
+
 FIRST_BATCHES = (1, 7)
 """Sizes of the first batches, as a server would get them."""
 BATCH = 32
@@ -27,66 +21,31 @@ LATENCY_RUNS, LATENCY_SECONDS = 100, 5.0
 """Maximum number of timings of a batch, and their maximum total time."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """What a worker does: write one format, load it, and predict the images with it.
+class Collector(logging.Handler):
+    """Keeps the name of the logger, the level and the text of each record of level WARNING and above."""
 
-    Attributes:
-        name: a key of `export.formats.FORMATS`, or `REFERENCE`.
-        model: `.keras` file.
-        path: file or folder to write.
-        images: `.npy` file, uint8 `(images, height, width, 1)`, to compare on.
-        representative: `.npy` file of images on which int8 measures the ranges of the activations.
-        calibration: `calibration.json`, or None.
-        operating_point: of the output `positive`.
-    """
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.records: list[tuple[str, int, str]] = []
 
-    name: str
-    model: str
-    path: str
-    images: str
-    representative: str
-    calibration: str | None = None
-    operating_point: str = "youden"
-
-    def run(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Runs the task in a separate process.
-
-        Returns:
-            The outputs by name, each `(images, findings)`, and the measurements: `size_bytes`, and `latency_ms` with
-            `median`, `p99` and `runs` by batch size.
-
-        Raises:
-            ValueError, ImportError: what the process raised.
-            RuntimeError: if it ended in another way; has the last lines that it printed.
-        """
-        environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1"}
-        environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
-        with tempfile.TemporaryDirectory() as folder:
-            task, outputs, result, log = (Path(folder) / name for name in ("task", "outputs.npz", "result", "log"))
-            task.write_text(json.dumps(dataclasses.asdict(self)), encoding="utf-8")
-            command = [sys.executable, "-P", "-m", "mamsf_keras.export.worker", *map(str, (task, outputs, result))]
-            with open(log, "wb") as printed:
-                code = subprocess.run(command, stdout=2, stderr=printed, env=environment).returncode
-            content = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
-            if error := content.get("error"):
-                raise {"ImportError": ImportError}.get(error["type"], ValueError)(f"{self.name}: {error['message']}")
-            if code or not content:
-                last = " ".join(log.read_text(errors="replace").split()[-60:])
-                raise RuntimeError(f"The {self.name} conversion ended with exit code {code}: {last}")
-            with np.load(outputs) as arrays:
-                return dict(arrays), content
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keeps one record."""
+        self.records.append((record.name, record.levelno, record.getMessage()))
 
 
-def main(task_file: str, outputs_file: str, result_file: str) -> None:
-    """Runs in the new process: reads a task and writes its outputs and its result, or the error."""
-    task = Task(**json.loads(Path(task_file).read_text(encoding="utf-8")))
+def main(folder: str) -> None:
+    """Runs in the new process: reads a task from a folder and writes its outputs and its result, or the error."""
+    task = Task(**json.loads(Path(folder, TASK).read_text(encoding="utf-8")))
+    collector = Collector()
+    logging.getLogger("mamsf_keras").addHandler(collector)
     try:
         outputs, result = _perform(task)
-        np.savez(outputs_file, **outputs)
-    except (ValueError, ImportError, OSError) as error:
-        result = {"error": {"type": type(error).__name__, "message": str(error)}}
-    Path(result_file).write_text(json.dumps(result), encoding="utf-8")
+        np.savez(Path(folder, OUTPUTS), **outputs)
+    except tuple(ERRORS.values()) as error:
+        kind = next(name for name, kind in ERRORS.items() if isinstance(error, kind))
+        result = {"error": {"type": kind, "message": str(error)}}
+    content = json.dumps({**result, "log": collector.records})
+    Path(folder, RESULT).write_text(content, encoding="utf-8")
 
 
 def _perform(task):
@@ -159,5 +118,13 @@ def _latency(predict, images, batch) -> dict[str, float]:
     return {"median": float(np.median(times)), "p99": float(np.quantile(times, 0.99)), "runs": len(times)}
 
 
+def end_with_parent() -> None:
+    """Waits until the parent closes its end of standard input, as it does when it is killed, and ends this process."""
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    os._exit(1)
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    main(sys.argv[1])

@@ -27,6 +27,7 @@ def describe_environment(dataset: Dataset) -> dict:
         "image_data_format": keras.config.image_data_format(),
         "devices": list_devices(),
         "data": dataset.fingerprint,
+        "data_kind": dataset.kind,
     }
 
 

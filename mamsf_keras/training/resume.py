@@ -105,7 +105,7 @@ def check_environment(run: RunDir, environment: dict) -> None:
             f"{data['images']}, or labels, patients or splits changed. Start a new run."
         )
     was, now = ({**one, **one["packages"]} for one in (before, environment))
-    names = [name for name in {**was, **now} if name not in ("data", "packages")]
+    names = [name for name in {**was, **now} if name not in ("data", "data_kind", "packages")]
     changed = [f"{name} was {was.get(name)}, now {now.get(name)}" for name in names if was.get(name) != now.get(name)]
     if changed:
         logger.info("note: results may differ from an uninterrupted run: %s", "; ".join(changed))

@@ -51,6 +51,27 @@ def test_keras_json_has_no_effect(small_nih, tmp_path, monkeypatch):
     assert "loading Keras on tensorflow" in result.stderr
 
 
+@pytest.mark.tensorflow
+def test_quiet_export_ignores_keras_json(tmp_path):
+    """Without KERAS_BACKEND. The command fails because the run is missing, after it has loaded Keras."""
+    settings = {"backend": "torch", "floatx": "float16", "image_data_format": "channels_first", "epsilon": 1e-7}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    code = """
+import sys
+from mamsf_keras.cli import main
+try:
+    main(["export", "--run-dir", sys.argv[1], "--quiet"])
+finally:
+    import keras
+    print(keras.backend.backend(), keras.config.floatx(), keras.config.image_data_format())
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    environment["KERAS_HOME"] = str(tmp_path)
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert result.stdout == "tensorflow float32 channels_last\n" and "does not exist" in result.stderr
+
+
 @pytest.mark.no_keras
 @pytest.mark.parametrize("fails", [False, True])
 def test_startup_messages_are_hidden_and_errors_are_shown(fails):

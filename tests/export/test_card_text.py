@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from huggingface_hub import ModelCard
@@ -35,6 +37,8 @@ def evaluated():
 def test_hugging_face_reads_the_metadata(evaluated):
     card = ModelCard(card_text(evaluated, "toy-1", "the table"))
     assert card.data.library_name == "keras" and "not-a-medical-device" in card.data.tags
+    assert card.data.license == "other"  # that of the data is not known, and Apache-2.0 is that of the software
+    assert re.fullmatch("[a-z0-9.-]+", card.data.license_name) and "terms of the training data" in card.text
     auroc, precision = card.data.eval_results
     assert auroc.metric_value == evaluated["evaluation"]["mean_auroc"] and auroc.metric_type == "roc_auc"
     assert precision.metric_value == evaluated["evaluation"]["mean_average_precision"]
@@ -51,6 +55,11 @@ def test_text_has_results_with_intervals_subgroups_and_what_is_missing(evaluated
     assert "Not a medical device" in text and "`abc`" in text
 
 
-def test_card_states_that_there_is_no_evaluation():
-    text = card_text(CARD, "toy-1", "")
-    assert "Not evaluated." in text and ModelCard(text).data.eval_results is None
+def test_card_without_evaluation_says_so_and_still_names_what_is_missing():
+    text = card_text({**CARD, "uncalibrated": {"calibrated": ["C"], "positive": ["B", "C"]}}, "toy-1", "")
+    results = text.split("## Results")[1].split("## ")[0]
+    assert "Not evaluated." in results and ModelCard(text).data.eval_results is None
+    assert "Without calibrated probability (NaN): C." in results
+    assert "Without threshold (never positive): B, C." in results
+    text = card_text({**CARD, "uncalibrated": None}, "toy-1", "")
+    assert "Not evaluated." in text and "The run has no calibration" in text

@@ -8,11 +8,12 @@ import time
 import numpy as np
 import pytest
 
-from mamsf_keras import RunDir, export_model, export_run
+from mamsf_keras import RunDir, export_model, export_run, load_model, train
 from mamsf_keras.evaluation.calibration import Calibration
 from mamsf_keras.export import export
 from mamsf_keras.export.formats import FORMATS
 from mamsf_keras.storage import checksum
+from tests.conftest import BACKEND
 from tests.exports import CALIBRATION, IMAGES, NAMES, toy_model
 from tests.runs import toy_config
 
@@ -61,6 +62,23 @@ def test_run_is_exported_with_card_and_comparison(run, tmp_path, caplog):
     assert content["formats"]["saved-model"]["file"] == "1" and content["keras"]["size_bytes"] > 0
     assert {"MODEL_CARD.md", "labels.txt", "calibration.json"} <= set(names(exported.path / "assets.extra"))
     assert "compared on only 6 images; at least 64" in caplog.text and "the model card has no metrics" in caplog.text
+
+
+@pytest.mark.slow
+def test_run_of_any_backend_and_precision_is_exported(small_nih, tmp_path):
+    """The outputs of the files equal those of Keras on the backend of the run."""
+    precision = "float32" if BACKEND == "torch" else "mixed_bfloat16"
+    run = RunDir(tmp_path / "run")
+    train(toy_config(small_nih, image_size=64, epochs=1, precision=precision), run.path)
+    exported = export_run(run.path, tmp_path / "toy", ["saved-model", "tflite"])
+    model = load_model(run.model("best"))
+    images = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 1), dtype=np.uint8)
+    expected = model.predict(images, verbose=0)
+    for name, result in exported.items():
+        assert result.parity.largest < FORMATS[name].limits.logits and result.parity.images == 6
+        predictor = FORMATS[name].load()[1](result.path)
+        assert predictor.findings == tuple(model.findings)
+        np.testing.assert_allclose(predictor.predict(images), expected, rtol=0, atol=1e-4)
 
 
 def test_each_format_is_one_process_and_the_next_version_keeps_the_earlier_ones(tmp_path, tasks):

@@ -41,6 +41,14 @@ def test_files_appear_when_they_are_published_and_nothing_else_stays(tmp_path):
     assert names(tmp_path / "toy") == [".lock", "1", "toy-1.tflite"]
 
 
+def test_staging_areas_without_a_lock_are_removed_and_other_folders_are_kept(tmp_path):
+    for name in (".export-0123abcd/files/1", ".export-notes"):
+        (tmp_path / "toy" / name).mkdir(parents=True)
+    with staging(tmp_path / "toy"):
+        assert not (tmp_path / "toy" / ".export-0123abcd").exists()
+    assert names(tmp_path / "toy") == [".export-notes", ".lock"]
+
+
 def test_failure_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError), staging(tmp_path / "toy") as folder:
         folder.path_of("tflite").touch()

@@ -1,37 +1,56 @@
-import numpy as np
+import errno
+import os
+import subprocess
+import sys
+import time
+
+import psutil
 import pytest
 
-from mamsf_keras.export.worker import REFERENCE, Task, size_of
-from tests.exports import CALIBRATION, IMAGES, toy_model
+from mamsf_keras.export.publish import staging
+from mamsf_keras.export.worker import size_of
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = pytest.mark.no_keras
 
-
-@pytest.fixture
-def task(tmp_path):
-    """Returns a function that makes a task of the toy."""
-    toy_model().save(tmp_path / "model.keras")
-    np.save(tmp_path / "images.npy", IMAGES)
-    CALIBRATION.save(tmp_path / "calibration.json")
-    paths = [
-        str(tmp_path / name) for name in ("model.keras", "written", "images.npy", "images.npy", "calibration.json")
-    ]
-    return lambda name: Task(name, *paths)
+EXPORT = """
+import sys
+from mamsf_keras.export.publish import staging
+from mamsf_keras.export.task import REFERENCE, Task
+with staging(sys.argv[1]) as folder:
+    Task(REFERENCE, "", "", sys.argv[2], "", work=str(folder.work)).run()
+"""
 
 
-def test_conversion_runs_in_another_process(tmp_path, task):
-    outputs, measured = task("saved-model").run()
-    assert set(outputs) == {"logits", "probabilities", "calibrated", "positive"}
-    np.testing.assert_allclose(outputs["probabilities"], toy_model().predict(IMAGES, verbose=0), atol=1e-4)
-    assert (tmp_path / "written" / "saved_model.pb").is_file()
-    assert measured["size_bytes"] == size_of(tmp_path / "written") > 1000
-    assert [sorted(row) for row in measured["latency_ms"].values()] == [["median", "p99", "runs"]] * 2
+def open_for_writing(pipe, process):
+    """Opens a named pipe as soon as another process reads from it."""
+    while process.poll() is None:
+        try:
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            assert error.errno == errno.ENXIO
+            time.sleep(0.01)
+    raise AssertionError("the parent has ended")
 
 
-def test_errors_of_the_process_are_passed_on(tmp_path, task):
-    (tmp_path / "model.keras").write_text("no model")
-    with pytest.raises(ValueError, match=r"^reference: .*model.keras cannot be loaded as a .keras model"):
-        task(REFERENCE).run()
+def test_worker_ends_with_its_killed_parent_and_the_next_export_removes_their_files(tmp_path):
+    """The images are a named pipe without data, so the worker waits until it is stopped."""
+    pipe, out = tmp_path / "images.npy", tmp_path / "toy"
+    os.mkfifo(pipe)
+    parent = subprocess.Popen([sys.executable, "-c", EXPORT, str(out), str(pipe)])
+    writer = open_for_writing(pipe, parent)
+    [worker] = psutil.Process(parent.pid).children()
+    try:
+        parent.kill()
+        parent.wait()
+        assert psutil.wait_procs([worker], timeout=60)[1] == []
+        assert len(list(out.glob(".export-*/work/*/task.json"))) == 1
+        with staging(out) as folder:
+            assert list(out.glob(".export-*/")) == [folder.files.parent]
+        assert [path.name for path in out.iterdir()] == [".lock"]
+    finally:
+        os.close(writer)
+        for process in psutil.wait_procs([worker], timeout=0)[1]:
+            process.kill()
 
 
 def test_size_of_a_folder_equals_that_of_its_files(tmp_path):

@@ -4,9 +4,9 @@ from PIL import Image
 
 from mamsf_keras.config import DataConfig
 from mamsf_keras.data.open import open_dataset
+from mamsf_keras.data.readers.nih import PHANTOMS
 from mamsf_keras.findings import BOX_FINDINGS, FINDINGS
 from mamsf_keras.phantoms import write_phantoms
-from mamsf_keras.phantoms.write import MARKER
 from tests.toys import contents
 
 pytestmark = pytest.mark.no_keras
@@ -36,13 +36,15 @@ def test_layout_is_read_back(written):
     )
     assert (out / "BBox_List_2017.csv").read_text().startswith("Image Index,Finding Label,Bbox [x,y,w,h],,,\n")
     assert not pd.read_csv(out / "Data_Entry_2017.csv").isna().any(axis=None)
-    read = open_dataset(DataConfig(out)).resolved.table
+    dataset = open_dataset(DataConfig(out))
+    read = dataset.resolved.table
+    assert dataset.kind == "phantoms"
     assert list(read["image"]) == list(table["image"])
     for column in ("official_list", "split", "sex", "view", *FINDINGS):
         assert list(read[column]) == list(table[column])
     with Image.open(read["path"].iloc[0]) as image:
         assert (image.format, image.mode, image.size) == ("PNG", "L", (64, 64))
-    assert (out / "README.txt").read_text().startswith(MARKER)
+    assert (out / "README.txt").read_text().startswith(PHANTOMS)
 
 
 def test_boxes_are_written_in_the_1024_frame_with_nih_names(written):

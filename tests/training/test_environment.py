@@ -35,7 +35,7 @@ def test_data_are_identified_by_their_content_and_not_by_how_they_are_stored(sma
     """A cache has the fingerprint of the originals; with another label the fingerprint is another one."""
     prepare(open_dataset(small_nih), tmp_path / "cache", image_size=32, workers=1)
     originals, cache = (describe_environment(open_dataset(folder)) for folder in (small_nih, tmp_path / "cache"))
-    assert originals["data"] == cache["data"]
+    assert originals["data"] == cache["data"] and originals["data_kind"] == cache["data_kind"] == "nih"
     rewrite_table(small_nih, lambda rows: [*rows[:-1], [rows[-1][0], "Hernia", *rows[-1][2:]]])
     changed = describe_environment(open_dataset(small_nih))
     assert changed["data"]["sha256"] != cache["data"]["sha256"] and changed["data"]["images"] == 80

@@ -7,7 +7,8 @@
       index.csv          the table of the data set with `shard`, `row`, `sha256` of the pixels, `height` and `width` of
                          the original, blank where there is no image
       rejected.csv       the images that could not be read, with the reason; absent if there are none
-      meta.json          the plan, the counts, the notes, and the checksums of tables and shards; written last
+      meta.json          the plan, the kind of the data set, the counts, the notes, and the checksums of tables and
+                         shards; written last
 
 A cache without `meta.json` is unfinished, and `prepare` resumes it. A shard is rebuilt if one of its original files
 changed (in size, or in modification time and checksum), or if a rejected image has become readable. Apart from the

@@ -147,6 +147,7 @@ def _write_cache(cache_dir, plan, shards, dataset, allow_rejected, *, todo, work
     notes = (f"{count} {text}" for text, count in kept["note"].value_counts().items())
     meta = {
         **plan,
+        "kind": dataset.kind,
         "sources": {file.name: checksum(file) for file in dataset.sources},
         "images": len(kept),
         "rejected": len(records) - len(kept),

@@ -53,7 +53,7 @@ def read_cache(cache_dir: str | Path) -> Dataset:
         note += f"; {absent} of {len(table)} images of the tables are missing or rejected and are left out"
     store = CachedImages(cache_dir, size)
     notes = (note, *meta["notes"], *note_equal_images(table))
-    return Dataset(table, tuple(meta["findings"]), store, notes=notes)
+    return Dataset(table, tuple(meta["findings"]), store, notes=notes, kind=meta.get("kind"))
 
 
 class CachedImages:

@@ -20,6 +20,7 @@ from mamsf_keras.data.dataset import PLACE_COLUMNS, Dataset
 from mamsf_keras.data.image_files import ImageFiles
 from mamsf_keras.data.image_paths import explain_path, find_by_path
 from mamsf_keras.data.label_columns import find_label_columns, label_values, read_labels
+from mamsf_keras.data.readers.nih import is_phantoms
 from mamsf_keras.data.tables import (
     check_columns,
     check_names,
@@ -76,7 +77,8 @@ def read(config: DataConfig) -> Dataset:
     table, repeated = _one_row_per_image(table, raw[list(findings)], path)
     check_names(table["image"], table["patient"], path)
     store = ImageFiles(data_dir, find_by_path, config.allow_missing, explain_path)
-    return Dataset(table, findings, store, notes=(*notes, *age_notes, *repeated), sources=(path,))
+    kind = "phantoms" if is_phantoms(data_dir) else "labels_csv"
+    return Dataset(table, findings, store, notes=(*notes, *age_notes, *repeated), sources=(path,), kind=kind)
 
 
 def _image_columns(raw, options, path) -> dict[str, str | None]:

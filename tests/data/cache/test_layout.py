@@ -33,7 +33,7 @@ def test_a_cache_holds_the_documented_files(cache_dir):
     assert sorted(path.name for path in (cache_dir / "shards").iterdir()) == ["00000.csv", "00000.npy"]
     meta, plan = read_meta(cache_dir), read_plan(cache_dir)
     assert meta["images"] == 79 and meta["rejected"] == 1 and meta["format"] == plan["format"] == FORMAT
-    assert meta.items() >= plan.items()
+    assert meta.items() >= plan.items() and meta["kind"] == "nih"
     assert sorted(meta["sources"]) == ["Data_Entry_2017.csv", "test_list.txt", "train_val_list.txt"]
     assert (cache_dir / "rejected.csv").read_text().startswith("image,error\n00000003_001.png,")
 

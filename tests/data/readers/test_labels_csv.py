@@ -29,7 +29,7 @@ def read(tmp_path):
 
 def test_chexpert_table_is_read(read):
     dataset = read(CHEXPERT)
-    assert dataset.findings == ("Edema", "Fracture")
+    assert dataset.findings == ("Edema", "Fracture") and dataset.kind == "labels_csv"
     assert dataset.table["patient"].tolist() == ["patient00001", "patient00001", "patient00002"]
     assert dataset.table["age"].tolist() == [68, 69, 87] and dataset.table["view"].tolist() == ["AP", "AP", "PA"]
     np.testing.assert_array_equal(dataset.table[["Edema", "Fracture"]], [[1, np.nan], [np.nan, 0], [np.nan, 1]])
