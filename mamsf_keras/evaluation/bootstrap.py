@@ -18,6 +18,9 @@ RESAMPLES = 2000
 FEWEST_PATIENTS = 10
 """Positive patients below which no interval is given."""
 
+LEAST_USABLE = 0.5
+"""Share of the resamples in which a value must be defined for its interval to be reported."""
+
 CHUNK = 2_000_000
 """Numbers per temporary array: bounds the memory, and keeps the arrays in the processor's cache."""
 
@@ -160,12 +163,20 @@ def logit_interval(value: float | None, resampled: np.ndarray, patients: int, le
         level: confidence level.
 
     Returns:
-        None below `FEWEST_PATIENTS` patients, or if the value is 0 or 1, where the resamples do not spread.
+        None below `FEWEST_PATIENTS` patients, if the value is 0 or 1, where the resamples do not spread, or if it is
+        defined in less than `LEAST_USABLE` of them.
     """
     usable = resampled[~np.isnan(resampled)]
-    if value is None or patients < FEWEST_PATIENTS or not 0 < value < 1 or len(usable) < 2:
+    if value is None or patients < FEWEST_PATIENTS or not 0 < value < 1:
+        return None
+    if len(usable) < max(LEAST_USABLE * len(resampled), 2):
         return None
     center = np.log(value / (1 - value))
     half = stats.t.ppf((1 + level) / 2, patients - 1) * usable.std(ddof=1) / (value * (1 - value))
     low, high = 1 / (1 + np.exp(-np.array([center - half, center + half])))
     return Interval(float(low), float(high), len(usable) / len(resampled))
+
+
+def limits(interval: Interval | None) -> list[float] | None:
+    """Returns the limits of an interval as a list for JSON, or None."""
+    return None if interval is None else [interval.low, interval.high]

@@ -7,11 +7,10 @@ import numpy as np
 from statsmodels.stats.multitest import multipletests
 from tqdm import tqdm
 
-from mamsf_keras.evaluation.bootstrap import FEWEST_PATIENTS, RESAMPLES, PatientBootstrap
+from mamsf_keras.evaluation.bootstrap import FEWEST_PATIENTS, LEAST_USABLE, RESAMPLES, PatientBootstrap
 from mamsf_keras.evaluation.metrics import GROUPS, per_finding
 from mamsf_keras.evaluation.predictions import Predictions
 from mamsf_keras.evaluation.significance import Difference, recipe_difference
-from mamsf_keras.evaluation.summary import LEAST_USABLE
 
 METRICS = ("auroc", "average_precision")
 

@@ -9,8 +9,8 @@ from mamsf_keras.data.dataset import Dataset
 from mamsf_keras.evaluation.calibration import Calibration
 from mamsf_keras.evaluation.curves import all_curves
 from mamsf_keras.evaluation.errors import worst_errors
+from mamsf_keras.evaluation.frequency import frequency_groups
 from mamsf_keras.evaluation.predictions import Predictions
-from mamsf_keras.evaluation.summary import frequency_groups
 from mamsf_keras.findings import IMAGES, POSITIVES
 from mamsf_keras.reports.evaluation import Pixels, write_evaluation_report
 from mamsf_keras.storage import atomic_write, write_json

@@ -4,25 +4,17 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 
 from mamsf_keras.config import OPERATING_POINTS
-from mamsf_keras.evaluation.bootstrap import RESAMPLES, Interval, PatientBootstrap, logit_interval
+from mamsf_keras.evaluation.bootstrap import RESAMPLES, PatientBootstrap, limits, logit_interval
 from mamsf_keras.evaluation.calibration import Calibration, FindingCalibration
-from mamsf_keras.evaluation.delong import delong_interval, delong_variance
+from mamsf_keras.evaluation.frequency import HEAD_SHARE, MEDIUM_SHARE
+from mamsf_keras.evaluation.intervals import image_interval, rate_intervals
 from mamsf_keras.evaluation.metrics import mean_over_findings, per_finding
 from mamsf_keras.evaluation.operating_points import decisions, ppv_at
-from mamsf_keras.evaluation.predictions import Predictions, is_known
+from mamsf_keras.evaluation.predictions import Predictions
 from mamsf_keras.evaluation.reliability import reliability
-
-AGE_BANDS = (0, 18, 40, 60, 80)
-"""Lower limits of the age bands, in years."""
-
-HEAD_SHARE, MEDIUM_SHARE = 0.05, 0.02
-"""Share of positive images from which a finding is in the head, and in the medium group, of the distribution."""
-
-LEAST_USABLE = 0.5
-"""Share of resamples in which a mean must be defined for its interval to be reported."""
+from mamsf_keras.evaluation.subgroups import subgroup_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,9 +64,9 @@ class Scorer:
             "prevalence": point["positives"] / point["images"] if point["images"] else None,
             "validation_prevalence": fitted.prevalence if (fitted := self._fitted(name)) else None,
             "group": self.groups.get(name),
-            "auroc_interval": _limits(interval),
+            "auroc_interval": limits(interval),
             "auroc_interval_images": image_interval(labels, probabilities, point["auroc"]),
-            "average_precision_interval": _limits(
+            "average_precision_interval": limits(
                 logit_interval(point["average_precision"], average_precision, patients)
             ),
             "usable_resamples": float(np.mean(~np.isnan(auroc))),
@@ -142,54 +134,8 @@ def _with_intervals(point, resampled, patients) -> dict:
     for metric in ("auroc", "average_precision"):
         interval = logit_interval(point[metric], resampled[metric], patients)
         row[metric] = point[metric]
-        row[f"{metric}_interval"] = _limits(interval) if interval and interval.usable >= LEAST_USABLE else None
+        row[f"{metric}_interval"] = limits(interval)
     return {**row, "usable_resamples": float(np.mean(~np.isnan(resampled["auroc"])))}
-
-
-def _limits(interval: Interval | None) -> list[float] | None:
-    return None if interval is None else [interval.low, interval.high]
-
-
-def rate_intervals(row: Mapping, truth: np.ndarray, positive: np.ndarray, bootstrap: PatientBootstrap) -> dict:
-    """Returns the intervals of the sensitivity, specificity and PPV in `row`, for truth and decisions `(images,)`."""
-    hits = (truth & positive, ~truth & ~positive, truth & positive)
-    of = (truth, ~truth, positive)
-    sums = bootstrap.sums(np.stack([*hits, *of], axis=1))
-    with np.errstate(invalid="ignore"):  # 0 / 0 where a resample has no such image
-        resampled = sums[:3] / sums[3:]
-    return {
-        f"{rate}_interval": _limits(logit_interval(row[rate], values, bootstrap.patients_with(images)))
-        for rate, values, images in zip(("sensitivity", "specificity", "ppv"), resampled, of, strict=True)
-    }
-
-
-def image_interval(labels: np.ndarray, probabilities: np.ndarray, auroc: float | None) -> list[float] | None:
-    """Returns DeLong's interval, which assumes independent images; None if a class has fewer than two images."""
-    if auroc is None or not 2 <= labels.sum() <= len(labels) - 2:
-        return None
-    limits = delong_interval(auroc, delong_variance(labels, probabilities))
-    return None if limits is None else list(limits)
-
-
-def subgroup_names(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """Returns the subgroup of each image by attribute, for `sex`, `age` (bands) and `view` where they are known.
-
-    Unknown values form the subgroup "unknown".
-    """
-    names = {}
-    for attribute in ("sex", "age", "view"):
-        if attribute not in table or not is_known(table[attribute]).any():
-            continue
-        column = table[attribute]
-        names[attribute] = (age_bands(column) if attribute == "age" else column).where(is_known(column), "unknown")
-    return names
-
-
-def age_bands(ages: pd.Series) -> pd.Series:
-    """Returns the age band of each age in years as text, such as "18-39" or "80+"."""
-    labels = [f"{low}-{high - 1}" for low, high in zip(AGE_BANDS, AGE_BANDS[1:], strict=False)] + [f"{AGE_BANDS[-1]}+"]
-    ages = pd.to_numeric(ages, errors="coerce")
-    return pd.cut(ages, [*AGE_BANDS, np.inf], right=False, labels=labels).astype(object)
 
 
 def summarize_predictions(
@@ -228,16 +174,3 @@ def summarize_predictions(
         "group_limits": [HEAD_SHARE, MEDIUM_SHARE],
         "subgroups": subgroups,
     }
-
-
-def frequency_groups(counts: Mapping[str, tuple[int, int]]) -> dict[str, str]:
-    """Returns "head" (findings on at least 5% of the images), "medium" (2% to 5%) or "tail" by finding.
-
-    Args:
-        counts: positive and labeled images by finding.
-    """
-    groups = {}
-    for name, (positives, images) in counts.items():
-        share = positives / max(images, 1)
-        groups[name] = "head" if share >= HEAD_SHARE else "medium" if share >= MEDIUM_SHARE else "tail"
-    return groups

@@ -70,6 +70,12 @@ def test_no_interval_for_few_patients_or_extreme_values():
     assert logit_interval(None, np.full(3, np.nan), patients=50) is None
 
 
+def test_no_interval_if_most_resamples_do_not_define_the_value():
+    resampled = np.array([0.8, 0.84, np.nan, np.nan])
+    assert logit_interval(0.83, resampled, patients=50).usable == 0.5
+    assert logit_interval(0.83, np.append(resampled, np.nan), patients=50) is None
+
+
 def test_interval_is_wider_than_that_of_independent_images_if_patients_have_many():
     """Nine copies of each image carry no more information than one."""
     rng = np.random.default_rng(0)

@@ -1,14 +1,12 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mamsf_keras.evaluation.bootstrap import PatientBootstrap, logit_interval
 from mamsf_keras.evaluation.calibration import fit_calibration
-from mamsf_keras.evaluation.operating_points import decisions
-from mamsf_keras.evaluation.summary import age_bands, frequency_groups, rate_intervals, summarize_predictions
+from mamsf_keras.evaluation.summary import summarize_predictions
 from tests.evaluation.test_predictions import predictions
 
 pytestmark = pytest.mark.no_keras
@@ -64,18 +62,6 @@ def test_intervals_equal_those_of_the_patients(example, summary):
         assert row["auroc_interval"][0] < row["auroc"] < row["auroc_interval"][1]
 
 
-def test_intervals_of_rates_are_ratios_over_patients_by_hand():
-    rng = np.random.default_rng(0)
-    truth, positive, patients = rng.random(300) < 0.4, rng.random(300) < 0.5, np.arange(300) // 3
-    bootstrap = PatientBootstrap(patients, resamples=50)
-    weights = bootstrap.counts[bootstrap.patient]
-    row = decisions(truth, positive)
-    found = rate_intervals(row, truth, positive, bootstrap)
-    resampled = [np.average(positive[truth], weights=weights[truth, b]) for b in range(50)]
-    interval = logit_interval(row["sensitivity"], np.array(resampled), len(set(patients[truth])))
-    assert found["sensitivity_interval"] == pytest.approx([interval.low, interval.high], abs=1e-6)
-
-
 def test_operating_points_use_the_thresholds_of_the_calibration(example, summary):
     row = summary["findings"]["A"]["operating_points"]["sensitivity_90"]
     positive = example.probabilities[:, 0] >= row["threshold"]
@@ -121,10 +107,3 @@ def test_average_precision_of_equal_scores_is_the_prevalence():
     labels[3] = 1
     row = summarize_predictions(predictions(np.full((10, 1), 0.5), labels), resamples=10)["findings"]["A"]
     assert row["average_precision"] == pytest.approx(0.1) and row["auroc"] == 0.5
-
-
-def test_age_bands_and_groups():
-    ages = pd.Series([0, 17.9, 18, 39, 40, 79, 80, 101])
-    assert age_bands(ages).tolist() == ["0-17", "0-17", "18-39", "18-39", "40-59", "60-79", "80+", "80+"]
-    groups = frequency_groups({"A": (5, 100), "B": (499, 10_000), "C": (2, 100), "D": (19, 1000), "E": (0, 0)})
-    assert list(groups.values()) == ["head", "medium", "medium", "tail", "tail"]
