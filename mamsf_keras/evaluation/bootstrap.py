@@ -18,6 +18,9 @@ RESAMPLES = 2000
 FEWEST_PATIENTS = 10
 """Positive patients below which no interval is given."""
 
+ROUNDING = 1e-12
+"""Differences and standard errors up to this size are rounding errors."""
+
 LEAST_USABLE = 0.5
 """Share of the resamples in which a value must be defined for its interval to be reported."""
 
@@ -163,16 +166,16 @@ def logit_interval(value: float | None, resampled: np.ndarray, patients: int, le
         level: confidence level.
 
     Returns:
-        None below `FEWEST_PATIENTS` patients, if the value is 0 or 1, where the resamples do not spread, or if it is
-        defined in less than `LEAST_USABLE` of them.
+        None below `FEWEST_PATIENTS` patients, if the value is 0 or 1, if the resamples do not vary, as when all scores
+        are equal, or if fewer than `LEAST_USABLE` of them define the value.
     """
     usable = resampled[~np.isnan(resampled)]
     if value is None or patients < FEWEST_PATIENTS or not 0 < value < 1:
         return None
-    if len(usable) < max(LEAST_USABLE * len(resampled), 2):
+    if len(usable) < max(LEAST_USABLE * len(resampled), 2) or (spread := usable.std(ddof=1)) <= ROUNDING:
         return None
     center = np.log(value / (1 - value))
-    half = stats.t.ppf((1 + level) / 2, patients - 1) * usable.std(ddof=1) / (value * (1 - value))
+    half = stats.t.ppf((1 + level) / 2, patients - 1) * spread / (value * (1 - value))
     low, high = 1 / (1 + np.exp(-np.array([center - half, center + half])))
     return Interval(float(low), float(high), len(usable) / len(resampled))
 

@@ -22,7 +22,7 @@ def rate_intervals(row: Mapping, truth: np.ndarray, positive: np.ndarray, bootst
 
 
 def image_interval(labels: np.ndarray, probabilities: np.ndarray, auroc: float | None) -> list[float] | None:
-    """Returns DeLong's interval, which assumes independent images; None if a class has fewer than two images."""
+    """Returns DeLong's interval, which assumes independent images; None if it is undefined or has no width."""
     if auroc is None or not 2 <= labels.sum() <= len(labels) - 2:
         return None
     limits = delong_interval(auroc, delong_variance(labels, probabilities))

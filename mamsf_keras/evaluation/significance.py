@@ -10,12 +10,10 @@ import dataclasses
 import numpy as np
 from scipy import stats
 
+from mamsf_keras.evaluation.bootstrap import ROUNDING
+
 FEWEST_SEEDS = 5
 """Seeds per recipe below which no test is made, because the spread over seeds cannot be estimated."""
-
-
-ROUNDING = 1e-12
-"""Differences and errors up to this size are rounding errors."""
 
 
 @dataclasses.dataclass(frozen=True)

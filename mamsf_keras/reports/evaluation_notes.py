@@ -75,11 +75,14 @@ def score_gaps(summary: Summary, intervals: bool = True) -> list[str]:
         return notes
     without = {name: row for name, row in rows.items() if row["auroc"] is not None and row["auroc_interval"] is None}
     extreme = [name for name, row in without.items() if row["auroc"] in (0, 1)]
-    few = [f"{name} ({row['positive_patients']})" for name, row in without.items() if name not in extreme]
+    few = [f"{name} ({row['positive_patients']})" for name, row in without.items() if row["positive_patients"] < 10]
+    equal = [name for name, row in without.items() if name not in extreme and row["positive_patients"] >= 10]
     if few:
         notes.append(f"No patient-level interval below 10 positive patients: {', '.join(few)}.")
     if extreme:
         notes.append(f"No interval for an AUROC of exactly 0 or 1: {', '.join(extreme)}.")
+    if equal:
+        notes.append(f"No interval where all resamples agree, as for equal scores: {', '.join(equal)}.")
     return notes
 
 

@@ -70,6 +70,14 @@ def test_no_interval_for_few_patients_or_extreme_values():
     assert logit_interval(None, np.full(3, np.nan), patients=50) is None
 
 
+def test_no_interval_if_the_resamples_do_not_vary():
+    """The AUROC of equal scores is 0.5 in every resample, which does not mean that it is known exactly."""
+    labels, bootstrap = np.arange(300) % 7 == 0, PatientBootstrap(np.arange(300) // 3, 50)
+    auroc, average_precision = bootstrap.scores(labels, np.full(300, 0.5))
+    assert logit_interval(0.5, auroc, patients=50) is None
+    assert logit_interval(labels.mean(), average_precision, patients=50) is not None  # it is the prevalence
+
+
 def test_no_interval_if_most_resamples_do_not_define_the_value():
     resampled = np.array([0.8, 0.84, np.nan, np.nan])
     assert logit_interval(0.83, resampled, patients=50).usable == 0.5
