@@ -16,7 +16,7 @@ RESAMPLES = 2000
 """Default number of resamples."""
 
 FEWEST_PATIENTS = 10
-"""Positive patients below which no interval is given."""
+"""Patients with a positive or with a negative image below which no interval is given."""
 
 ROUNDING = 1e-12
 """Differences and standard errors up to this size are rounding errors."""
@@ -106,6 +106,10 @@ class PatientBootstrap:
         """Returns the number of patients with at least one of the images, bool `(images,)`."""
         return len(np.unique(self.patient[np.asarray(images, bool)]))
 
+    def patients_by_class(self, labels: np.ndarray) -> tuple[int, int]:
+        """Returns the numbers of patients with a positive and with a negative image, for 1/0/NaN labels `(images,)`."""
+        return self.patients_with(labels == 1), self.patients_with(labels == 0)
+
     def _chunks(self, rows) -> Iterator[np.ndarray]:
         step = max(CHUNK // max(rows, 1), 1)
         for start in range(0, self.counts.shape[1], step):
@@ -162,7 +166,8 @@ def logit_interval(value: float | None, resampled: np.ndarray, patients: int, le
     Args:
         value: the value on the data.
         resampled: the values of the resamples, NaN where undefined.
-        patients: number of patients with the finding, which limit the precision.
+        patients: number of patients that limit the precision: of AUROC and average precision, the smaller of the
+            numbers of patients with a positive and with a negative image.
         level: confidence level.
 
     Returns:

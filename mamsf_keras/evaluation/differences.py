@@ -14,6 +14,9 @@ from mamsf_keras.evaluation.significance import Difference, recipe_difference
 
 METRICS = ("auroc", "average_precision")
 
+TOO_FEW_PATIENTS = f"under {FEWEST_PATIENTS} positive or negative patients"
+"""The result without a test, of a finding or of a mean with such a finding."""
+
 SIGNIFICANCE = 0.05
 """P-value below which two recipes are reported as different. For findings, it is the adjusted p-value."""
 
@@ -49,7 +52,11 @@ def compare_predictions(
         "resamples": resamples,
         "undefined": [name for i, name in enumerate(names) if i not in defined],
         "means": {
-            name: {"findings": len(columns), **scores.difference(columns)}
+            name: {
+                "findings": len(columns),
+                "too_few_patients": [names[i] for i in scores.too_few_patients(columns)],
+                **scores.difference(columns),
+            }
             for name, columns in members.items()
             if columns
         },
@@ -65,7 +72,7 @@ class Scores:
         values: `(metrics, models, findings)`, the models of recipe A first.
         resampled: `(metrics, models, findings, resamples)`.
         first: number of models of recipe A.
-        patients: the patients with each finding, bool `(patients, findings)`.
+        patients: numbers of patients with a positive and with a negative image, int `(2, findings)`.
     """
 
     values: np.ndarray
@@ -76,7 +83,7 @@ class Scores:
     @classmethod
     def of(cls, models: Sequence[Predictions], first: int, bootstrap: PatientBootstrap) -> "Scores":
         """Computes the metrics of aligned predictions. The resamples are the same for all models."""
-        names, positive = models[0].findings, models[0].labels == 1
+        names = models[0].findings
         values = np.empty((len(METRICS), len(models), len(names)))
         resampled = np.empty((*values.shape, bootstrap.counts.shape[1]))
         with tqdm(total=len(models) * len(names), desc="resampling", unit=" findings", delay=2) as bar:
@@ -87,17 +94,25 @@ class Scores:
                     values[:, m, i] = np.array([points[name][metric] for metric in METRICS], float)
                     resampled[:, m, i] = bootstrap.scores(model.labels[:, i], model.probabilities[:, i])
                     bar.update()
-        patients = np.zeros((len(bootstrap.counts), len(names)), bool)
-        np.logical_or.at(patients, bootstrap.patient, positive)
+        patients = np.transpose([bootstrap.patients_by_class(labels) for labels in models[0].labels.T])
         return cls(values, resampled, first, patients)
 
     def difference(self, columns: list[int]) -> dict:
-        """Returns the differences in the mean over some findings, by metric, and the number of positive patients."""
-        patients = int(self.patients[:, columns].any(axis=1).sum())
+        """Returns the differences in the mean over some findings, by metric, and the smallest numbers of patients.
+
+        The mean has a test only if all of its findings have enough patients. Few patients with a rare finding vary the
+        mean about as much as many with a common one.
+        """
+        positive, negative = self.patients[:, columns].min(axis=1).tolist()
         values, resampled = self.values[:, :, columns].mean(axis=2), self.resampled[:, :, columns].mean(axis=2)
-        return {"positive_patients": patients} | {
-            metric: metric_difference(values[k], resampled[k], self.first, patients) for k, metric in enumerate(METRICS)
+        return {"positive_patients": positive, "negative_patients": negative} | {
+            metric: metric_difference(values[k], resampled[k], self.first, min(positive, negative))
+            for k, metric in enumerate(METRICS)
         }
+
+    def too_few_patients(self, columns: list[int]) -> list[int]:
+        """Returns the findings, among some, that have too few patients for a test of them or of a mean over them."""
+        return [i for i in columns if self.patients[:, i].min() < FEWEST_PATIENTS]
 
 
 def metric_difference(values: np.ndarray, resampled: np.ndarray, first: int, patients: int) -> dict:
@@ -107,7 +122,7 @@ def metric_difference(values: np.ndarray, resampled: np.ndarray, first: int, pat
         values: the metric of each model, `(models,)`; NaN is undefined.
         resampled: the metric of each model in each resample, `(models, resamples)`.
         first: number of models of recipe A, which come first.
-        patients: number of positive patients.
+        patients: the smaller of the numbers of patients with a positive and with a negative image.
     """
     usable = ~np.isnan(resampled).any(axis=0)
     reason = _why_untested(values, usable.mean(), patients)
@@ -132,7 +147,7 @@ def _why_untested(values, usable, patients) -> str | None:
     if np.isnan(values).any():
         return "undefined"
     if patients < FEWEST_PATIENTS:
-        return f"under {FEWEST_PATIENTS} positive patients"
+        return TOO_FEW_PATIENTS
     return "undefined in too many resamples" if usable < LEAST_USABLE else None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mamsf_keras.config import OPERATING_POINTS
-from mamsf_keras.evaluation.bootstrap import RESAMPLES, PatientBootstrap, limits, logit_interval
+from mamsf_keras.evaluation.bootstrap import FEWEST_PATIENTS, RESAMPLES, PatientBootstrap, limits, logit_interval
 from mamsf_keras.evaluation.calibration import Calibration, FindingCalibration
 from mamsf_keras.evaluation.frequency import HEAD_SHARE, MEDIUM_SHARE
 from mamsf_keras.evaluation.intervals import image_interval, rate_intervals
@@ -54,13 +54,15 @@ class Scorer:
 
     def _finding(self, name, labels, probabilities, point, bootstrap) -> tuple[dict, dict]:
         """Returns the metrics of one finding, and the resampled AUROC and average precision."""
-        patients = bootstrap.patients_with(labels == 1)
+        positive_patients, negative_patients = bootstrap.patients_by_class(labels)
+        patients = min(positive_patients, negative_patients)
         auroc, average_precision = bootstrap.scores(labels, probabilities)
         interval = logit_interval(point["auroc"], auroc, patients)
         calibrated = self.calibration.apply(name, probabilities) if self.calibration else None
         row = {
             **point,
-            "positive_patients": patients,
+            "positive_patients": positive_patients,
+            "negative_patients": negative_patients,
             "prevalence": point["positives"] / point["images"] if point["images"] else None,
             "validation_prevalence": fitted.prevalence if (fitted := self._fitted(name)) else None,
             "group": self.groups.get(name),
@@ -103,7 +105,7 @@ class Scorer:
         for group in ("head", "medium", "tail"):
             members[group] = [name for name in findings if self.groups.get(name) == group]
         means = {
-            label: self._mean(names, predictions, bootstrap, findings, resampled)
+            label: _mean([name for name in names if findings[name]["auroc"] is not None], findings, resampled)
             for label, names in members.items()
             if names
         }
@@ -111,22 +113,30 @@ class Scorer:
         labels, scores = predictions.labels[images, columns], predictions.probabilities[images, columns]
         point = per_finding(labels[:, None], scores[:, None], ["micro"])["micro"]
         cells = bootstrap.take(images)
-        patients = cells.patients_with(labels == 1)
+        patients = min(cells.patients_by_class(labels))
         values = dict(zip(("auroc", "average_precision"), cells.scores(labels, scores), strict=True))
         means["micro"] = {"findings": len(findings)} | _with_intervals(point, values, patients)
         return means
 
-    def _mean(self, names, predictions, bootstrap, findings, resampled) -> dict:
-        defined = [name for name in names if findings[name]["auroc"] is not None]
-        rows = {name: findings[name] for name in names}
-        point = {metric: mean_over_findings(rows, metric) for metric in ("auroc", "average_precision")}
-        values = {
-            metric: np.mean([resampled[name][metric] for name in defined], axis=0) if defined else np.array([np.nan])
-            for metric in point
-        }
-        columns = [predictions.findings.index(name) for name in defined]
-        patients = bootstrap.patients_with((predictions.labels[:, columns] == 1).any(axis=1))
-        return {"findings": len(defined)} | _with_intervals(point, values, patients)
+
+def _mean(defined, findings, resampled) -> dict:
+    """Returns the means over some findings, with an interval only if all of them have enough patients."""
+    rows = {name: findings[name] for name in defined}
+    point = {metric: mean_over_findings(rows, metric) for metric in ("auroc", "average_precision")}
+    values = {
+        metric: np.mean([resampled[name][metric] for name in defined], axis=0) if defined else np.array([np.nan])
+        for metric in point
+    }
+    patients = {name: _fewest_patients(findings[name]) for name in defined}
+    return {
+        "findings": len(defined),
+        "too_few_patients": [name for name in defined if patients[name] < FEWEST_PATIENTS],
+        **_with_intervals(point, values, min(patients.values(), default=0)),
+    }
+
+
+def _fewest_patients(row) -> int:
+    return min(row["positive_patients"], row["negative_patients"])
 
 
 def _with_intervals(point, resampled, patients) -> dict:

@@ -122,6 +122,12 @@ def description(result: dict) -> list[str]:
         lines.append(f"The recipes differ in {name}: {a} (A), {b} (B)")
     if result["undefined"]:
         lines.append(f"Undefined and left out of the means: {', '.join(result['undefined'])}")
+    for name, row in _means(result).items():
+        if row["too_few_patients"]:
+            lines.append(
+                f"No test of the {name}, which includes findings with fewer than 10 positive or 10 negative patients: "
+                f"{', '.join(row['too_few_patients'])}"
+            )
     return lines
 
 

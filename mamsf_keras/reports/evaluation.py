@@ -12,6 +12,7 @@ from mamsf_keras.reports.evaluation_details import Pixels, error_blocks, publish
 from mamsf_keras.reports.evaluation_notes import (
     calibration_gaps,
     interval_note,
+    mean_gaps,
     operating_point_gaps,
     protocol_facts,
     score_gaps,
@@ -101,7 +102,7 @@ def _means(summary) -> list[str]:
             "cells of all findings, so it also compares the probabilities of different findings."
         ),
         html.table(tables.means(summary)),
-        html.bullets([f"No finding is in the {kind} group." for kind in absent]),
+        html.bullets([*mean_gaps(summary), *(f"No finding is in the {kind} group." for kind in absent)]),
     ]
 
 
@@ -118,7 +119,7 @@ def _ranking(summary, curves, kind, draw, metric) -> list[str]:
     return [
         html.paragraph(
             "The shaded band holds 95% of 200 resamples of the patients at each point. There is none below 10 "
-            f"positive patients. {line}" + (dot if has_points else "")
+            f"positive or 10 negative patients. {line}" + (dot if has_points else "")
         ),
         html.box("grid", figures),
         html.bullets(score_gaps(summary, intervals=False)),

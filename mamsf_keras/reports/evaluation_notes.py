@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mamsf_keras.reports.evaluation_plots import mean_name
 from mamsf_keras.reports.evaluation_tables import POINTS, median_and_range, width_ratio
 from mamsf_keras.reports.published import difference_from_protocol
 
@@ -75,15 +76,32 @@ def score_gaps(summary: Summary, intervals: bool = True) -> list[str]:
         return notes
     without = {name: row for name, row in rows.items() if row["auroc"] is not None and row["auroc_interval"] is None}
     extreme = [name for name, row in without.items() if row["auroc"] in (0, 1)]
-    few = [f"{name} ({row['positive_patients']})" for name, row in without.items() if row["positive_patients"] < 10]
-    equal = [name for name, row in without.items() if name not in extreme and row["positive_patients"] >= 10]
+    few = {name: counts for name, row in without.items() if (counts := _few_patients(row))}
+    equal = [name for name in without if name not in extreme and name not in few]
     if few:
-        notes.append(f"No patient-level interval below 10 positive patients: {', '.join(few)}.")
+        named = ", ".join(f"{name} ({counts})" for name, counts in few.items())
+        notes.append(f"No patient-level interval below 10 positive or 10 negative patients: {named}.")
     if extreme:
         notes.append(f"No interval for an AUROC of exactly 0 or 1: {', '.join(extreme)}.")
     if equal:
         notes.append(f"No interval where all resamples agree, as for equal scores: {', '.join(equal)}.")
     return notes
+
+
+def _few_patients(row) -> str:
+    """Returns the numbers of patients below 10 in words, such as "7 positive", or ""."""
+    counts = {kind: row[f"{kind}_patients"] for kind in ("positive", "negative")}
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count < 10)
+
+
+def mean_gaps(summary: Summary) -> list[str]:
+    """Returns why means have no interval."""
+    return [
+        f"No interval for the {mean_name(name)}, because it includes findings with fewer than 10 positive or 10 "
+        f"negative patients: {', '.join(row['too_few_patients'])}."
+        for name, row in summary["means"].items()
+        if row.get("too_few_patients")
+    ]
 
 
 def calibration_gaps(summary: Summary) -> list[str]:

@@ -39,6 +39,8 @@ def test_patients_are_drawn_with_all_their_images():
     np.testing.assert_array_equal(sums[0], 2 * bootstrap.counts[0])
     np.testing.assert_array_equal(sums[1], bootstrap.counts.T @ [2, 1, 1])
     assert bootstrap.patients_with([True, False, True, True]) == 2
+    assert bootstrap.patients_by_class(np.array([1, 0, np.nan, np.nan])) == (1, 1)
+    assert bootstrap.patients_by_class(np.array([True, False, False, True])) == (2, 2)
 
 
 def test_a_subset_and_chunks_keep_the_draws(monkeypatch):

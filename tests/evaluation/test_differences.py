@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -5,7 +6,13 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mamsf_keras.evaluation.align import align
-from mamsf_keras.evaluation.differences import METRICS, compare_predictions, metric_difference, verdict
+from mamsf_keras.evaluation.differences import (
+    METRICS,
+    TOO_FEW_PATIENTS,
+    compare_predictions,
+    metric_difference,
+    verdict,
+)
 from mamsf_keras.evaluation.significance import recipe_difference
 from tests.recipes import simulated_predictions
 
@@ -93,9 +100,33 @@ def test_a_finding_with_few_positive_patients_has_no_test(result):
     row = result["findings"]["Hernia"]
     assert row["positive_patients"] < 10
     for metric in METRICS:
-        assert row[metric]["result"] == "under 10 positive patients"
+        assert row[metric]["result"] == TOO_FEW_PATIENTS
         assert row[metric]["interval"] is row[metric]["p_value"] is row[metric]["p_value_holm"] is None
         assert row[metric]["A"]["patient_sd"] is None and row[metric]["difference"] is not None
+
+
+def test_a_mean_with_such_a_finding_has_no_test(result):
+    for mean, names in (("macro", ["Hernia"]), ("tail", ["Hernia"]), ("head", []), ("medium", [])):
+        row = result["means"][mean]
+        assert row["too_few_patients"] == names
+        for metric in METRICS:
+            assert (row[metric]["result"] == TOO_FEW_PATIENTS) is bool(names)
+            assert (row[metric]["interval"] is None) is (row[metric]["p_value"] is None) is bool(names)
+
+
+def test_few_negative_patients_count_as_few_positive_ones(models, result):
+    """Swapped labels and scores have the same AUROC, and its tests have the same results."""
+    swapped = [
+        dataclasses.replace(model, labels=1 - model.labels, probabilities=1 - model.probabilities) for model in models
+    ]
+    back = compare_predictions(swapped, 5, GROUPS, resamples=40)
+    for name, row in result["findings"].items():
+        other = back["findings"][name]
+        counts = (other["negative_patients"], other["positive_patients"])
+        assert counts == (row["positive_patients"], row["negative_patients"])
+        assert other["auroc"]["result"].replace("B is", "A is") == row["auroc"]["result"]
+        assert other["auroc"]["p_value"] == pytest.approx(row["auroc"]["p_value"])
+    assert back["means"]["macro"]["too_few_patients"] == ["Hernia"]
 
 
 def test_fewer_than_five_seeds_give_differences_only(models):

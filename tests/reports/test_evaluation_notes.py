@@ -3,6 +3,7 @@ import pytest
 from mamsf_keras.reports.evaluation_notes import (
     calibration_gaps,
     interval_note,
+    mean_gaps,
     operating_point_gaps,
     protocol_facts,
     published_gap,
@@ -33,16 +34,27 @@ def test_a_file_without_patients_is_named():
 def test_every_missing_score_has_its_reason():
     rows = {
         "A": row(None, None, None, positives=0, images=8, masked=2),
-        "B": row(None, [0.1, 0.2], positive_patients=7, masked=0),
-        "C": row(None, None, 1.0, positive_patients=30, masked=0),
+        "B": row(None, [0.1, 0.2], positive_patients=7, negative_patients=40, masked=0),
+        "C": row(None, None, 1.0, positive_patients=30, negative_patients=40, masked=0),
+        "D": row(None, [0.1, 0.2], positive_patients=30, negative_patients=9, masked=0),
+        "E": row(None, None, 0.5, positive_patients=30, negative_patients=40, masked=0),
     }
     assert score_gaps({"findings": rows}) == [
         "Undefined, because all images or no images have the finding: A (0 of 8 positive).",
         "Images without a label, left out: A (2).",
-        "No patient-level interval below 10 positive patients: B (7).",
+        "No patient-level interval below 10 positive or 10 negative patients: B (7 positive), D (9 negative).",
         "No interval for an AUROC of exactly 0 or 1: C.",
+        "No interval where all resamples agree, as for equal scores: E.",
     ]
     assert len(score_gaps({"findings": rows}, intervals=False)) == 2
+
+
+def test_means_without_an_interval_name_the_findings_in_the_way():
+    assert mean_gaps(evaluated()[0]) == [
+        f"No interval for the mean of {name}, because it includes findings with fewer than 10 positive or 10 negative "
+        "patients: Hernia."
+        for name in ("all", "tail")
+    ]
 
 
 def test_missing_calibration_and_operating_points_have_their_reason():
