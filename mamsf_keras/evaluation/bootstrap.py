@@ -64,8 +64,10 @@ class PatientBootstrap:
     def __init__(self, patients: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> None:
         names, self.patient = np.unique(np.asarray(patients), return_inverse=True)
         rng, n = np.random.default_rng(seed), len(names)
-        draws = [np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(resamples)]
-        self.counts = np.ascontiguousarray(np.stack(draws, axis=1), dtype=np.float32)
+        draws = np.empty((resamples, n), np.uint8)  # a count above 255 has a probability below 1e-500
+        for draw in draws:
+            draw[:] = np.bincount(rng.integers(n, size=n), minlength=n)
+        self.counts = draws.T.astype(np.float32, order="C")
 
     def scores(self, labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns AUROC and average precision of each resample, NaN where it lacks positives or negatives.

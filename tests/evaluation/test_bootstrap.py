@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -41,6 +43,18 @@ def test_patients_are_drawn_with_all_their_images():
     assert bootstrap.patients_with([True, False, True, True]) == 2
     assert bootstrap.patients_by_class(np.array([1, 0, np.nan, np.nan])) == (1, 1)
     assert bootstrap.patients_by_class(np.array([True, False, False, True])) == (2, 2)
+
+
+def test_draws_equal_those_of_the_generator_and_take_little_more_memory_than_the_counts():
+    tracemalloc.start()
+    counts = PatientBootstrap(np.arange(3000), resamples=400, seed=3).counts
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    rng = np.random.default_rng(3)
+    expected = [np.bincount(rng.integers(3000, size=3000), minlength=3000) for _ in range(400)]
+    np.testing.assert_array_equal(counts, np.transpose(expected))
+    assert counts.dtype == np.float32 and counts.flags.c_contiguous
+    assert counts.nbytes == 4_800_000 and peak < 1.3 * counts.nbytes
 
 
 def test_a_subset_and_chunks_keep_the_draws(monkeypatch):
