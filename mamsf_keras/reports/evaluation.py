@@ -11,6 +11,7 @@ from mamsf_keras.reports import html
 from mamsf_keras.reports.evaluation_details import Pixels, error_blocks, published_blocks, subgroup_blocks
 from mamsf_keras.reports.evaluation_notes import (
     calibration_gaps,
+    groups_note,
     interval_note,
     mean_gaps,
     operating_point_gaps,
@@ -92,14 +93,12 @@ def _auroc(summary) -> list[str]:
 
 
 def _means(summary) -> list[str]:
-    head, medium = (f"{100 * limit:g}%" for limit in summary["group_limits"])
-    absent = [kind for kind in ("head", "medium", "tail") if kind not in summary["means"]]
-    source = "training images" if "protocol" in summary else "images of the whole NIH table"
+    groups = groups_note(summary)
+    absent = [kind for kind in ("head", "medium", "tail") if groups and kind not in summary["means"]]
     return [
         html.paragraph(
-            f"Head findings are on at least {head} of the {source}, medium findings on at least {medium}, tail "
-            "findings on fewer. Undefined findings are left out of the means. The micro average pools all labeled "
-            "cells of all findings, so it also compares the probabilities of different findings."
+            (f"{groups} " if groups else "") + "Undefined findings are left out of the means. The micro average pools "
+            "all labeled cells of all findings, so it also compares the probabilities of different findings."
         ),
         html.table(tables.means(summary)),
         html.bullets([*mean_gaps(summary), *(f"No finding is in the {kind} group." for kind in absent)]),

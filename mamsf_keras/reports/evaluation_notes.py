@@ -88,6 +88,18 @@ def score_gaps(summary: Summary, intervals: bool = True) -> list[str]:
     return notes
 
 
+def groups_note(summary: Summary) -> str | None:
+    """Returns what head, medium and tail mean, or None if no finding is in such a group."""
+    if not {"head", "medium", "tail"} & set(summary["means"]):
+        return None
+    head, medium = (f"{100 * limit:g}%" for limit in summary["group_limits"])
+    source = "training images" if "protocol" in summary else "images of the whole NIH table"
+    return (
+        f"Head findings are on at least {head} of the {source}, medium findings on at least {medium}, tail findings on "
+        "fewer."
+    )
+
+
 def _few_patients(row) -> str:
     """Returns the numbers of patients below 10 in words, such as "7 positive", or ""."""
     counts = {kind: row[f"{kind}_patients"] for kind in ("positive", "negative")}

@@ -75,3 +75,7 @@ def test_report_of_a_predictions_file_has_no_protocol(tmp_path):
     page = page_of(tmp_path, summary, curves, errors)
     assert "<h1>Evaluation of a predictions file</h1>" in page and "not stated in a predictions file" in page
     assert "images of the whole NIH table" in page
+    for group in ("head", "tail"):
+        del summary["means"][group]
+    page = page_of(tmp_path, summary, curves, errors)
+    assert "Head findings" not in page and "No finding is in the head group" not in page
