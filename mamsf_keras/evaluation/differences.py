@@ -139,7 +139,7 @@ def metric_difference(values: np.ndarray, resampled: np.ndarray, first: int, pat
         "usable_resamples": float(usable.mean()),
         **numbers,
         "interval": None if low is None else [low, high],
-        "result": reason or verdict(found.difference, found.p_value),
+        "result": reason or verdict(found),
     }
 
 
@@ -151,10 +151,15 @@ def _why_untested(values, usable, patients) -> str | None:
     return "undefined in too many resamples" if usable < LEAST_USABLE else None
 
 
-def verdict(difference: float, p_value: float | None) -> str:
-    """Returns the result of a comparison in words. A p-value of None means that no test was made."""
-    if p_value is None:
+def verdict(found: Difference) -> str:
+    """Returns the result of a comparison in words. Without variation, nothing can be distinguished."""
+    if found.standard_error is None:
         return "not enough seeds"
+    return "not distinguishable" if found.p_value is None else decision(found.difference, found.p_value)
+
+
+def decision(difference: float, p_value: float) -> str:
+    """Returns the result of a test in words."""
     if p_value >= SIGNIFICANCE:
         return "not distinguishable"
     return "A is higher" if difference > 0 else "B is higher"
@@ -184,4 +189,4 @@ def _adjust(findings) -> None:
         for row in rows:
             row["p_value_holm"] = None
         for row, p_value in zip(tested, adjusted, strict=True):
-            row |= {"p_value_holm": float(p_value), "result": verdict(row["difference"], p_value)}
+            row |= {"p_value_holm": float(p_value), "result": decision(row["difference"], p_value)}

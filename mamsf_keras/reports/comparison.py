@@ -128,7 +128,14 @@ def description(result: dict) -> list[str]:
                 f"No test of the {name}, which includes findings with fewer than 10 positive or 10 negative patients: "
                 f"{', '.join(row['too_few_patients'])}"
             )
+    for metric, title in METRICS.items():
+        if names := [name for name, row in _rows(result).items() if _is_constant(row[metric])]:
+            lines.append(f"No variation between seeds or patients in {title}, and so no test: {', '.join(names)}")
     return lines
+
+
+def _is_constant(values) -> bool:
+    return values["standard_error"] is not None and values["p_value"] is None
 
 
 def _means(result) -> dict:

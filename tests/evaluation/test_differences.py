@@ -10,10 +10,11 @@ from mamsf_keras.evaluation.differences import (
     METRICS,
     TOO_FEW_PATIENTS,
     compare_predictions,
+    decision,
     metric_difference,
     verdict,
 )
-from mamsf_keras.evaluation.significance import recipe_difference
+from mamsf_keras.evaluation.significance import Difference, recipe_difference
 from tests.recipes import simulated_predictions
 
 pytestmark = pytest.mark.no_keras
@@ -92,7 +93,7 @@ def test_p_values_of_findings_are_adjusted_by_holm(result):
         assert small["p_value_holm"] == pytest.approx(min(2 * small["p_value"], 1))
         assert large["p_value_holm"] == pytest.approx(max(small["p_value_holm"], large["p_value"]))
         for row in rows:
-            assert row["result"] == verdict(row["difference"], row["p_value_holm"])
+            assert row["result"] == decision(row["difference"], row["p_value_holm"])
     assert result["findings"]["Effusion"]["auroc"]["result"] == "A is higher"
 
 
@@ -176,8 +177,19 @@ def test_the_normal_distribution_has_no_degrees_of_freedom_in_strict_json():
         (-0.1, 0.049, "B is higher"),
         (0.1, 0.05, "not distinguishable"),
         (0.0, 1.0, "not distinguishable"),
-        (0.1, None, "not enough seeds"),
     ],
 )
-def test_verdict_in_words(difference, p_value, words):
-    assert verdict(difference, p_value) == words
+def test_decision_in_words(difference, p_value, words):
+    assert decision(difference, p_value) == words
+
+
+def test_verdict_without_a_test():
+    assert verdict(Difference(0.1)) == "not enough seeds"
+    assert verdict(Difference(0.1, 0.0, 0.0, 0.0)) == "not distinguishable"
+
+
+def test_constant_metrics_are_not_distinguishable():
+    """All scores of recipe A are equal, and those of recipe B separate the labels: 0.5 and 1 in every resample."""
+    row = metric_difference(np.repeat([0.5, 1.0], 5), np.repeat([0.5, 1.0], 5)[:, None].repeat(50, axis=1), 5, 30)
+    assert row["result"] == "not distinguishable" and row["difference"] == -0.5 and row["standard_error"] == 0
+    assert row["p_value"] is row["interval"] is row["degrees_of_freedom"] is None

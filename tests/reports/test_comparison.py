@@ -109,6 +109,12 @@ def test_text_and_markdown_tell_what_was_compared(result):
     assert {line.count("|") for line in tables} == {9, 10}
 
 
+def test_constant_metrics_are_named(result):
+    assert "No variation" not in comparison_text(result)
+    result["findings"]["Mass"]["auroc"] |= {"standard_error": 0.0, "p_value": None, "interval": None}
+    assert "No variation between seeds or patients in AUROC, and so no test: Mass" in comparison_text(result)
+
+
 def test_page_is_self_contained_and_escaped(result, tmp_path):
     write_comparison_page(result, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
