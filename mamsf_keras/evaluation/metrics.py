@@ -6,7 +6,8 @@ from collections.abc import Iterable
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_auc_score
 
-from mamsf_keras.reports.evaluation_notes import groups_note, mean_gaps
+from mamsf_keras.reports.evaluation_notes import groups_note
+from mamsf_keras.reports.interval_notes import mean_gaps
 
 GROUPS = ("head", "medium", "tail")
 """Groups of findings by their frequency, from common to rare."""

@@ -12,12 +12,11 @@ from mamsf_keras.reports.evaluation_details import Pixels, error_blocks, publish
 from mamsf_keras.reports.evaluation_notes import (
     calibration_gaps,
     groups_note,
-    interval_note,
-    mean_gaps,
     operating_point_gaps,
     protocol_facts,
     score_gaps,
 )
+from mamsf_keras.reports.interval_notes import interval_note, mean_gaps, usable_note
 
 
 def write_evaluation_report(
@@ -88,7 +87,7 @@ def _auroc(summary) -> list[str]:
         html.drawing(draw, "Forest plot of AUROC", 4.6, plots.forest_height(summary), "wide"),
         html.paragraph(interval_note(summary)),
         html.table(tables.discrimination(summary)),
-        html.bullets(score_gaps(summary)),
+        html.bullets([*score_gaps(summary), *([note] if (note := usable_note(summary)) else [])]),
     ]
 
 

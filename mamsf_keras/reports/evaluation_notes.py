@@ -1,10 +1,9 @@
-"""The sentences of the report on an evaluation: the protocol, what intervals mean, and why a value is missing."""
+"""The sentences of the report on an evaluation: the protocol, and why a value is missing."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from mamsf_keras.reports.evaluation_plots import mean_name
-from mamsf_keras.reports.evaluation_tables import POINTS, median_and_range, width_ratio
+from mamsf_keras.reports.evaluation_tables import POINTS
 from mamsf_keras.reports.published import difference_from_protocol
 
 Summary = Mapping[str, Any]
@@ -35,28 +34,6 @@ def protocol_facts(summary: Summary) -> dict[str, str]:
 
 def _sha256(checksum) -> str | None:
     return checksum and f"SHA-256 {checksum}"
-
-
-def interval_note(summary: Summary) -> str:
-    """Returns what the two kinds of interval mean and how their widths compare."""
-    per_patient = summary["images"] / max(summary["patients"], 1)
-    text = (
-        "The patient-level interval (blue) resamples patients with all their images. The image-level interval "
-        "(orange, DeLong) assumes independent images, which images of the same patient are not. "
-    )
-    if summary["images"] == summary["patients"]:
-        return text + (
-            "Here each image counts as a separate patient. If patients have several images, both intervals are too "
-            "narrow: add a `patient` column to the predictions."
-        )
-    ratios = [(ratio, name) for name, row in summary["findings"].items() if (ratio := width_ratio(row)) is not None]
-    text += f"A patient has {per_patient:.2f} images on average. "
-    if not ratios:
-        return text + "No finding has both intervals."
-    return text + (
-        "The median ratio of the widths, patient-level over image-level, is "
-        f"{median_and_range(ratios)}. The patient-level interval is the one to report."
-    )
 
 
 def score_gaps(summary: Summary, intervals: bool = True) -> list[str]:
@@ -104,16 +81,6 @@ def _few_patients(row) -> str:
     """Returns the numbers of patients below 10 in words, such as "7 positive", or ""."""
     counts = {kind: row[f"{kind}_patients"] for kind in ("positive", "negative")}
     return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count < 10)
-
-
-def mean_gaps(summary: Summary) -> list[str]:
-    """Returns why means have no interval."""
-    return [
-        f"No interval for the {mean_name(name)}, because it includes findings with fewer than 10 positive or 10 "
-        f"negative patients: {', '.join(row['too_few_patients'])}."
-        for name, row in summary["means"].items()
-        if row.get("too_few_patients")
-    ]
 
 
 def calibration_gaps(summary: Summary) -> list[str]:

@@ -2,8 +2,6 @@ import pytest
 
 from mamsf_keras.reports.evaluation_notes import (
     calibration_gaps,
-    interval_note,
-    mean_gaps,
     operating_point_gaps,
     protocol_facts,
     published_gap,
@@ -17,18 +15,6 @@ pytestmark = pytest.mark.no_keras
 
 def row(by_patient, by_image, auroc=0.8, **more):
     return {"auroc": auroc, "auroc_interval": by_patient, "auroc_interval_images": by_image, **more}
-
-
-def test_widths_of_the_intervals_are_compared_in_words():
-    rows = {"A": row([0.7, 0.9], [0.75, 0.85]), "B": row([0.7, 0.8], [0.7, 0.8]), "C": row(None, [0.7, 0.8])}
-    note = interval_note({"images": 30, "patients": 10, "findings": rows})
-    assert "assumes independent images" in note and "3.00 images on average" in note
-    assert "is 1.50 (from 1.00, B, to 2.00, A)." in note
-    assert "No finding has both intervals." in interval_note({"images": 9, "patients": 3, "findings": {"C": rows["C"]}})
-
-
-def test_a_file_without_patients_is_named():
-    assert "each image counts as a separate patient" in interval_note({"images": 9, "patients": 9, "findings": {}})
 
 
 def test_every_missing_score_has_its_reason():
@@ -47,14 +33,6 @@ def test_every_missing_score_has_its_reason():
         "No interval where all resamples agree, as for equal scores: E.",
     ]
     assert len(score_gaps({"findings": rows}, intervals=False)) == 2
-
-
-def test_means_without_an_interval_name_the_findings_in_the_way():
-    assert mean_gaps(evaluated()[0]) == [
-        f"No interval for the mean of {name}, because it includes findings with fewer than 10 positive or 10 negative "
-        "patients: Hernia."
-        for name in ("all", "tail")
-    ]
 
 
 def test_missing_calibration_and_operating_points_have_their_reason():
