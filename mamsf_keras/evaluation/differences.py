@@ -52,11 +52,7 @@ def compare_predictions(
         "resamples": resamples,
         "undefined": [name for i, name in enumerate(names) if i not in defined],
         "means": {
-            name: {
-                "findings": len(columns),
-                "too_few_patients": [names[i] for i in scores.too_few_patients(columns)],
-                **scores.difference(columns),
-            }
+            name: {"findings": len(columns), **scores.mean_difference(columns, names)}
             for name, columns in members.items()
             if columns
         },
@@ -110,9 +106,10 @@ class Scores:
             for k, metric in enumerate(METRICS)
         }
 
-    def too_few_patients(self, columns: list[int]) -> list[int]:
-        """Returns the findings, among some, that have too few patients for a test of them or of a mean over them."""
-        return [i for i in columns if self.patients[:, i].min() < FEWEST_PATIENTS]
+    def mean_difference(self, columns: list[int], names: Sequence[str]) -> dict:
+        """Returns the differences in the mean over some findings, and those with too few patients for a test."""
+        few = [names[i] for i in columns if self.patients[:, i].min() < FEWEST_PATIENTS]
+        return {"too_few_patients": few, **self.difference(columns)}
 
 
 def metric_difference(values: np.ndarray, resampled: np.ndarray, first: int, patients: int) -> dict:
