@@ -16,7 +16,13 @@ RESAMPLES = 2000
 """Default number of resamples."""
 
 FEWEST_PATIENTS = 10
-"""Positive patients below which no interval is given."""
+"""Patients with a positive or with a negative image below which no interval is given."""
+
+ROUNDING = 1e-12
+"""Differences and standard errors up to this size are rounding errors."""
+
+LEAST_USABLE = 0.5
+"""Share of the resamples in which a value must be defined for its interval to be reported."""
 
 CHUNK = 2_000_000
 """Numbers per temporary array: bounds the memory, and keeps the arrays in the processor's cache."""
@@ -58,8 +64,10 @@ class PatientBootstrap:
     def __init__(self, patients: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> None:
         names, self.patient = np.unique(np.asarray(patients), return_inverse=True)
         rng, n = np.random.default_rng(seed), len(names)
-        draws = [np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(resamples)]
-        self.counts = np.ascontiguousarray(np.stack(draws, axis=1), dtype=np.float32)
+        draws = np.empty((resamples, n), np.uint8)  # a count above 255 has a probability below 1e-500
+        for draw in draws:
+            draw[:] = np.bincount(rng.integers(n, size=n), minlength=n)
+        self.counts = draws.T.astype(np.float32, order="C")
 
     def scores(self, labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns AUROC and average precision of each resample, NaN where it lacks positives or negatives.
@@ -99,6 +107,10 @@ class PatientBootstrap:
     def patients_with(self, images: np.ndarray) -> int:
         """Returns the number of patients with at least one of the images, bool `(images,)`."""
         return len(np.unique(self.patient[np.asarray(images, bool)]))
+
+    def patients_by_class(self, labels: np.ndarray) -> tuple[int, int]:
+        """Returns the numbers of patients with a positive and with a negative image, for 1/0/NaN labels `(images,)`."""
+        return self.patients_with(labels == 1), self.patients_with(labels == 0)
 
     def _chunks(self, rows) -> Iterator[np.ndarray]:
         step = max(CHUNK // max(rows, 1), 1)
@@ -156,16 +168,25 @@ def logit_interval(value: float | None, resampled: np.ndarray, patients: int, le
     Args:
         value: the value on the data.
         resampled: the values of the resamples, NaN where undefined.
-        patients: number of patients with the finding, which limit the precision.
+        patients: number of patients that limit the precision: of AUROC and average precision, the smaller of the
+            numbers of patients with a positive and with a negative image.
         level: confidence level.
 
     Returns:
-        None below `FEWEST_PATIENTS` patients, or if the value is 0 or 1, where the resamples do not spread.
+        None below `FEWEST_PATIENTS` patients, if the value is 0 or 1, if the resamples do not vary, as when all scores
+        are equal, or if fewer than `LEAST_USABLE` of them define the value.
     """
     usable = resampled[~np.isnan(resampled)]
-    if value is None or patients < FEWEST_PATIENTS or not 0 < value < 1 or len(usable) < 2:
+    if value is None or patients < FEWEST_PATIENTS or not 0 < value < 1:
+        return None
+    if len(usable) < max(LEAST_USABLE * len(resampled), 2) or (spread := usable.std(ddof=1)) <= ROUNDING:
         return None
     center = np.log(value / (1 - value))
-    half = stats.t.ppf((1 + level) / 2, patients - 1) * usable.std(ddof=1) / (value * (1 - value))
+    half = stats.t.ppf((1 + level) / 2, patients - 1) * spread / (value * (1 - value))
     low, high = 1 / (1 + np.exp(-np.array([center - half, center + half])))
     return Interval(float(low), float(high), len(usable) / len(resampled))
+
+
+def limits(interval: Interval | None) -> list[float] | None:
+    """Returns the limits of an interval as a list for JSON, or None."""
+    return None if interval is None else [interval.low, interval.high]

@@ -147,8 +147,9 @@ def _fit_finding(labels, probabilities, patients) -> FindingCalibration:
 def platt_scaling(labels: np.ndarray, probabilities: np.ndarray) -> tuple[float | None, float | None]:
     """Returns slope and intercept of Platt scaling on the logits of one finding.
 
-    Both are None if the labels contain only one class, the scores are all equal, or the slope is not positive. A
-    negative slope would reverse the order of the images, which happens for findings that the model has not learned.
+    Both are None if the labels contain only one class, if `logistic_fit` finds no fit, as when the scores are all
+    equal, or if the slope is not positive. A negative slope would reverse the order of the images, which happens for
+    findings that the model has not learned.
 
     The targets are (N+ + 1) / (N+ + 2) and 1 / (N- + 2) in place of 1 and 0, which keeps the fit finite when the
     scores separate the labels: J. Platt, Advances in Large Margin Classifiers, 1999, equation 2.
@@ -159,11 +160,11 @@ def platt_scaling(labels: np.ndarray, probabilities: np.ndarray) -> tuple[float 
     """
     positives = labels.sum()
     negatives = len(labels) - positives
-    if positives == 0 or negatives == 0 or np.ptp(probabilities) == 0:
+    if positives == 0 or negatives == 0:
         return None, None
     target = np.where(labels == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     scores = logits(probabilities)
     # A soft target is one image of each class, weighted by the target and its complement.
     both, kinds = np.concatenate([scores, scores]), np.repeat([1, 0], len(scores))
-    slope, intercept = logistic_fit(both, kinds, np.concatenate([target, 1 - target]))
-    return (slope, intercept) if slope > 0 else (None, None)
+    fit = logistic_fit(both, kinds, np.concatenate([target, 1 - target]))
+    return fit if fit is not None and fit[0] > 0 else (None, None)

@@ -17,7 +17,7 @@ from mamsf_keras.storage import atomic_write, write_json
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of `comparison.json`; docs/comparison.md describes its fields."""
 
 

@@ -21,7 +21,8 @@ RECALLS = np.linspace(0.01, 1, 100)
 
 
 class Curve(NamedTuple):
-    """A curve and its pointwise 95% band, arrays of equal length; the band is None below 10 positive patients."""
+    """A curve and its pointwise 95% band, arrays of equal length; the band is None below 10 positive or negative
+    patients."""
 
     x: np.ndarray
     y: np.ndarray
@@ -78,7 +79,7 @@ def ranking_curves(labels: np.ndarray, scores: np.ndarray, bootstrap: PatientBoo
     ranking = Ranking(positive, np.asarray(scores, float), bootstrap.patient, patients)
     sensitivity, precision = _at_grid(ranking, np.ones((patients, 1), np.float32))
     bands: tuple = (None, None), (None, None)
-    if bootstrap.patients_with(positive) >= FEWEST_PATIENTS:
+    if min(bootstrap.patients_by_class(positive)) >= FEWEST_PATIENTS:
         step = max(resampling.CHUNK // ranking.rows, 1)
         chunks = [bootstrap.counts[:, i : i + step] for i in range(0, bootstrap.counts.shape[1], step)]
         resampled = zip(*(_at_grid(ranking, counts) for counts in chunks), strict=True)
@@ -121,7 +122,7 @@ def calibration_curve(labels: np.ndarray, probabilities: np.ndarray, bootstrap: 
     _, bins = np.unique(equal_mass_bins(probabilities), return_inverse=True)
     images = np.bincount(bins)
     x, y = np.bincount(bins, probabilities) / images, np.bincount(bins, labels) / images
-    if bootstrap.patients_with(np.asarray(labels) == 1) < FEWEST_PATIENTS:
+    if min(bootstrap.patients_by_class(np.asarray(labels))) < FEWEST_PATIENTS:
         return Curve(x, y, None, None)
     members = np.eye(len(images), dtype=np.float32)[bins]
     sums = bootstrap.sums(np.concatenate([members * np.asarray(labels, np.float32)[:, None], members], axis=1))

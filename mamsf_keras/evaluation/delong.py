@@ -7,6 +7,8 @@ It is reported next to the patient-level interval to show the effect of this ass
 import numpy as np
 from scipy import stats
 
+from mamsf_keras.evaluation.bootstrap import ROUNDING
+
 
 def delong_variance(labels: np.ndarray, scores: np.ndarray) -> float:
     """Returns the variance of an AUROC over independent images.
@@ -29,8 +31,8 @@ def delong_variance(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 def delong_interval(auroc: float, variance: float, level: float = 0.95) -> tuple[float, float] | None:
-    """Returns the normal interval on the logit scale, or None if the AUROC is 0 or 1."""
-    if not 0 < auroc < 1:
+    """Returns the normal interval on the logit scale, or None if the AUROC is 0 or 1 or the variance is 0."""
+    if not 0 < auroc < 1 or np.sqrt(variance) <= ROUNDING:
         return None
     half = stats.norm.ppf((1 + level) / 2) * np.sqrt(variance) / (auroc * (1 - auroc))
     low, high = 1 / (1 + np.exp(-(np.log(auroc / (1 - auroc)) + np.array([-half, half]))))

@@ -7,13 +7,15 @@ import numpy as np
 from statsmodels.stats.multitest import multipletests
 from tqdm import tqdm
 
-from mamsf_keras.evaluation.bootstrap import FEWEST_PATIENTS, RESAMPLES, PatientBootstrap
+from mamsf_keras.evaluation.bootstrap import FEWEST_PATIENTS, LEAST_USABLE, RESAMPLES, PatientBootstrap
 from mamsf_keras.evaluation.metrics import GROUPS, per_finding
 from mamsf_keras.evaluation.predictions import Predictions
 from mamsf_keras.evaluation.significance import Difference, recipe_difference
-from mamsf_keras.evaluation.summary import LEAST_USABLE
 
 METRICS = ("auroc", "average_precision")
+
+TOO_FEW_PATIENTS = f"under {FEWEST_PATIENTS} positive or negative patients"
+"""The result without a test, of a finding or of a mean with such a finding."""
 
 SIGNIFICANCE = 0.05
 """P-value below which two recipes are reported as different. For findings, it is the adjusted p-value."""
@@ -50,7 +52,7 @@ def compare_predictions(
         "resamples": resamples,
         "undefined": [name for i, name in enumerate(names) if i not in defined],
         "means": {
-            name: {"findings": len(columns), **scores.difference(columns)}
+            name: {"findings": len(columns), **scores.mean_difference(columns, names)}
             for name, columns in members.items()
             if columns
         },
@@ -66,7 +68,7 @@ class Scores:
         values: `(metrics, models, findings)`, the models of recipe A first.
         resampled: `(metrics, models, findings, resamples)`.
         first: number of models of recipe A.
-        patients: the patients with each finding, bool `(patients, findings)`.
+        patients: numbers of patients with a positive and with a negative image, int `(2, findings)`.
     """
 
     values: np.ndarray
@@ -77,7 +79,7 @@ class Scores:
     @classmethod
     def of(cls, models: Sequence[Predictions], first: int, bootstrap: PatientBootstrap) -> "Scores":
         """Computes the metrics of aligned predictions. The resamples are the same for all models."""
-        names, positive = models[0].findings, models[0].labels == 1
+        names = models[0].findings
         values = np.empty((len(METRICS), len(models), len(names)))
         resampled = np.empty((*values.shape, bootstrap.counts.shape[1]))
         with tqdm(total=len(models) * len(names), desc="resampling", unit=" findings", delay=2) as bar:
@@ -88,17 +90,26 @@ class Scores:
                     values[:, m, i] = np.array([points[name][metric] for metric in METRICS], float)
                     resampled[:, m, i] = bootstrap.scores(model.labels[:, i], model.probabilities[:, i])
                     bar.update()
-        patients = np.zeros((len(bootstrap.counts), len(names)), bool)
-        np.logical_or.at(patients, bootstrap.patient, positive)
+        patients = np.transpose([bootstrap.patients_by_class(labels) for labels in models[0].labels.T])
         return cls(values, resampled, first, patients)
 
     def difference(self, columns: list[int]) -> dict:
-        """Returns the differences in the mean over some findings, by metric, and the number of positive patients."""
-        patients = int(self.patients[:, columns].any(axis=1).sum())
+        """Returns the differences in the mean over some findings, by metric, and the smallest numbers of patients.
+
+        The mean has a test only if all of its findings have enough patients. Few patients with a rare finding vary the
+        mean about as much as many with a common one.
+        """
+        positive, negative = self.patients[:, columns].min(axis=1).tolist()
         values, resampled = self.values[:, :, columns].mean(axis=2), self.resampled[:, :, columns].mean(axis=2)
-        return {"positive_patients": patients} | {
-            metric: metric_difference(values[k], resampled[k], self.first, patients) for k, metric in enumerate(METRICS)
+        return {"positive_patients": positive, "negative_patients": negative} | {
+            metric: metric_difference(values[k], resampled[k], self.first, min(positive, negative))
+            for k, metric in enumerate(METRICS)
         }
+
+    def mean_difference(self, columns: list[int], names: Sequence[str]) -> dict:
+        """Returns the differences in the mean over some findings, and those with too few patients for a test."""
+        few = [names[i] for i in columns if self.patients[:, i].min() < FEWEST_PATIENTS]
+        return {"too_few_patients": few, **self.difference(columns)}
 
 
 def metric_difference(values: np.ndarray, resampled: np.ndarray, first: int, patients: int) -> dict:
@@ -108,7 +119,7 @@ def metric_difference(values: np.ndarray, resampled: np.ndarray, first: int, pat
         values: the metric of each model, `(models,)`; NaN is undefined.
         resampled: the metric of each model in each resample, `(models, resamples)`.
         first: number of models of recipe A, which come first.
-        patients: number of positive patients.
+        patients: the smaller of the numbers of patients with a positive and with a negative image.
     """
     usable = ~np.isnan(resampled).any(axis=0)
     reason = _why_untested(values, usable.mean(), patients)
@@ -125,7 +136,7 @@ def metric_difference(values: np.ndarray, resampled: np.ndarray, first: int, pat
         "usable_resamples": float(usable.mean()),
         **numbers,
         "interval": None if low is None else [low, high],
-        "result": reason or verdict(found.difference, found.p_value),
+        "result": reason or verdict(found),
     }
 
 
@@ -133,14 +144,19 @@ def _why_untested(values, usable, patients) -> str | None:
     if np.isnan(values).any():
         return "undefined"
     if patients < FEWEST_PATIENTS:
-        return f"under {FEWEST_PATIENTS} positive patients"
+        return TOO_FEW_PATIENTS
     return "undefined in too many resamples" if usable < LEAST_USABLE else None
 
 
-def verdict(difference: float, p_value: float | None) -> str:
-    """Returns the result of a comparison in words. A p-value of None means that no test was made."""
-    if p_value is None:
+def verdict(found: Difference) -> str:
+    """Returns the result of a comparison in words. Without variation, nothing can be distinguished."""
+    if found.standard_error is None:
         return "not enough seeds"
+    return "not distinguishable" if found.p_value is None else decision(found.difference, found.p_value)
+
+
+def decision(difference: float, p_value: float) -> str:
+    """Returns the result of a test in words."""
     if p_value >= SIGNIFICANCE:
         return "not distinguishable"
     return "A is higher" if difference > 0 else "B is higher"
@@ -170,4 +186,4 @@ def _adjust(findings) -> None:
         for row in rows:
             row["p_value_holm"] = None
         for row, p_value in zip(tested, adjusted, strict=True):
-            row |= {"p_value_holm": float(p_value), "result": verdict(row["difference"], p_value)}
+            row |= {"p_value_holm": float(p_value), "result": decision(row["difference"], p_value)}

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_auc_score
 
+from mamsf_keras.reports.evaluation_notes import groups_note
+from mamsf_keras.reports.interval_notes import mean_gaps
+
 GROUPS = ("head", "medium", "tail")
 """Groups of findings by their frequency, from common to rare."""
 
@@ -72,9 +75,9 @@ def metrics_table(summary: dict) -> str:
     for label, row in summary["means"].items():
         name = "micro average" if label == "micro" else f"mean of {row['findings']}"
         lines.append(f"{name + (f', {label}' if label in GROUPS else ''):<20}{_scores(row)}")
-    high, low = (f"{limit:.0%}" for limit in summary["group_limits"])
-    lines.append(f"head: findings on at least {high} of the training images; tail: on fewer than {low}")
+    lines += [note] if (note := groups_note(summary)) else []
     lines.append("in parentheses: 95% confidence intervals from a bootstrap of the patients")
+    lines += mean_gaps(summary)
     for why, has_labels in (("only one class", True), ("no labels", False)):
         names = [name for name in summary["undefined"] if bool(summary["findings"][name]["images"]) is has_labels]
         if names:

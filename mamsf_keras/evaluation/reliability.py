@@ -3,9 +3,13 @@
 import warnings
 
 import numpy as np
+from scipy.linalg import LinAlgWarning
 from scipy.optimize import brentq
 from scipy.special import expit, logit
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+
+from mamsf_keras.evaluation.bootstrap import ROUNDING
 
 LARGEST_LOGIT = 30.0
 """Logits are clipped to this absolute value, because a probability of 0 or 1 has an infinite logit."""
@@ -46,8 +50,8 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, floa
 def slope_and_intercept(labels: np.ndarray, scores: np.ndarray) -> tuple[float | None, float | None]:
     """Returns the calibration slope and the calibration intercept for logits `scores`.
 
-    The slope is None where it is not finite, because the logits separate the labels or are all equal. Both are None
-    if the labels contain only one class.
+    The slope is None where it is not finite, because the logits separate the labels or are all equal, and where the
+    fit does not converge. Both are None if the labels contain only one class.
     """
     positive = labels == 1
     if positive.all() or not positive.any():
@@ -55,16 +59,33 @@ def slope_and_intercept(labels: np.ndarray, scores: np.ndarray) -> tuple[float |
     intercept = brentq(lambda shift: np.mean(labels - expit(scores + shift)), -100, 100)
     lower, upper = scores[~positive], scores[positive]
     separated = lower.max() <= upper.min() or upper.max() <= lower.min()
-    return (None if separated else logistic_fit(scores, labels)[0]), float(intercept)
+    fit = None if separated else logistic_fit(scores, labels)
+    return (None if fit is None else fit[0]), float(intercept)
 
 
-def logistic_fit(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:
-    """Returns slope and intercept of an unpenalized logistic regression of 0/1 labels on scores `(images,)`."""
+def logistic_fit(
+    scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[float, float] | None:
+    """Fits an unpenalized logistic regression of 0/1 labels on scores `(images,)`.
+
+    The scores are standardized for the fit. Otherwise its equations are singular for nearly equal scores.
+
+    Returns:
+        Slope and intercept, or None if the scores are all equal or the fit does not converge.
+    """
+    center, spread = scores.mean(), scores.std()
+    if np.ptp(scores) <= ROUNDING * np.abs(scores).max():
+        return None
     model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8, max_iter=200)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # no convergence
-        model.fit(scores[:, None], labels, sample_weight=weights)
-    return float(model.coef_[0, 0]), float(model.intercept_[0])
+        for category in (ConvergenceWarning, LinAlgWarning):
+            warnings.simplefilter("error", category)
+        try:
+            model.fit(((scores - center) / spread)[:, None], labels, sample_weight=weights)
+        except (ConvergenceWarning, LinAlgWarning):
+            return None
+    slope = float(model.coef_[0, 0] / spread)
+    return slope, float(model.intercept_[0] - slope * center)
 
 
 def equal_mass_bins(probabilities: np.ndarray, bins: int = 15) -> np.ndarray:

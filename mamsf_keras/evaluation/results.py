@@ -9,10 +9,11 @@ from mamsf_keras.data.dataset import Dataset
 from mamsf_keras.evaluation.calibration import Calibration
 from mamsf_keras.evaluation.curves import all_curves
 from mamsf_keras.evaluation.errors import worst_errors
+from mamsf_keras.evaluation.frequency import frequency_groups
 from mamsf_keras.evaluation.predictions import Predictions
-from mamsf_keras.evaluation.summary import frequency_groups
 from mamsf_keras.findings import IMAGES, POSITIVES
 from mamsf_keras.reports.evaluation import Pixels, write_evaluation_report
+from mamsf_keras.reports.interval_notes import mean_gaps, usable_note
 from mamsf_keras.storage import atomic_write, write_json
 
 SCHEMA_VERSION = 2
@@ -60,7 +61,7 @@ def write_results(
 
 
 def markdown_table(summary: dict) -> str:
-    """Formats AUROC and average precision with their 95% intervals as a Markdown table, one row per finding."""
+    """Formats AUROC and average precision with their 95% intervals as a Markdown table, and notes on the intervals."""
     lines = ["| finding | positives (patients) | AUROC (95% CI) | average precision (95% CI) |", "|---|--:|--:|--:|"]
     for name, row in summary["findings"].items():
         counts = f"{row['positives']:,} ({row['positive_patients']:,})"
@@ -68,6 +69,8 @@ def markdown_table(summary: dict) -> str:
     for label, row in summary["means"].items():
         name = f"{label} average over {row['findings']} findings"
         lines.append(f"| {name} | | {cell(row, 'auroc')} | {cell(row, 'average_precision')} |")
+    for note in (*mean_gaps(summary), usable_note(summary)):
+        lines += ["", note] if note else []
     return "\n".join(lines) + "\n"
 
 

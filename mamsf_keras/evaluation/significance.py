@@ -10,12 +10,10 @@ import dataclasses
 import numpy as np
 from scipy import stats
 
+from mamsf_keras.evaluation.bootstrap import ROUNDING
+
 FEWEST_SEEDS = 5
 """Seeds per recipe below which no test is made, because the spread over seeds cannot be estimated."""
-
-
-ROUNDING = 1e-12
-"""Differences and errors up to this size are rounding errors."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +29,8 @@ class Difference:
         low: lower limit of the 95% interval; None without a test.
         high: upper limit; None without a test.
         p_value: of the two-sided test that the recipes are equal; None without a test.
+
+    A difference without any variation has standard errors of 0, but no test.
     """
 
     difference: float
@@ -68,7 +68,8 @@ def recipe_difference(
         level: confidence level.
 
     Returns:
-        The difference alone if a recipe has fewer than `FEWEST_SEEDS` seeds.
+        The difference alone if a recipe has fewer than `FEWEST_SEEDS` seeds. Without variation between the seeds and
+        between the resamples, as when all models separate the labels perfectly, only the standard errors are added.
     """
     difference = float(np.mean(first) - np.mean(second))
     if min(len(first), len(second)) < FEWEST_SEEDS:
@@ -81,11 +82,10 @@ def recipe_difference(
     variance = seeds + patients
     freedom = variance**2 / (seeds**2 / pooled) if seeds > 0 else np.inf
     error, parts = float(np.sqrt(variance)), (float(np.sqrt(seeds)), float(np.sqrt(patients)))
+    if error <= ROUNDING:
+        return Difference(difference, error, *parts)
     half = stats.t.ppf((1 + level) / 2, freedom) * error
-    if error > ROUNDING:
-        p_value = float(2 * stats.t.sf(abs(difference) / error, freedom))
-    else:  # no noise at all, as when every model separates the labels perfectly
-        p_value = float(abs(difference) <= ROUNDING)
+    p_value = float(2 * stats.t.sf(abs(difference) / error, freedom))
     return Difference(difference, error, *parts, float(freedom), difference - half, difference + half, p_value)
 
 

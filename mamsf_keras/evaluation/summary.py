@@ -4,25 +4,17 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 
 from mamsf_keras.config import OPERATING_POINTS
-from mamsf_keras.evaluation.bootstrap import RESAMPLES, Interval, PatientBootstrap, logit_interval
+from mamsf_keras.evaluation.bootstrap import FEWEST_PATIENTS, RESAMPLES, PatientBootstrap, limits, logit_interval
 from mamsf_keras.evaluation.calibration import Calibration, FindingCalibration
-from mamsf_keras.evaluation.delong import delong_interval, delong_variance
+from mamsf_keras.evaluation.frequency import HEAD_SHARE, MEDIUM_SHARE
+from mamsf_keras.evaluation.intervals import image_interval, rate_intervals
 from mamsf_keras.evaluation.metrics import mean_over_findings, per_finding
 from mamsf_keras.evaluation.operating_points import decisions, ppv_at
-from mamsf_keras.evaluation.predictions import Predictions, is_known
+from mamsf_keras.evaluation.predictions import Predictions
 from mamsf_keras.evaluation.reliability import reliability
-
-AGE_BANDS = (0, 18, 40, 60, 80)
-"""Lower limits of the age bands, in years."""
-
-HEAD_SHARE, MEDIUM_SHARE = 0.05, 0.02
-"""Share of positive images from which a finding is in the head, and in the medium group, of the distribution."""
-
-LEAST_USABLE = 0.5
-"""Share of resamples in which a mean must be defined for its interval to be reported."""
+from mamsf_keras.evaluation.subgroups import subgroup_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,19 +54,21 @@ class Scorer:
 
     def _finding(self, name, labels, probabilities, point, bootstrap) -> tuple[dict, dict]:
         """Returns the metrics of one finding, and the resampled AUROC and average precision."""
-        patients = bootstrap.patients_with(labels == 1)
+        positive_patients, negative_patients = bootstrap.patients_by_class(labels)
+        patients = min(positive_patients, negative_patients)
         auroc, average_precision = bootstrap.scores(labels, probabilities)
         interval = logit_interval(point["auroc"], auroc, patients)
         calibrated = self.calibration.apply(name, probabilities) if self.calibration else None
         row = {
             **point,
-            "positive_patients": patients,
+            "positive_patients": positive_patients,
+            "negative_patients": negative_patients,
             "prevalence": point["positives"] / point["images"] if point["images"] else None,
             "validation_prevalence": fitted.prevalence if (fitted := self._fitted(name)) else None,
             "group": self.groups.get(name),
-            "auroc_interval": _limits(interval),
+            "auroc_interval": limits(interval),
             "auroc_interval_images": image_interval(labels, probabilities, point["auroc"]),
-            "average_precision_interval": _limits(
+            "average_precision_interval": limits(
                 logit_interval(point["average_precision"], average_precision, patients)
             ),
             "usable_resamples": float(np.mean(~np.isnan(auroc))),
@@ -111,7 +105,7 @@ class Scorer:
         for group in ("head", "medium", "tail"):
             members[group] = [name for name in findings if self.groups.get(name) == group]
         means = {
-            label: self._mean(names, predictions, bootstrap, findings, resampled)
+            label: _mean([name for name in names if findings[name]["auroc"] is not None], findings, resampled)
             for label, names in members.items()
             if names
         }
@@ -119,22 +113,30 @@ class Scorer:
         labels, scores = predictions.labels[images, columns], predictions.probabilities[images, columns]
         point = per_finding(labels[:, None], scores[:, None], ["micro"])["micro"]
         cells = bootstrap.take(images)
-        patients = cells.patients_with(labels == 1)
+        patients = min(cells.patients_by_class(labels))
         values = dict(zip(("auroc", "average_precision"), cells.scores(labels, scores), strict=True))
         means["micro"] = {"findings": len(findings)} | _with_intervals(point, values, patients)
         return means
 
-    def _mean(self, names, predictions, bootstrap, findings, resampled) -> dict:
-        defined = [name for name in names if findings[name]["auroc"] is not None]
-        rows = {name: findings[name] for name in names}
-        point = {metric: mean_over_findings(rows, metric) for metric in ("auroc", "average_precision")}
-        values = {
-            metric: np.mean([resampled[name][metric] for name in defined], axis=0) if defined else np.array([np.nan])
-            for metric in point
-        }
-        columns = [predictions.findings.index(name) for name in defined]
-        patients = bootstrap.patients_with((predictions.labels[:, columns] == 1).any(axis=1))
-        return {"findings": len(defined)} | _with_intervals(point, values, patients)
+
+def _mean(defined, findings, resampled) -> dict:
+    """Returns the means over some findings, with an interval only if all of them have enough patients."""
+    rows = {name: findings[name] for name in defined}
+    point = {metric: mean_over_findings(rows, metric) for metric in ("auroc", "average_precision")}
+    values = {
+        metric: np.mean([resampled[name][metric] for name in defined], axis=0) if defined else np.array([np.nan])
+        for metric in point
+    }
+    patients = {name: _fewest_patients(findings[name]) for name in defined}
+    return {
+        "findings": len(defined),
+        "too_few_patients": [name for name in defined if patients[name] < FEWEST_PATIENTS],
+        **_with_intervals(point, values, min(patients.values(), default=0)),
+    }
+
+
+def _fewest_patients(row) -> int:
+    return min(row["positive_patients"], row["negative_patients"])
 
 
 def _with_intervals(point, resampled, patients) -> dict:
@@ -142,54 +144,8 @@ def _with_intervals(point, resampled, patients) -> dict:
     for metric in ("auroc", "average_precision"):
         interval = logit_interval(point[metric], resampled[metric], patients)
         row[metric] = point[metric]
-        row[f"{metric}_interval"] = _limits(interval) if interval and interval.usable >= LEAST_USABLE else None
+        row[f"{metric}_interval"] = limits(interval)
     return {**row, "usable_resamples": float(np.mean(~np.isnan(resampled["auroc"])))}
-
-
-def _limits(interval: Interval | None) -> list[float] | None:
-    return None if interval is None else [interval.low, interval.high]
-
-
-def rate_intervals(row: Mapping, truth: np.ndarray, positive: np.ndarray, bootstrap: PatientBootstrap) -> dict:
-    """Returns the intervals of the sensitivity, specificity and PPV in `row`, for truth and decisions `(images,)`."""
-    hits = (truth & positive, ~truth & ~positive, truth & positive)
-    of = (truth, ~truth, positive)
-    sums = bootstrap.sums(np.stack([*hits, *of], axis=1))
-    with np.errstate(invalid="ignore"):  # 0 / 0 where a resample has no such image
-        resampled = sums[:3] / sums[3:]
-    return {
-        f"{rate}_interval": _limits(logit_interval(row[rate], values, bootstrap.patients_with(images)))
-        for rate, values, images in zip(("sensitivity", "specificity", "ppv"), resampled, of, strict=True)
-    }
-
-
-def image_interval(labels: np.ndarray, probabilities: np.ndarray, auroc: float | None) -> list[float] | None:
-    """Returns DeLong's interval, which assumes independent images; None if a class has fewer than two images."""
-    if auroc is None or not 2 <= labels.sum() <= len(labels) - 2:
-        return None
-    limits = delong_interval(auroc, delong_variance(labels, probabilities))
-    return None if limits is None else list(limits)
-
-
-def subgroup_names(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """Returns the subgroup of each image by attribute, for `sex`, `age` (bands) and `view` where they are known.
-
-    Unknown values form the subgroup "unknown".
-    """
-    names = {}
-    for attribute in ("sex", "age", "view"):
-        if attribute not in table or not is_known(table[attribute]).any():
-            continue
-        column = table[attribute]
-        names[attribute] = (age_bands(column) if attribute == "age" else column).where(is_known(column), "unknown")
-    return names
-
-
-def age_bands(ages: pd.Series) -> pd.Series:
-    """Returns the age band of each age in years as text, such as "18-39" or "80+"."""
-    labels = [f"{low}-{high - 1}" for low, high in zip(AGE_BANDS, AGE_BANDS[1:], strict=False)] + [f"{AGE_BANDS[-1]}+"]
-    ages = pd.to_numeric(ages, errors="coerce")
-    return pd.cut(ages, [*AGE_BANDS, np.inf], right=False, labels=labels).astype(object)
 
 
 def summarize_predictions(
@@ -228,16 +184,3 @@ def summarize_predictions(
         "group_limits": [HEAD_SHARE, MEDIUM_SHARE],
         "subgroups": subgroups,
     }
-
-
-def frequency_groups(counts: Mapping[str, tuple[int, int]]) -> dict[str, str]:
-    """Returns "head" (findings on at least 5% of the images), "medium" (2% to 5%) or "tail" by finding.
-
-    Args:
-        counts: positive and labeled images by finding.
-    """
-    groups = {}
-    for name, (positives, images) in counts.items():
-        share = positives / max(images, 1)
-        groups[name] = "head" if share >= HEAD_SHARE else "medium" if share >= MEDIUM_SHARE else "tail"
-    return groups

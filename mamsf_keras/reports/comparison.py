@@ -122,7 +122,20 @@ def description(result: dict) -> list[str]:
         lines.append(f"The recipes differ in {name}: {a} (A), {b} (B)")
     if result["undefined"]:
         lines.append(f"Undefined and left out of the means: {', '.join(result['undefined'])}")
+    for name, row in _means(result).items():
+        if row["too_few_patients"]:
+            lines.append(
+                f"No test of the {name}, which includes findings with fewer than 10 positive or 10 negative patients: "
+                f"{', '.join(row['too_few_patients'])}"
+            )
+    for metric, title in METRICS.items():
+        if names := [name for name, row in _rows(result).items() if _is_constant(row[metric])]:
+            lines.append(f"No variation between seeds or patients in {title}, and so no test: {', '.join(names)}")
     return lines
+
+
+def _is_constant(values) -> bool:
+    return values["standard_error"] is not None and values["p_value"] is None
 
 
 def _means(result) -> dict:

@@ -11,11 +11,12 @@ from mamsf_keras.reports import html
 from mamsf_keras.reports.evaluation_details import Pixels, error_blocks, published_blocks, subgroup_blocks
 from mamsf_keras.reports.evaluation_notes import (
     calibration_gaps,
-    interval_note,
+    groups_note,
     operating_point_gaps,
     protocol_facts,
     score_gaps,
 )
+from mamsf_keras.reports.interval_notes import interval_note, mean_gaps, usable_note
 
 
 def write_evaluation_report(
@@ -86,22 +87,20 @@ def _auroc(summary) -> list[str]:
         html.drawing(draw, "Forest plot of AUROC", 4.6, plots.forest_height(summary), "wide"),
         html.paragraph(interval_note(summary)),
         html.table(tables.discrimination(summary)),
-        html.bullets(score_gaps(summary)),
+        html.bullets([*score_gaps(summary), *([note] if (note := usable_note(summary)) else [])]),
     ]
 
 
 def _means(summary) -> list[str]:
-    head, medium = (f"{100 * limit:g}%" for limit in summary["group_limits"])
-    absent = [kind for kind in ("head", "medium", "tail") if kind not in summary["means"]]
-    source = "training images" if "protocol" in summary else "images of the whole NIH table"
+    groups = groups_note(summary)
+    absent = [kind for kind in ("head", "medium", "tail") if groups and kind not in summary["means"]]
     return [
         html.paragraph(
-            f"Head findings are on at least {head} of the {source}, medium findings on at least {medium}, tail "
-            "findings on fewer. Undefined findings are left out of the means. The micro average pools all labeled "
-            "cells of all findings, so it also compares the probabilities of different findings."
+            (f"{groups} " if groups else "") + "Undefined findings are left out of the means. The micro average pools "
+            "all labeled cells of all findings, so it also compares the probabilities of different findings."
         ),
         html.table(tables.means(summary)),
-        html.bullets([f"No finding is in the {kind} group." for kind in absent]),
+        html.bullets([*mean_gaps(summary), *(f"No finding is in the {kind} group." for kind in absent)]),
     ]
 
 
@@ -118,7 +117,7 @@ def _ranking(summary, curves, kind, draw, metric) -> list[str]:
     return [
         html.paragraph(
             "The shaded band holds 95% of 200 resamples of the patients at each point. There is none below 10 "
-            f"positive patients. {line}" + (dot if has_points else "")
+            f"positive or 10 negative patients. {line}" + (dot if has_points else "")
         ),
         html.box("grid", figures),
         html.bullets(score_gaps(summary, intervals=False)),

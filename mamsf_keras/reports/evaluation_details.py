@@ -22,8 +22,9 @@ def subgroup_blocks(summary: Mapping[str, Any]) -> list[str]:
     blocks = [
         html.paragraph(
             "Means of subgroups can be over different findings: a finding is left out, and has a dash below, where a "
-            "subgroup lacks positives or negatives. n is the number of positive images. No "
-            "interval is given below 10 positive patients. Overlapping intervals do not show that subgroups are alike."
+            "subgroup lacks positives or negatives. n is the number of positive images. No interval is "
+            "given below 10 positive or 10 negative patients, nor for a mean with such a finding. Overlapping "
+            "intervals do not show that subgroups are alike."
         )
     ]
     for attribute, groups in summary["subgroups"].items():

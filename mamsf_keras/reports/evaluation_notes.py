@@ -1,9 +1,9 @@
-"""The sentences of the report on an evaluation: the protocol, what intervals mean, and why a value is missing."""
+"""The sentences of the report on an evaluation: the protocol, and why a value is missing."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from mamsf_keras.reports.evaluation_tables import POINTS, median_and_range, width_ratio
+from mamsf_keras.reports.evaluation_tables import POINTS
 from mamsf_keras.reports.published import difference_from_protocol
 
 Summary = Mapping[str, Any]
@@ -36,28 +36,6 @@ def _sha256(checksum) -> str | None:
     return checksum and f"SHA-256 {checksum}"
 
 
-def interval_note(summary: Summary) -> str:
-    """Returns what the two kinds of interval mean and how their widths compare."""
-    per_patient = summary["images"] / max(summary["patients"], 1)
-    text = (
-        "The patient-level interval (blue) resamples patients with all their images. The image-level interval "
-        "(orange, DeLong) assumes independent images, which images of the same patient are not. "
-    )
-    if summary["images"] == summary["patients"]:
-        return text + (
-            "Here each image counts as a separate patient. If patients have several images, both intervals are too "
-            "narrow: add a `patient` column to the predictions."
-        )
-    ratios = [(ratio, name) for name, row in summary["findings"].items() if (ratio := width_ratio(row)) is not None]
-    text += f"A patient has {per_patient:.2f} images on average. "
-    if not ratios:
-        return text + "No finding has both intervals."
-    return text + (
-        "The median ratio of the widths, patient-level over image-level, is "
-        f"{median_and_range(ratios)}. The patient-level interval is the one to report."
-    )
-
-
 def score_gaps(summary: Summary, intervals: bool = True) -> list[str]:
     """Returns why AUROC and average precision, or their intervals, are missing."""
     rows = summary["findings"]
@@ -75,12 +53,34 @@ def score_gaps(summary: Summary, intervals: bool = True) -> list[str]:
         return notes
     without = {name: row for name, row in rows.items() if row["auroc"] is not None and row["auroc_interval"] is None}
     extreme = [name for name, row in without.items() if row["auroc"] in (0, 1)]
-    few = [f"{name} ({row['positive_patients']})" for name, row in without.items() if name not in extreme]
+    few = {name: counts for name, row in without.items() if (counts := _few_patients(row))}
+    equal = [name for name in without if name not in extreme and name not in few]
     if few:
-        notes.append(f"No patient-level interval below 10 positive patients: {', '.join(few)}.")
+        named = ", ".join(f"{name} ({counts})" for name, counts in few.items())
+        notes.append(f"No patient-level interval below 10 positive or 10 negative patients: {named}.")
     if extreme:
         notes.append(f"No interval for an AUROC of exactly 0 or 1: {', '.join(extreme)}.")
+    if equal:
+        notes.append(f"No interval where all resamples agree, as for equal scores: {', '.join(equal)}.")
     return notes
+
+
+def groups_note(summary: Summary) -> str | None:
+    """Returns what head, medium and tail mean, or None if no finding is in such a group."""
+    if not {"head", "medium", "tail"} & set(summary["means"]):
+        return None
+    head, medium = (f"{100 * limit:g}%" for limit in summary["group_limits"])
+    source = "training images" if "protocol" in summary else "images of the whole NIH table"
+    return (
+        f"Head findings are on at least {head} of the {source}, medium findings on at least {medium}, tail findings on "
+        "fewer."
+    )
+
+
+def _few_patients(row) -> str:
+    """Returns the numbers of patients below 10 in words, such as "7 positive", or ""."""
+    counts = {kind: row[f"{kind}_patients"] for kind in ("positive", "negative")}
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count < 10)
 
 
 def calibration_gaps(summary: Summary) -> list[str]:

@@ -32,7 +32,9 @@ def stated(value: float) -> str:
 def width_ratio(row: Mapping[str, Any]) -> float | None:
     """Returns the width of the patient-level interval of the AUROC over that of the image-level one, or None."""
     patients, images = row["auroc_interval"], row["auroc_interval_images"]
-    return (patients[1] - patients[0]) / (images[1] - images[0]) if patients and images else None
+    if not patients or not images or images[0] == images[1]:
+        return None
+    return (patients[1] - patients[0]) / (images[1] - images[0])
 
 
 def discrimination(summary: Summary) -> pd.DataFrame:

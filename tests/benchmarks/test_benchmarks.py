@@ -71,6 +71,23 @@ def test_intervals_of_patients_cover_and_those_of_images_do_not():
 
 
 @pytest.mark.no_keras
+def test_simulations_without_an_interval_do_not_count():
+    """With an AUROC of 0.9995, the scores of many simulations separate the labels."""
+    from benchmarks.intervals import coverage
+
+    shares = coverage(10, auroc=0.9995, patients=40, simulations=12, resamples=50)
+    assert all(0 <= share <= 1 for share in shares.values())
+
+
+@pytest.mark.no_keras
+def test_false_positives_are_rare_with_few_patients_too():
+    from benchmarks.intervals import rejections_with_few_patients
+
+    shares = rejections_with_few_patients(10, simulations=60, resamples=100)
+    assert shares["auroc"] < 0.15 and shares["average_precision"] < 0.15
+
+
+@pytest.mark.no_keras
 def test_false_positives_are_rare_with_seeds_and_patients_and_frequent_with_patients_only():
     from benchmarks.intervals import rejections
 

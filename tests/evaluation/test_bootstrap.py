@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -39,6 +41,20 @@ def test_patients_are_drawn_with_all_their_images():
     np.testing.assert_array_equal(sums[0], 2 * bootstrap.counts[0])
     np.testing.assert_array_equal(sums[1], bootstrap.counts.T @ [2, 1, 1])
     assert bootstrap.patients_with([True, False, True, True]) == 2
+    assert bootstrap.patients_by_class(np.array([1, 0, np.nan, np.nan])) == (1, 1)
+    assert bootstrap.patients_by_class(np.array([True, False, False, True])) == (2, 2)
+
+
+def test_draws_equal_those_of_the_generator_and_take_little_more_memory_than_the_counts():
+    tracemalloc.start()
+    counts = PatientBootstrap(np.arange(3000), resamples=400, seed=3).counts
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    rng = np.random.default_rng(3)
+    expected = [np.bincount(rng.integers(3000, size=3000), minlength=3000) for _ in range(400)]
+    np.testing.assert_array_equal(counts, np.transpose(expected))
+    assert counts.dtype == np.float32 and counts.flags.c_contiguous
+    assert counts.nbytes == 4_800_000 and peak < 1.3 * counts.nbytes
 
 
 def test_a_subset_and_chunks_keep_the_draws(monkeypatch):
@@ -68,6 +84,20 @@ def test_no_interval_for_few_patients_or_extreme_values():
     assert logit_interval(0.83, resampled, patients=9) is None
     assert logit_interval(1.0, resampled, patients=50) is None
     assert logit_interval(None, np.full(3, np.nan), patients=50) is None
+
+
+def test_no_interval_if_the_resamples_do_not_vary():
+    """The AUROC of equal scores is 0.5 in every resample, which does not mean that it is known exactly."""
+    labels, bootstrap = np.arange(300) % 7 == 0, PatientBootstrap(np.arange(300) // 3, 50)
+    auroc, average_precision = bootstrap.scores(labels, np.full(300, 0.5))
+    assert logit_interval(0.5, auroc, patients=50) is None
+    assert logit_interval(labels.mean(), average_precision, patients=50) is not None  # it is the prevalence
+
+
+def test_no_interval_if_most_resamples_do_not_define_the_value():
+    resampled = np.array([0.8, 0.84, np.nan, np.nan])
+    assert logit_interval(0.83, resampled, patients=50).usable == 0.5
+    assert logit_interval(0.83, np.append(resampled, np.nan), patients=50) is None
 
 
 def test_interval_is_wider_than_that_of_independent_images_if_patients_have_many():

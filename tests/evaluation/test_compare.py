@@ -32,7 +32,7 @@ def test_results_are_strict_json_and_describe_the_comparison(recipes, tmp_path):
     assert sorted(contents(tmp_path / "out")) == ["comparison.html", "comparison.json", "comparison.md"]
     text = (tmp_path / "out" / "comparison.json").read_text()
     assert json.loads(text, parse_constant=pytest.fail) == result
-    assert (result["schema_version"], result["split"], result["protocol"]) == (1, "test", "official")
+    assert (result["schema_version"], result["split"], result["protocol"]) == (2, "test", "official")
     assert (result["images"], result["patients"], result["resamples"]) == (180, 60, 20)
     assert result["recipes"]["A"] == {"runs": [str(path) for path in recipes[0]], "seeds": [0, 1, 2, 3, 4]}
     assert result["settings"] == {"loss": ["asl", "bce"]} and result["notes"] == []

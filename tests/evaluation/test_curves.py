@@ -64,6 +64,8 @@ def test_no_curve_for_one_class_and_no_band_for_few_patients():
     bootstrap = PatientBootstrap(np.arange(90), 5)
     for curve in (*ranking_curves(few, scores, bootstrap), calibration_curve(few, scores, bootstrap)):
         assert curve.low is None and curve.high is None and np.isfinite(curve.y).all()
+    for curve in (*ranking_curves(1 - few, scores, bootstrap), calibration_curve(1 - few, scores, bootstrap)):
+        assert curve.low is None and curve.high is None  # few negative patients
     assert calibration_curve(np.array([]), np.array([]), bootstrap) is None
 
 

@@ -35,5 +35,7 @@ def test_interval_is_undefined_without_two_of_each_kind_or_at_the_ends():
     with pytest.raises(ValueError, match="two positives and two negatives. Received: 1 and 2."):
         delong_variance(np.array([1, 0, 0]), np.array([0.5, 0.2, 0.1]))
     assert delong_interval(1.0, 0.0) is None
+    labels = np.arange(90) % 7 == 0
+    assert delong_interval(0.5, delong_variance(labels, np.full(90, 0.1))) is None
     low, high = delong_interval(0.5, 0.01)
     assert low == pytest.approx(1 - high) and high == pytest.approx(1 / (1 + np.exp(-1.959964 * 0.1 / 0.25)))

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -5,8 +6,15 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mamsf_keras.evaluation.align import align
-from mamsf_keras.evaluation.differences import METRICS, compare_predictions, metric_difference, verdict
-from mamsf_keras.evaluation.significance import recipe_difference
+from mamsf_keras.evaluation.differences import (
+    METRICS,
+    TOO_FEW_PATIENTS,
+    compare_predictions,
+    decision,
+    metric_difference,
+    verdict,
+)
+from mamsf_keras.evaluation.significance import Difference, recipe_difference
 from tests.recipes import simulated_predictions
 
 pytestmark = pytest.mark.no_keras
@@ -85,7 +93,7 @@ def test_p_values_of_findings_are_adjusted_by_holm(result):
         assert small["p_value_holm"] == pytest.approx(min(2 * small["p_value"], 1))
         assert large["p_value_holm"] == pytest.approx(max(small["p_value_holm"], large["p_value"]))
         for row in rows:
-            assert row["result"] == verdict(row["difference"], row["p_value_holm"])
+            assert row["result"] == decision(row["difference"], row["p_value_holm"])
     assert result["findings"]["Effusion"]["auroc"]["result"] == "A is higher"
 
 
@@ -93,9 +101,33 @@ def test_a_finding_with_few_positive_patients_has_no_test(result):
     row = result["findings"]["Hernia"]
     assert row["positive_patients"] < 10
     for metric in METRICS:
-        assert row[metric]["result"] == "under 10 positive patients"
+        assert row[metric]["result"] == TOO_FEW_PATIENTS
         assert row[metric]["interval"] is row[metric]["p_value"] is row[metric]["p_value_holm"] is None
         assert row[metric]["A"]["patient_sd"] is None and row[metric]["difference"] is not None
+
+
+def test_a_mean_with_such_a_finding_has_no_test(result):
+    for mean, names in (("macro", ["Hernia"]), ("tail", ["Hernia"]), ("head", []), ("medium", [])):
+        row = result["means"][mean]
+        assert row["too_few_patients"] == names
+        for metric in METRICS:
+            assert (row[metric]["result"] == TOO_FEW_PATIENTS) is bool(names)
+            assert (row[metric]["interval"] is None) is (row[metric]["p_value"] is None) is bool(names)
+
+
+def test_few_negative_patients_count_as_few_positive_ones(models, result):
+    """Swapped labels and scores have the same AUROC, and its tests have the same results."""
+    swapped = [
+        dataclasses.replace(model, labels=1 - model.labels, probabilities=1 - model.probabilities) for model in models
+    ]
+    back = compare_predictions(swapped, 5, GROUPS, resamples=40)
+    for name, row in result["findings"].items():
+        other = back["findings"][name]
+        counts = (other["negative_patients"], other["positive_patients"])
+        assert counts == (row["positive_patients"], row["negative_patients"])
+        assert other["auroc"]["result"].replace("B is", "A is") == row["auroc"]["result"]
+        assert other["auroc"]["p_value"] == pytest.approx(row["auroc"]["p_value"])
+    assert back["means"]["macro"]["too_few_patients"] == ["Hernia"]
 
 
 def test_fewer_than_five_seeds_give_differences_only(models):
@@ -145,8 +177,19 @@ def test_the_normal_distribution_has_no_degrees_of_freedom_in_strict_json():
         (-0.1, 0.049, "B is higher"),
         (0.1, 0.05, "not distinguishable"),
         (0.0, 1.0, "not distinguishable"),
-        (0.1, None, "not enough seeds"),
     ],
 )
-def test_verdict_in_words(difference, p_value, words):
-    assert verdict(difference, p_value) == words
+def test_decision_in_words(difference, p_value, words):
+    assert decision(difference, p_value) == words
+
+
+def test_verdict_without_a_test():
+    assert verdict(Difference(0.1)) == "not enough seeds"
+    assert verdict(Difference(0.1, 0.0, 0.0, 0.0)) == "not distinguishable"
+
+
+def test_constant_metrics_are_not_distinguishable():
+    """All scores of recipe A are equal, and those of recipe B separate the labels: 0.5 and 1 in every resample."""
+    row = metric_difference(np.repeat([0.5, 1.0], 5), np.repeat([0.5, 1.0], 5)[:, None].repeat(50, axis=1), 5, 30)
+    assert row["result"] == "not distinguishable" and row["difference"] == -0.5 and row["standard_error"] == 0
+    assert row["p_value"] is row["interval"] is row["degrees_of_freedom"] is None

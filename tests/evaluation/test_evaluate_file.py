@@ -34,6 +34,20 @@ def test_results_are_complete_and_not_replaced_unless_asked(tmp_path):
     assert evaluate_file(tmp_path / "p.csv", None, tmp_path / "out", overwrite=True) == summary
 
 
+def test_equal_scores_are_evaluated(tmp_path):
+    """A model that has collapsed: AUROC 0.5 and the prevalence as average precision, without intervals of no width."""
+    labels = (np.arange(200)[:, None] % [4, 10] == 0).astype(float)
+    predictions(np.full((200, 2), 0.5), labels, ("Mass", "Hernia")).write(tmp_path / "p.csv")
+    summary = evaluate_file(tmp_path / "p.csv", None, tmp_path / "out")
+    for name, prevalence in (("Mass", 0.25), ("Hernia", 0.1)):
+        row = summary["findings"][name]
+        assert row["auroc"] == 0.5 and row["average_precision"] == pytest.approx(prevalence)
+        assert row["auroc_interval"] is row["auroc_interval_images"] is row["calibration_slope"] is None
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "No interval where all resamples agree, as for equal scores: Mass, Hernia." in report
+    assert "(0.500" not in report
+
+
 def test_calibration_is_read_and_never_changed(tmp_path):
     rows = write_predictions(tmp_path / "p.csv")
     fit_calibration(rows.labels, rows.probabilities, rows.findings, rows.patients).save(tmp_path / "c.json")

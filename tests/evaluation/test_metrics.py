@@ -92,6 +92,21 @@ def test_intervals_and_groups_are_shown():
     assert lines[3].startswith("mean of 1, tail") and lines[4].startswith("micro average")
 
 
+def test_the_groups_are_explained_by_their_source_or_not_at_all():
+    """A file is grouped by the NIH table, a run by its training images, and findings of neither have no group."""
+    rows = predictions(np.random.default_rng(0).random((60, 1)), (np.arange(60) % 3 == 0).astype(float)[:, None])
+    file = summarize_predictions(rows, groups={"A": "tail"}, resamples=20)
+    for summary, source in ((file, "images of the whole NIH table"), (file | {"protocol": "x"}, "training images")):
+        [line] = [line for line in metrics_table(summary).splitlines() if line.startswith("Head findings")]
+        assert line.startswith(f"Head findings are on at least 5% of the {source}, medium findings on at least 2%,")
+    assert "Head" not in metrics_table(summarize_predictions(rows, resamples=20))
+
+
+def test_means_without_an_interval_name_the_findings_in_the_way():
+    lines = table(np.eye(40, 1), np.random.default_rng(0).random((40, 1)), ["A"])
+    assert lines[-1].startswith("No interval for the mean of all") and lines[-1].endswith("negative patients: A.")
+
+
 def test_mean_is_none_if_nothing_is_defined():
     metrics = per_finding(np.zeros((3, 1)), np.zeros((3, 1)), ["A"])
     assert mean_over_findings(metrics, "auroc") is None

@@ -3,7 +3,8 @@ import pytest
 import statsmodels.api as sm
 from sklearn.metrics import brier_score_loss
 
-from mamsf_keras.evaluation.reliability import equal_mass_bins, logits, reliability
+from mamsf_keras.evaluation.calibration import platt_scaling
+from mamsf_keras.evaluation.reliability import equal_mass_bins, logistic_fit, logits, reliability
 
 pytestmark = pytest.mark.no_keras
 
@@ -54,3 +55,35 @@ def test_undefined_values_are_none():
 
 def test_logits_of_0_and_1_are_finite():
     assert logits(np.array([0.0, 0.5, 1.0])).tolist() == [-30, 0, 30]
+
+
+def awkward_scores(rng, images=200):
+    """Nearly equal float32 probabilities, tiny ones, and columns that are half zeros."""
+    base = np.float32(rng.choice([1e-6, 0.05, 0.5]))
+    steps = base + np.spacing(base) * rng.integers(0, rng.integers(2, 5), images)
+    tiny = 10.0 ** -rng.integers(5, 40, images)
+    zeros = np.where(rng.random(images) < 0.5, 0, rng.random(images))
+    return np.float32(steps).astype(float), tiny, tiny / 1e9, zeros
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_awkward_scores_give_a_finite_fit_or_none(seed):
+    rng = np.random.default_rng(seed)
+    labels = (rng.random(200) < rng.choice([0.02, 0.1, 0.5])).astype(float)
+    labels[:2] = 0, 1
+    for probabilities in awkward_scores(rng):
+        fits = (*reliability(labels, probabilities).values(), *platt_scaling(labels, probabilities))
+        assert all(value is None or np.isfinite(value) for value in fits)
+
+
+def test_fit_of_nearly_equal_scores_equals_that_of_statsmodels_on_standardized_scores():
+    rng = np.random.default_rng(1)
+    labels = (rng.random(400) < 0.3).astype(float)
+    probabilities = np.float32(0.05) + np.spacing(np.float32(0.05)) * rng.integers(0, 3, 400).astype(np.float32)
+    scores = logits(probabilities.astype(float))
+    standard = sm.add_constant((scores - scores.mean()) / scores.std())
+    expected = sm.GLM(labels, standard, family=sm.families.Binomial()).fit()
+    slope, intercept = logistic_fit(scores, labels)
+    assert slope == pytest.approx(expected.params[1] / scores.std(), rel=1e-6)
+    np.testing.assert_allclose(slope * scores + intercept, standard @ expected.params, atol=1e-6)
+    assert logistic_fit(np.full(400, 0.1), labels) is None

@@ -1,14 +1,12 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mamsf_keras.evaluation.bootstrap import PatientBootstrap, logit_interval
 from mamsf_keras.evaluation.calibration import fit_calibration
-from mamsf_keras.evaluation.operating_points import decisions
-from mamsf_keras.evaluation.summary import age_bands, frequency_groups, rate_intervals, summarize_predictions
+from mamsf_keras.evaluation.summary import summarize_predictions
 from tests.evaluation.test_predictions import predictions
 
 pytestmark = pytest.mark.no_keras
@@ -45,6 +43,7 @@ def test_metrics_equal_scikit_learn_and_means_those_of_the_defined(example, summ
         assert rows[name]["auroc"] == pytest.approx(roc_auc_score(*arguments), abs=1e-12)
         assert rows[name]["average_precision"] == pytest.approx(average_precision_score(*arguments), abs=1e-12)
         assert rows[name]["positive_patients"] == len(set(example.patients[example.labels[:, i] == 1]))
+        assert rows[name]["negative_patients"] == len(set(example.patients[example.labels[:, i] == 0]))
     assert summary["undefined"] == ["D"] and rows["D"]["auroc"] is None and rows["D"]["auroc_interval"] is None
     means = summary["means"]
     assert means["macro"]["auroc"] == pytest.approx(np.mean([rows[name]["auroc"] for name in "ABC"]))
@@ -54,26 +53,15 @@ def test_metrics_equal_scikit_learn_and_means_those_of_the_defined(example, summ
 
 
 def test_intervals_equal_those_of_the_patients(example, summary):
+    """The degrees of freedom of a mean are those of its finding with the fewest patients."""
     bootstrap = PatientBootstrap(example.patients, resamples=200)
     resampled = [bootstrap.scores(example.labels[:, i], example.probabilities[:, i])[0] for i in range(3)]
     for columns, row in (([0], summary["findings"]["A"]), ([0, 1, 2], summary["means"]["macro"])):
         values = np.mean([resampled[i] for i in columns], axis=0)
-        patients = len(set(example.patients[(example.labels[:, columns] == 1).any(axis=1)]))
+        patients = min(len(set(example.patients[example.labels[:, i] == value])) for i in columns for value in (0, 1))
         interval = logit_interval(row["auroc"], values, patients)
         assert row["auroc_interval"] == [interval.low, interval.high]
         assert row["auroc_interval"][0] < row["auroc"] < row["auroc_interval"][1]
-
-
-def test_intervals_of_rates_are_ratios_over_patients_by_hand():
-    rng = np.random.default_rng(0)
-    truth, positive, patients = rng.random(300) < 0.4, rng.random(300) < 0.5, np.arange(300) // 3
-    bootstrap = PatientBootstrap(patients, resamples=50)
-    weights = bootstrap.counts[bootstrap.patient]
-    row = decisions(truth, positive)
-    found = rate_intervals(row, truth, positive, bootstrap)
-    resampled = [np.average(positive[truth], weights=weights[truth, b]) for b in range(50)]
-    interval = logit_interval(row["sensitivity"], np.array(resampled), len(set(patients[truth])))
-    assert found["sensitivity_interval"] == pytest.approx([interval.low, interval.high], abs=1e-6)
 
 
 def test_operating_points_use_the_thresholds_of_the_calibration(example, summary):
@@ -116,15 +104,42 @@ def test_few_positive_patients_have_no_interval():
     assert summary["findings"]["A"]["operating_points"] is None and summary["findings"]["A"]["calibrated"] is None
 
 
+def test_few_negative_patients_count_as_few_positive_ones():
+    """Swapped labels and scores have the same AUROC and the same interval of it."""
+    labels, scores = np.zeros((200, 1)), np.random.default_rng(0).random((200, 1))
+    for few, has_interval in ((9, False), (12, True)):
+        labels[:few] = 1
+        there = summarize_predictions(predictions(scores, labels), resamples=50)
+        back = summarize_predictions(predictions(1 - scores, 1 - labels), resamples=50)
+        assert (back["findings"]["A"]["negative_patients"], back["findings"]["A"]["positive_patients"]) == (
+            few,
+            200 - few,
+        )
+        for one, other in ((there["findings"]["A"], back["findings"]["A"]), *zip(*_means(there, back), strict=True)):
+            assert (one["auroc_interval"] is not None) is has_interval
+            assert other["auroc_interval"] == (pytest.approx(one["auroc_interval"]) if has_interval else None)
+        assert (back["findings"]["A"]["average_precision_interval"] is not None) is has_interval
+
+
+def _means(*summaries):
+    return [[summary["means"][name] for name in ("macro", "micro")] for summary in summaries]
+
+
+def test_a_mean_with_a_finding_of_few_patients_has_no_interval():
+    rng = np.random.default_rng(0)
+    labels = (rng.random((300, 3)) < [0.3, 0.2, 0]).astype(float)
+    labels[:9, 2] = 1
+    rows = predictions((rng.random((300, 3)) + 0.4 * labels) / 2, labels, ("A", "B", "C"))
+    means = summarize_predictions(rows, groups={"A": "head", "B": "head", "C": "tail"}, resamples=50)["means"]
+    for name in ("macro", "tail"):
+        assert means[name]["auroc"] is not None and means[name]["too_few_patients"] == ["C"]
+        assert means[name]["auroc_interval"] is means[name]["average_precision_interval"] is None
+    assert means["head"]["auroc_interval"] is not None and means["head"]["too_few_patients"] == []
+    assert means["micro"]["auroc_interval"] is not None  # pools the cells of more than 10 patients
+
+
 def test_average_precision_of_equal_scores_is_the_prevalence():
     labels = np.zeros((10, 1))
     labels[3] = 1
     row = summarize_predictions(predictions(np.full((10, 1), 0.5), labels), resamples=10)["findings"]["A"]
     assert row["average_precision"] == pytest.approx(0.1) and row["auroc"] == 0.5
-
-
-def test_age_bands_and_groups():
-    ages = pd.Series([0, 17.9, 18, 39, 40, 79, 80, 101])
-    assert age_bands(ages).tolist() == ["0-17", "0-17", "18-39", "18-39", "40-59", "60-79", "80+", "80+"]
-    groups = frequency_groups({"A": (5, 100), "B": (499, 10_000), "C": (2, 100), "D": (19, 1000), "E": (0, 0)})
-    assert list(groups.values()) == ["head", "medium", "medium", "tail", "tail"]

@@ -38,7 +38,7 @@ NOT_TESTED = {name: None for name in TESTED} | {
     "A": {**RECIPE, "seed_sd": None, "patient_sd": None},
     "B": RECIPE,
     "difference": -0.01,
-    "result": "under 10 positive patients",
+    "result": "under 10 positive or negative patients",
 }
 UNDEFINED = NOT_TESTED | {"A": dict.fromkeys(RECIPE), "B": dict.fromkeys(RECIPE), "difference": None}
 UNDEFINED["result"] = "undefined"
@@ -59,7 +59,10 @@ def result():
         "settings": {"loss": ["asl", "bce"]},
         "notes": ["A note."],
         "undefined": ["Edema"],
-        "means": {"macro": row(TESTED, findings=2), "tail": row(NOT_TESTED, findings=1)},
+        "means": {
+            "macro": row(TESTED, findings=2, too_few_patients=[]),
+            "tail": row(NOT_TESTED, findings=1, too_few_patients=["Hernia"]),
+        },
         "findings": {
             "Mass": row(TESTED, positives=1234),
             "Hernia": row(NOT_TESTED, positives=3),
@@ -80,7 +83,7 @@ def test_frames_hold_the_numbers_as_text(result):
         "0.001",
         "A is higher",
     ]
-    untested = ["3 (40)", "0.8000", "0.8000 ± 0.0100", "-0.0100", "", "", "under 10 positive patients"]
+    untested = ["3 (40)", "0.8000", "0.8000 ± 0.0100", "-0.0100", "", "", "under 10 positive or negative patients"]
     assert frame.loc["Hernia"].tolist() == untested
     assert frame.loc["Edema"].tolist() == ["0 (40)", "", "", "", "", "", "undefined"]
     noise = noise_frame(result, "auroc").loc["Mass"].tolist()
@@ -94,6 +97,8 @@ def test_text_and_markdown_tell_what_was_compared(result):
             "Recipe A: runs/<a> (seeds 0, 1)",
             "The recipes differ in loss: asl (A), bce (B)",
             "Undefined and left out of the means: Edema",
+            "No test of the mean, tail (1 findings), which includes findings with fewer than 10 positive or 10 "
+            "negative patients: Hernia",
             "+0.0500 (+0.0239 to +0.0761)",
         ):
             assert words in text
@@ -102,6 +107,12 @@ def test_text_and_markdown_tell_what_was_compared(result):
     tables = [line for line in markdown.splitlines() if line.startswith("|")]
     assert len(tables) == 4 * (2 + 5)
     assert {line.count("|") for line in tables} == {9, 10}
+
+
+def test_constant_metrics_are_named(result):
+    assert "No variation" not in comparison_text(result)
+    result["findings"]["Mass"]["auroc"] |= {"standard_error": 0.0, "p_value": None, "interval": None}
+    assert "No variation between seeds or patients in AUROC, and so no test: Mass" in comparison_text(result)
 
 
 def test_page_is_self_contained_and_escaped(result, tmp_path):

@@ -55,7 +55,8 @@ def test_report_is_one_file_with_every_section_and_the_same_every_time(tmp_path)
 
 def test_numbers_in_the_text_are_the_constants_of_the_evaluation(tmp_path):
     page = page_of(tmp_path, *evaluated())
-    assert f"below {FEWEST_PATIENTS} positive patients: Hernia (4)" in page
+    assert f"below {FEWEST_PATIENTS} positive or {FEWEST_PATIENTS} negative patients: Hernia (4 positive)" in page
+    assert "No interval for the mean of all, because" in page
     assert f"fewer than {FEWEST_STABLE} positive validation patients" in page and f"95% of {DRAWS} resamples" in page
 
 
@@ -74,3 +75,7 @@ def test_report_of_a_predictions_file_has_no_protocol(tmp_path):
     page = page_of(tmp_path, summary, curves, errors)
     assert "<h1>Evaluation of a predictions file</h1>" in page and "not stated in a predictions file" in page
     assert "images of the whole NIH table" in page
+    for group in ("head", "tail"):
+        del summary["means"][group]
+    page = page_of(tmp_path, summary, curves, errors)
+    assert "Head findings" not in page and "No finding is in the head group" not in page

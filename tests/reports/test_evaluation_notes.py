@@ -2,7 +2,6 @@ import pytest
 
 from mamsf_keras.reports.evaluation_notes import (
     calibration_gaps,
-    interval_note,
     operating_point_gaps,
     protocol_facts,
     published_gap,
@@ -18,29 +17,20 @@ def row(by_patient, by_image, auroc=0.8, **more):
     return {"auroc": auroc, "auroc_interval": by_patient, "auroc_interval_images": by_image, **more}
 
 
-def test_widths_of_the_intervals_are_compared_in_words():
-    rows = {"A": row([0.7, 0.9], [0.75, 0.85]), "B": row([0.7, 0.8], [0.7, 0.8]), "C": row(None, [0.7, 0.8])}
-    note = interval_note({"images": 30, "patients": 10, "findings": rows})
-    assert "assumes independent images" in note and "3.00 images on average" in note
-    assert "is 1.50 (from 1.00, B, to 2.00, A)." in note
-    assert "No finding has both intervals." in interval_note({"images": 9, "patients": 3, "findings": {"C": rows["C"]}})
-
-
-def test_a_file_without_patients_is_named():
-    assert "each image counts as a separate patient" in interval_note({"images": 9, "patients": 9, "findings": {}})
-
-
 def test_every_missing_score_has_its_reason():
     rows = {
         "A": row(None, None, None, positives=0, images=8, masked=2),
-        "B": row(None, [0.1, 0.2], positive_patients=7, masked=0),
-        "C": row(None, None, 1.0, positive_patients=30, masked=0),
+        "B": row(None, [0.1, 0.2], positive_patients=7, negative_patients=40, masked=0),
+        "C": row(None, None, 1.0, positive_patients=30, negative_patients=40, masked=0),
+        "D": row(None, [0.1, 0.2], positive_patients=30, negative_patients=9, masked=0),
+        "E": row(None, None, 0.5, positive_patients=30, negative_patients=40, masked=0),
     }
     assert score_gaps({"findings": rows}) == [
         "Undefined, because all images or no images have the finding: A (0 of 8 positive).",
         "Images without a label, left out: A (2).",
-        "No patient-level interval below 10 positive patients: B (7).",
+        "No patient-level interval below 10 positive or 10 negative patients: B (7 positive), D (9 negative).",
         "No interval for an AUROC of exactly 0 or 1: C.",
+        "No interval where all resamples agree, as for equal scores: E.",
     ]
     assert len(score_gaps({"findings": rows}, intervals=False)) == 2
 

@@ -20,6 +20,11 @@ def test_none_is_a_dash_and_numbers_equal_the_summary():
     assert tables.means(summary).loc["mean of all", "findings"] == "2"
 
 
+def test_intervals_without_a_width_have_no_ratio():
+    assert tables.width_ratio({"auroc_interval": [0.4, 0.6], "auroc_interval_images": [0.5, 0.5]}) is None
+    assert tables.width_ratio({"auroc_interval": [0.4, 0.6], "auroc_interval_images": [0.4, 0.5]}) == pytest.approx(2)
+
+
 def test_operating_points_mark_unstable_thresholds_and_dash_impossible_ones():
     summary = evaluated()[0]
     frame = tables.operating_point(summary, "youden")
