@@ -34,7 +34,7 @@ def read_labeled_predictions(predictions: str | Path, labels: LabelsCsv | str | 
         FileNotFoundError: if a file is missing.
         ValueError: if an image or finding has no labels, or the patients of the two files differ.
     """
-    read = Predictions.read(predictions)
+    read = Predictions.read(predictions, labeled_only=labels is None)
     if labels is None:
         if pd.isna(read.labels).all():
             raise ValueError(f"{predictions} has no NAME_label columns. Set `labels` to a table of labels.")
