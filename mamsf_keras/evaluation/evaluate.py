@@ -11,6 +11,7 @@ from mamsf_keras.data.splits import overlap
 from mamsf_keras.devices import without_tensorflow
 from mamsf_keras.evaluation.calibration import Calibration, fit_calibration
 from mamsf_keras.evaluation.predictions import Predictions
+from mamsf_keras.evaluation.prevalence import check_calibrated, prevalence_by_finding
 from mamsf_keras.evaluation.results import SCHEMA_VERSION, ResultFiles, training_groups, versions, write_results
 from mamsf_keras.evaluation.run_data import open_run_data, trained_fingerprint, with_findings_of
 from mamsf_keras.evaluation.summary import summarize_predictions
@@ -63,11 +64,13 @@ def evaluate(
     if not overwrite:
         _check_same_data(run.metrics(split), folder)
     predictor = best_model(run)
+    prevalence = prevalence_by_finding(prevalence, predictor.findings)
     dataset = open_run_data(run.config, data_dir, allow_missing)
     rows = dataset.split(split)
     if split == "validation":
         _check_own_data(run, dataset)
     calibration = run_calibration(run, predictor, dataset)  # before the split: both may write its predictions
+    check_calibrated(prevalence, calibration is not None)
     predictions = predict_split(run, predictor, rows)
     summary = {
         "schema_version": SCHEMA_VERSION,
@@ -77,6 +80,7 @@ def evaluate(
         "patient_overlap": sum(overlap(dataset.table["patient"], dataset.table["split"]).values()),
         "fingerprint": dataset.fingerprint,
         "model_sha256": checksum(run.model("best")),
+        "given_prevalence": prevalence,
         "versions": versions(),
         "notes": [*dataset.notes, *dataset.split_notes],
         "calibrated": calibration is not None,
