@@ -64,8 +64,8 @@ def _check(findings, labels, path):
         repeated = [name for name, key in zip(names, keys, strict=True) if keys.count(key) > 1]
         if repeated:
             raise ValueError(f"{path} has more than one column for {repeated[0]}: {', '.join(repeated)}.")
-    keys = {name_key(name) for name in findings}
-    orphans = [name for name in labels if _stem(name, LABEL_SUFFIX) not in keys]
+    known = {name_key(name) for name in findings}
+    orphans = [name for name in labels if _stem(name, LABEL_SUFFIX) not in known]
     if orphans:
         named = [with_nearest(name[: -len(LABEL_SUFFIX)], findings) for name in orphans]
         raise ValueError(f"{path} has labels without a column of probabilities: {', '.join(named)}.")

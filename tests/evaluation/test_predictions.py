@@ -95,9 +95,7 @@ def test_columns_without_labels_are_left_out_beside_labeled_ones_with_a_note(tmp
     read = Predictions.read(tmp_path / "p.csv", labeled_only=True)
     assert read.findings == ("A",) and not read.has_patients
     assert read.notes == ("columns without a NAME_label column, left out: height",)
-    with pytest.raises(
-        ValueError, match="height.*Received: 170.*percent, divide them by 100.*not a finding, remove it"
-    ):
+    with pytest.raises(ValueError, match="height.*Received: 170.*percent, divide them by 100.*remove it"):
         Predictions.read(tmp_path / "p.csv")
 
 
