@@ -8,6 +8,9 @@ from mamsf_keras.reports.published import difference_from_protocol
 
 Summary = Mapping[str, Any]
 
+LABELS_AS = {"mask": "left out", "negative": "count as negative", "positive": "count as positive"}
+"""What `blank` and `uncertain` of a table of labels do."""
+
 
 def protocol_facts(summary: Summary) -> dict[str, str]:
     """Returns the protocol, data, model and versions by name, as text."""
@@ -24,12 +27,34 @@ def protocol_facts(summary: Summary) -> dict[str, str]:
         "Predictions": summary.get("predictions"),
         "Predictions checksum": _sha256(summary.get("predictions_sha256")),
         "Labels": summary.get("labels"),
+        "Labels checksum": _sha256(summary.get("labels_sha256")),
+        "Blank labels": LABELS_AS.get(summary.get("blank") or ""),
+        "Uncertain labels": LABELS_AS.get(summary.get("uncertain") or ""),
         "Model checksum": _sha256(summary.get("model_sha256")),
-        "Calibration": "applied, fitted on the validation split" if summary["calibrated"] else "none",
+        **_calibration_facts(summary),
+        "PPV is also given at": _prevalences(summary.get("given_prevalence")),
         "Resamples of the patients": f"{summary['resamples']:,}",
         "Versions": ", ".join(f"{name} {version}" for name, version in summary["versions"].items()),
     }
     return {name: text for name, text in known.items() if text is not None}
+
+
+def _calibration_facts(summary) -> dict[str, str | None]:
+    fitted = "applied, fitted on the validation split" if summary["calibrated"] else "none"
+    file = summary.get("calibration")
+    if file is None:
+        return {"Calibration": fitted}
+    model = _sha256(file["model_sha256"]) or "not recorded"
+    return {
+        "Calibration": f"{fitted}, {file['path']}",
+        "Calibration checksum": _sha256(file["sha256"]),
+        "Model of the calibration": model,
+    }
+
+
+def _prevalences(given) -> str | None:
+    texts = [f"prevalence {value:g} of {name or 'all other findings'}" for name, value in (given or {}).items()]
+    return ", ".join(texts) or None
 
 
 def _sha256(checksum) -> str | None:
@@ -43,10 +68,10 @@ def interval_note(summary: Summary) -> str:
         "The patient-level interval (blue) resamples patients with all their images. The image-level interval "
         "(orange, DeLong) assumes independent images, which images of the same patient are not. "
     )
-    if summary["images"] == summary["patients"]:
+    if not summary.get("patients_known", True):
         return text + (
             "Here each image counts as a separate patient. If patients have several images, both intervals are too "
-            "narrow: add a `patient` column to the predictions."
+            "narrow: add a column of patients to the predictions or the labels."
         )
     ratios = [(ratio, name) for name, row in summary["findings"].items() if (ratio := width_ratio(row)) is not None]
     text += f"A patient has {per_patient:.2f} images on average. "

@@ -27,7 +27,10 @@ def test_widths_of_the_intervals_are_compared_in_words():
 
 
 def test_a_file_without_patients_is_named():
-    assert "each image counts as a separate patient" in interval_note({"images": 9, "patients": 9, "findings": {}})
+    summary = {"images": 9, "patients": 9, "findings": {}}
+    assert "each image counts as a separate patient" in interval_note(summary | {"patients_known": False})
+    for known in (summary, summary | {"patients_known": True}):  # one image per patient
+        assert "column of patients" not in interval_note(known) and "1.00 images on average" in interval_note(known)
 
 
 def test_every_missing_score_has_its_reason():
@@ -69,6 +72,20 @@ def test_protocol_lists_known_facts():
     assert facts["Model checksum"] == "SHA-256 cd" and "Predictions" not in facts
     del summary["patient_overlap"]
     assert protocol_facts(summary)["Patients in more than one split"] == "not known"
+
+
+def test_protocol_lists_the_settings_of_a_predictions_file():
+    settings = {"labels": "l.csv", "labels_sha256": "ab", "blank": "negative", "uncertain": "mask"}
+    calibration = {"path": "c.json", "sha256": "cd", "model_sha256": "ef"}
+    summary, _, _ = evaluated(**settings, calibration=calibration, given_prevalence={"Hernia": 0.002, "": 0.01})
+    facts = protocol_facts(summary)
+    assert facts["Labels"] == "l.csv" and facts["Labels checksum"] == "SHA-256 ab"
+    assert facts["Blank labels"] == "count as negative" and facts["Uncertain labels"] == "left out"
+    assert facts["Calibration"] == "applied, fitted on the validation split, c.json"
+    assert facts["Calibration checksum"] == "SHA-256 cd" and facts["Model of the calibration"] == "SHA-256 ef"
+    assert facts["PPV is also given at"] == "prevalence 0.002 of Hernia, prevalence 0.01 of all other findings"
+    summary["calibration"]["model_sha256"] = None
+    assert protocol_facts(summary)["Model of the calibration"] == "not recorded"
 
 
 def test_published_results_are_explained_or_shown():
