@@ -66,7 +66,7 @@ def evaluate(
     predictor = best_model(run)
     prevalence = prevalence_by_finding(prevalence, predictor.findings)
     dataset = open_run_data(run.config, data_dir, allow_missing)
-    rows = dataset.split(split)
+    rows = with_findings_of(predictor, dataset.split(split))
     if split == "validation":
         _check_own_data(run, dataset)
     calibration = run_calibration(run, predictor, dataset)  # before the split: both may write its predictions
@@ -75,14 +75,11 @@ def evaluate(
     summary = {
         "schema_version": SCHEMA_VERSION,
         "data_dir": folder,
-        "protocol": dataset.protocol,
         "split": split,
-        "patient_overlap": sum(overlap(dataset.table["patient"], dataset.table["split"]).values()),
-        "fingerprint": dataset.fingerprint,
+        **_describe_data(dataset),
         "model_sha256": checksum(run.model("best")),
         "given_prevalence": prevalence,
         "versions": versions(),
-        "notes": [*dataset.notes, *dataset.split_notes],
         "calibrated": calibration is not None,
         **summarize_predictions(
             predictions,
@@ -95,6 +92,15 @@ def evaluate(
     pixels = rows.open_images(rows.image_size or run.config.image_size)
     write_results(files, summary, predictions, calibration, pixels)
     return summary
+
+
+def _describe_data(dataset) -> dict:
+    return {
+        "protocol": dataset.protocol,
+        "patient_overlap": sum(overlap(dataset.table["patient"], dataset.table["split"]).values()),
+        "fingerprint": dataset.fingerprint,
+        "notes": [*dataset.notes, *dataset.split_notes],
+    }
 
 
 def predict_split(run: RunDir, predictor: KerasPredictor, dataset: Dataset) -> Predictions:

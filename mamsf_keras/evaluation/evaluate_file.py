@@ -49,8 +49,7 @@ def evaluate_file(
     files = ResultFiles(folder / "metrics.json", folder / "metrics.md", folder / "report.html")
     _check_free(files, overwrite)
     check_calibrated(prevalence, calibration is not None)
-    if not (labels is None or isinstance(labels, LabelsCsv)):
-        labels = LabelsCsv(str(labels))
+    labels = LabelsCsv(str(labels)) if isinstance(labels, (str, Path)) else labels
     fitted = None if calibration is None else Calibration.load(calibration)
     read = with_standard_names(read_labeled_predictions(predictions, labels), fitted.findings if fitted else ())
     prevalence = prevalence_by_finding(prevalence, read.findings)
@@ -59,8 +58,7 @@ def evaluate_file(
         logger.info(note)
     summary = {
         "schema_version": SCHEMA_VERSION,
-        "predictions": str(Path(predictions).resolve()),
-        "predictions_sha256": checksum(predictions),
+        **_describe_predictions(predictions),
         **_describe_labels(labels),
         "calibration": _describe_calibration(calibration, fitted),
         "given_prevalence": prevalence,
@@ -80,6 +78,10 @@ def _check_free(files, overwrite):
     existing = [path for path in dataclasses.astuple(files) if path.exists()]
     if existing and not overwrite:
         raise FileExistsError(f"{existing[0]} already exists. Choose another `out`, or use `overwrite`.")
+
+
+def _describe_predictions(path) -> dict:
+    return {"predictions": str(Path(path).resolve()), "predictions_sha256": checksum(path)}
 
 
 def _describe_labels(labels) -> dict:

@@ -100,3 +100,9 @@ def test_the_validation_predictions_are_always_those_of_the_data_of_the_run(run,
 def test_split_is_checked(run):
     with pytest.raises(ValueError, match="`split` must be one of train, validation, test. Received: val."):
         evaluate(run.path, split="val")
+
+
+def test_prevalence_of_an_unknown_finding_is_refused_before_the_work(run):
+    with pytest.raises(ValueError, match="unknown finding Hernai .did you mean Hernia.."):
+        evaluate(run.path, prevalence={"Hernai": 0.01})
+    assert not run.calibration.exists() and not run.predictions("test").exists()
