@@ -23,11 +23,14 @@ class Prevalence(click.ParamType):
         given = {}
         for word in value.split(","):
             name, _, number = word.rpartition("=")
+            name = name.strip()
+            if name in given:
+                self.fail(f"more than one value for {name or 'all findings'}.", param, ctx)
             try:
-                given[name.strip()] = float(number)
+                given[name] = float(number)
             except ValueError:
                 self.fail(f"{number!r} is not a number.", param, ctx)
-            if not 0 < given[name.strip()] < 1:
+            if not 0 < given[name] < 1:
                 self.fail(f"a prevalence must be in (0, 1). Received: {number}.", param, ctx)
         return given
 
@@ -68,7 +71,8 @@ class Prevalence(click.ParamType):
     "--prevalence",
     type=Prevalence(),
     metavar="X|NAME=X,...",
-    help="Also report the positive predictive value at this prevalence. Give X for all findings, or NAME=X for some.",
+    help="Also report the positive predictive value at this prevalence. Give X for all findings, or NAME=X for some. "
+    "With --predictions, it needs --calibration.",
 )
 @click.option(
     "--overwrite",
@@ -92,13 +96,19 @@ def command(ctx, run_dir, predictions, **options):
     if (run_dir is None) == (predictions is None):
         raise click.UsageError("Use either --run-dir or --predictions.", ctx)
     of_files, of_runs = {"labels", "blank", "uncertain", "calibration", "out"}, {"data_dir", "split", "allow_missing"}
-    for name in of_files if run_dir else of_runs:
-        if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
-            other = "--predictions" if run_dir else "--run-dir"
-            raise click.UsageError(f"--{name.replace('_', '-')} can only be used with {other}.", ctx)
+    _refuse(ctx, of_files if run_dir else of_runs, "--predictions" if run_dir else "--run-dir")
+    if options["labels"] is None:
+        _refuse(ctx, ("blank", "uncertain"), "--labels")
     if predictions and not options["out"]:
         raise click.UsageError("--predictions needs --out, the output folder for the results.", ctx)
     _evaluate_run(run_dir, **options) if run_dir else _evaluate_file(predictions, **options)
+
+
+def _refuse(ctx, names, other):
+    """Raises a usage error if one of these options was given, which only work with another option."""
+    for name in names:
+        if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} can only be used with {other}.", ctx)
 
 
 def _evaluate_run(run_dir, data_dir, split, allow_missing, overwrite, prevalence, **_):

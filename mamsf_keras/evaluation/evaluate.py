@@ -5,19 +5,17 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from mamsf_keras.config import TrainConfig
 from mamsf_keras.data.batches.stream import Stream
 from mamsf_keras.data.dataset import Dataset
-from mamsf_keras.data.open import open_dataset, prepared, relocated
 from mamsf_keras.data.splits import overlap
 from mamsf_keras.devices import without_tensorflow
 from mamsf_keras.evaluation.calibration import Calibration, fit_calibration
 from mamsf_keras.evaluation.predictions import Predictions
+from mamsf_keras.evaluation.prevalence import check_calibrated, prevalence_by_finding
 from mamsf_keras.evaluation.results import SCHEMA_VERSION, ResultFiles, training_groups, versions, write_results
+from mamsf_keras.evaluation.run_data import open_run_data, trained_fingerprint, with_findings_of
 from mamsf_keras.evaluation.summary import summarize_predictions
-from mamsf_keras.findings import find_name
 from mamsf_keras.predictors.keras_model import KerasPredictor
-from mamsf_keras.predictors.predictor import Predictor
 from mamsf_keras.run_dir import RunDir
 from mamsf_keras.storage import checksum
 
@@ -58,27 +56,30 @@ def evaluate(
     Raises:
         FileNotFoundError: if there is no such run, or it has not finished an epoch.
         FileExistsError: if the run has results of this split on another data folder.
-        ValueError: if the data do not fit the model.
+        ValueError: if the data do not fit the model, or `split` is "validation" and the data are not those of the run,
+            whose predictions `calibration.json` is fitted on.
     """
     run = RunDir.open(run_dir)
     folder = str(Path(data_dir or run.config.data_dir).resolve())
     if not overwrite:
         _check_same_data(run.metrics(split), folder)
     predictor = best_model(run)
+    prevalence = prevalence_by_finding(prevalence, predictor.findings)
     dataset = open_run_data(run.config, data_dir, allow_missing)
-    rows = dataset.split(split)
+    rows = with_findings_of(predictor, dataset.split(split))
+    if split == "validation":
+        _check_own_data(run, dataset)
+    calibration = run_calibration(run, predictor, dataset)  # before the split: both may write its predictions
+    check_calibrated(prevalence, calibration is not None)
     predictions = predict_split(run, predictor, rows)
-    calibration = run_calibration(run, predictor, dataset)
     summary = {
         "schema_version": SCHEMA_VERSION,
         "data_dir": folder,
-        "protocol": dataset.protocol,
         "split": split,
-        "patient_overlap": sum(overlap(dataset.table["patient"], dataset.table["split"]).values()),
-        "fingerprint": dataset.fingerprint,
+        **_describe_data(dataset),
         "model_sha256": checksum(run.model("best")),
+        "given_prevalence": prevalence,
         "versions": versions(),
-        "notes": [*dataset.notes, *dataset.split_notes],
         "calibrated": calibration is not None,
         **summarize_predictions(
             predictions,
@@ -91,6 +92,15 @@ def evaluate(
     pixels = rows.open_images(rows.image_size or run.config.image_size)
     write_results(files, summary, predictions, calibration, pixels)
     return summary
+
+
+def _describe_data(dataset) -> dict:
+    return {
+        "protocol": dataset.protocol,
+        "patient_overlap": sum(overlap(dataset.table["patient"], dataset.table["split"]).values()),
+        "fingerprint": dataset.fingerprint,
+        "notes": [*dataset.notes, *dataset.split_notes],
+    }
 
 
 def predict_split(run: RunDir, predictor: KerasPredictor, dataset: Dataset) -> Predictions:
@@ -121,7 +131,7 @@ def run_calibration(run: RunDir, predictor: KerasPredictor, dataset: Dataset) ->
     model = checksum(run.model("best"))
     if run.calibration.exists() and (calibration := Calibration.load(run.calibration)).model_sha256 == model:
         return calibration
-    own = json.loads(run.environment.read_text(encoding="utf-8"))["data"]
+    own = trained_fingerprint(run)
     try:
         if dataset.fingerprint != own:
             dataset = open_run_data(run.config)
@@ -147,35 +157,13 @@ def best_model(run: RunDir) -> KerasPredictor:
     return KerasPredictor(path)
 
 
-def open_run_data(
-    config: TrainConfig, data_dir: str | Path | None = None, allow_missing: int | str | None = None
-) -> Dataset:
-    """Opens the data of a run and logs the notes about them.
-
-    Args:
-        config: the configuration of the run.
-        data_dir: the data folder; None uses that of the run.
-        allow_missing: how many absent images may be left out, as a number or a percentage; None uses that of the run.
-    """
-    config = relocated(config, data_dir, allow_missing)
-    if config.labels_csv is not None and not Path(config.labels_csv.path).is_file():
-        raise FileNotFoundError(
-            f"The table {config.labels_csv.path} of the run no longer exists. Prepare a cache from the data at "
-            "their new location, and set `data_dir` to it."
+def _check_own_data(run, dataset):
+    """Raises `ValueError` if the data are not those of the run: their predictions must not replace its own."""
+    if dataset.fingerprint != trained_fingerprint(run):
+        raise ValueError(
+            f"{run.predictions('validation')} is for the data that the run was trained on, because the calibration is "
+            "fitted on it, and these are other data. Choose another `split`, or evaluate a `predictions` file of them."
         )
-    dataset = prepared(open_dataset(config), config).resolved
-    for note in (*dataset.notes, *dataset.split_notes):
-        logger.info(note)
-    return dataset
-
-
-def with_findings_of(predictor: Predictor, dataset: Dataset) -> Dataset:
-    """Returns a data set with the findings of a model. Those that the model does not have are left out and logged."""
-    used = dataset.with_findings(predictor.findings)
-    left_out = [name for name in dataset.findings if find_name(name, used.findings) is None]
-    if left_out:
-        logger.info("findings left out because the model does not have them: %s", ", ".join(left_out))
-    return used
 
 
 def _check_same_data(metrics_file, folder):

@@ -1,7 +1,6 @@
 """Predictions: probabilities and labels of one split, and the CSV file of them, from which all metrics are computed."""
 
 import dataclasses
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +9,11 @@ import pandas as pd
 from mamsf_keras.data.ages import read_ages
 from mamsf_keras.data.dataset import Dataset
 from mamsf_keras.data.tables import count_and_first, read_csv, spells_missing
+from mamsf_keras.evaluation.prediction_columns import LABEL_SUFFIX, PredictionColumns
 from mamsf_keras.storage import write_csv
-
-logger = logging.getLogger(__name__)
 
 ATTRIBUTES = ("age", "sex", "view")
 """Optional columns that define subgroups."""
-
-LABEL_SUFFIX = "_label"
-
-DERIVED_SUFFIXES = ("_calibrated", "_positive")
-"""Columns of `predict` that follow from the probabilities. They are not findings."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +25,16 @@ class Predictions:
         findings: names of the columns of the arrays.
         probabilities: float64 `(images, findings)`, in [0, 1].
         labels: float64 `(images, findings)`: 1, 0, or NaN where missing.
+        has_patients: False if the patients are not known, so that each image counts as a separate patient.
+        notes: notes for the user about the file, one line each.
     """
 
     table: pd.DataFrame
     findings: tuple[str, ...]
     probabilities: np.ndarray
     labels: np.ndarray
+    has_patients: bool = True
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, dataset: Dataset, probabilities: np.ndarray) -> "Predictions":
@@ -54,7 +51,8 @@ class Predictions:
     def take(self, rows: np.ndarray) -> "Predictions":
         """Returns the predictions of some rows, by index or mask."""
         table = self.table[rows] if np.asarray(rows).dtype == bool else self.table.iloc[rows]
-        return Predictions(table.reset_index(drop=True), self.findings, self.probabilities[rows], self.labels[rows])
+        table = table.reset_index(drop=True)
+        return dataclasses.replace(self, table=table, probabilities=self.probabilities[rows], labels=self.labels[rows])
 
     def write(self, path: str | Path) -> None:
         """Writes CSV: the table, NAME and NAME_label of each finding. 9 digits distinguish all float32 values."""
@@ -64,11 +62,14 @@ class Predictions:
         write_csv(path, pd.concat([self.table, scores, labels], axis=1), float_format="%.9g")
 
     @classmethod
-    def read(cls, path: str | Path) -> "Predictions":
+    def read(cls, path: str | Path, labeled_only: bool = False) -> "Predictions":
         """Reads a file of `write`, or any CSV with `image`, optionally `patient`, and one column per finding.
 
-        Without NAME_label columns all labels are NaN. Without `patient`, each image counts as a separate patient until
-        labels are joined.
+        Patient, age, sex and view may have any name that a table of labels may use for them.
+
+        Args:
+            path: the file.
+            labeled_only: whether to leave out findings without a NAME_label column. Otherwise their labels are NaN.
 
         Raises:
             FileNotFoundError: if there is no such file.
@@ -78,31 +79,39 @@ class Predictions:
         repeated = raw["image"][raw["image"].duplicated()].unique()
         if len(repeated):
             raise ValueError(f"{path} has more than one row for the same image: {count_and_first(repeated)}.")
-        others = {"image", "patient", *ATTRIBUTES}
-        suffixes = (LABEL_SUFFIX, *DERIVED_SUFFIXES)
-        findings = [name for name in raw.columns if name not in others and not name.endswith(suffixes)]
-        if not findings:
-            raise ValueError(f"{path} has no column of a finding.")
         if raw.columns.duplicated().any():
             raise ValueError(f"{path} has the column(s) {', '.join(raw.columns[raw.columns.duplicated()])} twice.")
+        columns = PredictionColumns.of(raw.columns, path)
+        unlabeled = [name for name, label in columns.labels.items() if label is None] if labeled_only else []
+        findings = tuple(name for name in columns.labels if name not in unlabeled)
+        if not findings:
+            raise ValueError(f"{path} has no NAME{LABEL_SUFFIX} columns. Set `labels` to a table of labels.")
         probabilities = np.stack([_probabilities(raw, name, path) for name in findings], axis=1)
-        labels = np.stack([_labels(raw, name, path) for name in findings], axis=1)
-        table = raw[[name for name in raw.columns if name in others]]
-        if "patient" not in table:
-            table = table.assign(patient=table["image"])
-        elif (missing := spells_missing(table["patient"])).any():
-            raise ValueError(f"{path} has images without a patient: {count_and_first(table['image'][missing])}.")
-        if "age" in table:
-            ages, notes = read_ages(table["age"])
-            table = table.assign(age=ages)
-            for note in notes:
-                logger.info(note)
-        return cls(table, tuple(findings), probabilities, labels)
+        labels = np.stack([_labels(raw, columns.labels[name], path) for name in findings], axis=1)
+        table, notes = _read_properties(raw, columns.properties, path)
+        if unlabeled:
+            notes += (f"columns without a NAME{LABEL_SUFFIX} column, left out: {', '.join(unlabeled)}",)
+        return cls(table, findings, probabilities, labels, "patient" in columns.properties, notes)
 
 
 def is_known(column: pd.Series) -> pd.Series:
     """Returns True for the cells of a column that are neither missing nor blank."""
     return column.notna() & column.astype(str).str.strip().ne("")
+
+
+def _read_properties(raw, columns, path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Returns `image`, `patient` (the image if not known), `age`, `sex` and `view` where known, and notes."""
+    table = raw[["image", *columns.values()]].rename(columns={name: what for what, name in columns.items()})
+    if "patient" not in table:
+        table = table.assign(patient=table["image"])
+    elif (missing := spells_missing(table["patient"])).any():
+        raise ValueError(f"{path} has images without a patient: {count_and_first(table['image'][missing])}.")
+    notes: tuple[str, ...] = ()
+    if "age" in table:
+        ages, notes = read_ages(table["age"])
+        table = table.assign(age=ages)
+    known = [name for name in ATTRIBUTES if name in table and is_known(table[name]).any()]
+    return table[["image", "patient", *known]], notes
 
 
 def _probabilities(raw, name, path) -> np.ndarray:
@@ -118,17 +127,19 @@ def _probabilities(raw, name, path) -> np.ndarray:
     if outside.any():
         raise ValueError(
             f"{path}, column {name}: a probability must be in [0, 1]. Received: {values[outside][0]:g} for the image "
-            f"{raw['image'][outside].iloc[0]}. If these are logits, apply the sigmoid function first."
+            f"{raw['image'][outside].iloc[0]}. If these are logits, apply the sigmoid function; if they are percent, "
+            "divide them by 100; if the column is not a finding, remove it."
         )
     return values
 
 
-def _labels(raw, name, path) -> np.ndarray:
-    if f"{name}{LABEL_SUFFIX}" not in raw:
+def _labels(raw, column, path) -> np.ndarray:
+    """Returns a column of labels, NaN where blank; all NaN if `column` is None."""
+    if column is None:
         return np.full(len(raw), np.nan)
-    cells = raw[f"{name}{LABEL_SUFFIX}"]
+    cells = raw[column]
     values = pd.to_numeric(cells.mask(cells == ""), errors="coerce")
     wrong = cells[(values.isna() & (cells != "")) | ~(values.isna() | values.isin((0, 1)))].unique()
     if len(wrong):
-        raise ValueError(f"{path}, column {name}{LABEL_SUFFIX}: a label must be 1, 0 or blank. Found: {wrong[0]}.")
+        raise ValueError(f"{path}, column {column}: a label must be 1, 0 or blank. Found: {wrong[0]}.")
     return values.to_numpy(float)

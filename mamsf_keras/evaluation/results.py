@@ -11,7 +11,7 @@ from mamsf_keras.evaluation.curves import all_curves
 from mamsf_keras.evaluation.errors import worst_errors
 from mamsf_keras.evaluation.frequency import frequency_groups
 from mamsf_keras.evaluation.predictions import Predictions
-from mamsf_keras.findings import IMAGES, POSITIVES
+from mamsf_keras.findings import IMAGES, POSITIVES, find_name
 from mamsf_keras.reports.evaluation import Pixels, write_evaluation_report
 from mamsf_keras.reports.interval_notes import mean_gaps, usable_note
 from mamsf_keras.storage import atomic_write, write_json
@@ -92,7 +92,8 @@ def training_groups(dataset: Dataset, findings: Iterable[str]) -> dict[str, str]
 
 def nih_groups(findings: Iterable[str]) -> dict[str, str]:
     """Returns "head", "medium" or "tail" by finding, by its frequency in the whole NIH table, for those it has."""
-    return frequency_groups({name: (POSITIVES[name], IMAGES) for name in findings if name in POSITIVES})
+    known = {name: find_name(name, POSITIVES) for name in findings}
+    return frequency_groups({name: (POSITIVES[own], IMAGES) for name, own in known.items() if own is not None})
 
 
 def versions() -> dict[str, str]:

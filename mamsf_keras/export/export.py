@@ -9,7 +9,8 @@ import numpy as np
 from mamsf_keras.config import DEFAULT_FORMATS
 from mamsf_keras.devices import without_tensorflow
 from mamsf_keras.evaluation.calibration import Calibration
-from mamsf_keras.evaluation.evaluate import best_model, open_run_data, with_findings_of
+from mamsf_keras.evaluation.evaluate import best_model
+from mamsf_keras.evaluation.run_data import open_run_data, with_findings_of
 from mamsf_keras.export.formats import FORMATS, selected
 from mamsf_keras.export.model_card import describe_run
 from mamsf_keras.export.parity import FEWEST_IMAGES, Reference, compare

@@ -68,8 +68,8 @@ def _title(summary) -> str:
 def _headline(summary) -> str:
     macro = summary["means"]["macro"]
     return html.warning(
-        "Not a medical device. For research and engineering only; do not use it for diagnosis or treatment. These "
-        "results describe a research model on one data set. They are not evidence of safety or clinical benefit."
+        "Not a medical device. These results describe a research model on one data set. They are not evidence of "
+        "safety or clinical benefit."
     ) + html.paragraph(
         f"Mean AUROC {plots.text(macro, 'auroc')}, mean average precision {plots.text(macro, 'average_precision')}, "
         f"over {macro['findings']} findings, on {summary['images']:,} images of {summary['patients']:,} patients. "

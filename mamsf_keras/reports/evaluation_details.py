@@ -35,36 +35,40 @@ def subgroup_blocks(summary: Mapping[str, Any]) -> list[str]:
 
 
 def error_blocks(errors: Mapping[str, Mapping], pixels: Pixels | None) -> list[str]:
-    """Returns the worst false positives and false negatives of each finding as thumbnails."""
+    """Returns the worst false positives and false negatives of each finding, as thumbnails or as names of images."""
+    text = (
+        "The negatives with the highest and the positives with the lowest probability, one image per patient. "
+        "Where there are operating points, only images on the wrong side of the threshold with the highest "
+        "sensitivity + specificity count. Captions show the probability, the labels and the image. Labels can be "
+        "wrong too: those of NIH come from text mining of radiology reports. "
+    )
     if pixels is None:
-        return [html.paragraph("No images are shown: a predictions file was evaluated, without the images.")]
-    blocks = [
-        html.paragraph(
-            "The negatives with the highest and the positives with the lowest probability, one image per patient. "
-            "Where there are operating points, only images on the wrong side of the threshold with the highest "
-            "sensitivity + specificity count. Captions show the probability, the labels and the image. Labels can be "
-            "wrong too: those of NIH come from text mining of radiology reports. Share these images only as the data "
-            "may be shared."
-        )
-    ]
+        blocks = [html.paragraph(text + "No images are shown: a predictions file was evaluated, without the images.")]
+    else:
+        blocks = [html.paragraph(text + "Share these images only as the data may be shared.")]
     for name, kinds in errors.items():
         pair = [
-            html.box("", [html.heading(f"{name}: {title}", 3), _thumbnails(kinds[kind], pixels)])
+            html.box("", [html.heading(f"{name}: {title}", 3), _examples(kinds[kind], pixels)])
             for kind, title in (("false_positives", "false positives"), ("false_negatives", "false negatives"))
         ]
         blocks.append(html.box("pairs", pair))
     return blocks
 
 
-def _thumbnails(examples, pixels) -> str:
-    figures = [
-        html.figure(
-            html.thumbnail(pixels(example["row"]), example["image"]),
-            f"{example['probability']:.3g}\n{', '.join(example['labels']) or 'no finding'}\n{example['image']}",
-        )
+def _examples(examples, pixels) -> str:
+    if not examples:
+        return html.paragraph("None.")
+    captions = [
+        (f"{example['probability']:.3g}", ", ".join(example["labels"]) or "no finding", example["image"])
         for example in examples
     ]
-    return html.box("thumbnails", figures) if figures else html.paragraph("None.")
+    if pixels is None:
+        return html.bullets(" · ".join(caption) for caption in captions)
+    figures = [
+        html.figure(html.thumbnail(pixels(example["row"]), example["image"]), "\n".join(caption))
+        for example, caption in zip(examples, captions, strict=True)
+    ]
+    return html.box("thumbnails", figures)
 
 
 def published_blocks(summary: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,9 @@ from mamsf_keras.reports.published import difference_from_protocol
 
 Summary = Mapping[str, Any]
 
+LABELS_AS = {"mask": "left out", "negative": "count as negative", "positive": "count as positive"}
+"""What `blank` and `uncertain` of a table of labels do."""
+
 
 def protocol_facts(summary: Summary) -> dict[str, str]:
     """Returns the protocol, data, model and versions by name, as text."""
@@ -24,12 +27,34 @@ def protocol_facts(summary: Summary) -> dict[str, str]:
         "Predictions": summary.get("predictions"),
         "Predictions checksum": _sha256(summary.get("predictions_sha256")),
         "Labels": summary.get("labels"),
+        "Labels checksum": _sha256(summary.get("labels_sha256")),
+        "Blank labels": LABELS_AS.get(summary.get("blank") or ""),
+        "Uncertain labels": LABELS_AS.get(summary.get("uncertain") or ""),
         "Model checksum": _sha256(summary.get("model_sha256")),
-        "Calibration": "applied, fitted on the validation split" if summary["calibrated"] else "none",
+        **_calibration_facts(summary),
+        "PPV is also given at": _prevalences(summary.get("given_prevalence")),
         "Resamples of the patients": f"{summary['resamples']:,}",
         "Versions": ", ".join(f"{name} {version}" for name, version in summary["versions"].items()),
     }
     return {name: text for name, text in known.items() if text is not None}
+
+
+def _calibration_facts(summary) -> dict[str, str | None]:
+    fitted = "applied, fitted on the validation split" if summary["calibrated"] else "none"
+    file = summary.get("calibration")
+    if file is None:
+        return {"Calibration": fitted}
+    model = _sha256(file["model_sha256"]) or "not recorded"
+    return {
+        "Calibration": f"{fitted}, {file['path']}",
+        "Calibration checksum": _sha256(file["sha256"]),
+        "Model of the calibration": model,
+    }
+
+
+def _prevalences(given) -> str | None:
+    texts = [f"prevalence {value:g} of {name or 'all other findings'}" for name, value in (given or {}).items()]
+    return ", ".join(texts) or None
 
 
 def _sha256(checksum) -> str | None:

@@ -16,10 +16,10 @@ def interval_note(summary: Summary) -> str:
         "The patient-level interval (blue) resamples patients with all their images. The image-level interval "
         "(orange, DeLong) assumes independent images, which images of the same patient are not. "
     )
-    if summary["images"] == summary["patients"]:
+    if not summary.get("patients_known", True):
         return text + (
             "Here each image counts as a separate patient. If patients have several images, both intervals are too "
-            "narrow: add a `patient` column to the predictions."
+            "narrow: add a column of patients to the predictions or the labels."
         )
     ratios = [(ratio, name) for name, row in summary["findings"].items() if (ratio := width_ratio(row)) is not None]
     text += f"A patient has {per_patient:.2f} images on average. "

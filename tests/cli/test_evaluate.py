@@ -47,7 +47,8 @@ def test_predictions_file_is_evaluated_without_keras(tmp_path):
     (tmp_path / "p.csv").write_text("image,Mass\n" + "".join(f"{i},{i % 10 / 10}\n" for i in range(40)))
     (tmp_path / "l.csv").write_text("image,patient,Mass\n" + "".join(f"{i},{i},{i % 10 > 6:d}\n" for i in range(50)))
     command = ["evaluate", "--predictions", tmp_path / "p.csv", "--labels", tmp_path / "l.csv", "--out", tmp_path / "o"]
-    text = succeeded(*command, "--prevalence", "Mass=0.01")
+    check_fails(tmp_path, [*command, "--prevalence", "Mass=0.01"], 1, "--prevalence needs a calibration")
+    text = succeeded(*command)
     assert "40 images of 40 patients" in text and "left out: 10 (first: 40," in text and "Mass" in text
     assert json.loads((tmp_path / "o" / "metrics.json").read_text())["findings"]["Mass"]["auroc"] == 1
     check_fails(tmp_path, command, 1, "metrics.json already exists. Choose another --out, or use --overwrite.")
@@ -62,4 +63,8 @@ def test_options_of_runs_and_files_exclude_each_other(tmp_path):
     command = ["evaluate", "--predictions", "p.csv", "--out", "o"]
     check_fails(tmp_path, [*command, "--split", "test"], 2, "--split can only be used with --run-dir.")
     check_fails(tmp_path, [*command, "--prevalence", "Mass=1.5"], 2, "a prevalence must be in (0, 1). Received: 1.5.")
+    for value in ("0.1,0.2", "Mass=0.1,Mass=0.2"):
+        check_fails(tmp_path, [*command, "--prevalence", value], 2, "more than one value for")
+    for option, value in (("--blank", "negative"), ("--uncertain", "mask")):
+        check_fails(tmp_path, [*command, option, value], 2, f"{option} can only be used with --labels.")
     check_fails(tmp_path, command, 1, "The table p.csv does not exist")

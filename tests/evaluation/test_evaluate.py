@@ -9,7 +9,6 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mamsf_keras import MAMSFNet, RunDir, evaluate, open_dataset
 from mamsf_keras.evaluation.calibration import Calibration, platt_scaling
-from mamsf_keras.evaluation.evaluate import best_model, open_run_data, with_findings_of
 from mamsf_keras.storage import checksum
 from tests.runs import toy_config
 from tests.toys import simple_rows, toy_backbone, write_nih
@@ -84,17 +83,26 @@ def test_other_data_are_never_calibrated_on(run, tmp_path, caplog):
     assert "no calibrated probabilities and no operating points" in caplog.text and not run.calibration.exists()
 
 
-def test_split_is_checked_and_findings_are_in_the_order_of_the_model(run, caplog):
+def test_the_validation_predictions_are_always_those_of_the_data_of_the_run(run, tmp_path):
+    """The calibration is fitted on them, so predictions of other data never replace them, with or without it."""
+    other = write_nih(tmp_path / "other", simple_rows(patients=44), test_from=29)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="is for the data that the run was trained on.*Choose another `split`"):
+            evaluate(run.path, other, "validation", overwrite=True)
+        assert not run.metrics("validation").exists()
+        evaluate(run.path, other)
+    own = evaluate(run.path, split="validation")
+    frame = pd.read_csv(run.predictions("validation"))
+    assert own["images"] == len(frame) == Calibration.load(run.calibration).images
+    assert frame["image"].tolist() == open_dataset(run.config.data_dir).split("validation").table["image"].tolist()
+
+
+def test_split_is_checked(run):
     with pytest.raises(ValueError, match="`split` must be one of train, validation, test. Received: val."):
         evaluate(run.path, split="val")
-    opened, predictor = open_run_data(run.config).split("test"), best_model(run)
-    with caplog.at_level("INFO", "mamsf_keras"):
-        dataset = with_findings_of(predictor, opened)
-    assert (
-        "findings left out because the model does not have them: Atelectasis, Cardiomegaly, Infiltration" in caplog.text
-    )
-    assert dataset.findings == ("Mass", "Effusion", "Hernia")
-    assert dataset.labels.shape == (24, 3)
-    predictor.findings = ("Mass", "Scurvy")
-    with pytest.raises(ValueError, match="no labels for Scurvy"):
-        with_findings_of(predictor, opened)
+
+
+def test_prevalence_of_an_unknown_finding_is_refused_before_the_work(run):
+    with pytest.raises(ValueError, match="unknown finding Hernai .did you mean Hernia.."):
+        evaluate(run.path, prevalence={"Hernai": 0.01})
+    assert not run.calibration.exists() and not run.predictions("test").exists()

@@ -1,11 +1,16 @@
-import logging
-
 import numpy as np
 import pytest
 
 from mamsf_keras.config import LabelsCsv
-from mamsf_keras.evaluation.join import match_findings, read_labeled_predictions, tie_notes
+from mamsf_keras.evaluation.join import (
+    NO_PATIENTS,
+    match_findings,
+    read_labeled_predictions,
+    tie_notes,
+    with_standard_names,
+)
 from mamsf_keras.evaluation.metrics import per_finding
+from mamsf_keras.evaluation.predictions import Predictions
 from tests.evaluation.test_predictions import predictions
 
 pytestmark = pytest.mark.no_keras
@@ -24,7 +29,7 @@ def write(folder, labels=LABELS, **files):
     (folder / "labels.csv").write_text(labels)
     for name, text in files.items():
         (folder / f"{name}.csv").write_text(text)
-    return folder / "labels.csv"
+    return LabelsCsv(str(folder / "labels.csv"))
 
 
 def test_shuffled_rows_and_columns_are_aligned(tmp_path):
@@ -44,7 +49,7 @@ def test_blank_and_uncertain_labels_are_masked_or_counted(tmp_path):
     masked = read_labeled_predictions(tmp_path / "p.csv", labels)
     row = per_finding(masked.labels, masked.probabilities, masked.findings)["Mass"]
     assert (row["auroc"], row["images"], row["masked"]) == (0.75, 4, 2)
-    options = LabelsCsv(str(labels), blank="negative", uncertain="positive")
+    options = LabelsCsv(labels.path, blank="negative", uncertain="positive")
     assert read_labeled_predictions(tmp_path / "p.csv", options).labels.ravel().tolist() == [1, 0, 1, 0, 1, 0]
 
 
@@ -66,12 +71,42 @@ def test_mismatches_are_refused_and_named(tmp_path, rows, message):
         read_labeled_predictions(tmp_path / "p.csv", labels)
 
 
-def test_labels_without_predictions_are_named(tmp_path, caplog):
-    labels = write(tmp_path, p="image,Mass\na,.9\nb,.2\nf,.1\n")
-    with caplog.at_level(logging.INFO, "mamsf_keras"):
-        assert len(read_labeled_predictions(tmp_path / "p.csv", labels).table) == 3
-    assert "labeled images without a prediction, left out: 3 (first: c, d, e)" in caplog.text
-    assert "label columns without predictions, left out: Pleural_Thickening" in caplog.text
+def test_findings_have_the_spelling_of_the_labels_or_of_the_calibration_or_of_nih(tmp_path):
+    labels = write(tmp_path, p="image,MASS,pleural thickening,my finding\na,.9,.1,.5\nb,.2,.2,.5\n")
+    read = Predictions.read(tmp_path / "p.csv")
+    assert with_standard_names(read, ["My_Finding", "mass"]).findings == ("mass", "Pleural_Thickening", "My_Finding")
+    assert with_standard_names(read).findings == ("Mass", "Pleural_Thickening", "my finding")
+    write(tmp_path, p="image,pleural thickening\na,.9\nb,.2\n")
+    assert read_labeled_predictions(tmp_path / "p.csv", labels).findings == ("Pleural_Thickening",)
+
+
+def test_notes_name_what_is_left_out_and_what_is_odd(tmp_path):
+    table = LABELS.replace("image,patient", "image,patient,age").replace("a,1,", "a,1,1500,").replace("b,1,", "b,1,60,")
+    for row in ("c,2,", "d,3,", "e,4,", "f,5,"):
+        table = table.replace(row, f"{row}50,")
+    labels = write(tmp_path, table, p="image,Mass\na,.9\nb,.2\nf,.1\n")
+    read = read_labeled_predictions(tmp_path / "p.csv", labels)
+    assert len(read.table) == 3 and read.has_patients
+    assert read.notes == (
+        "ages above 120 years: 1 (such as 1500)",
+        "labeled images without a prediction, left out: 3 (first: c, d, e)",
+        "label columns without predictions, left out: Pleural_Thickening",
+    )
+
+
+def test_patients_and_attributes_are_taken_from_the_predictions_where_the_labels_lack_them(tmp_path):
+    labels = write(
+        tmp_path,
+        "image,sex,Mass\na,F,1\nb,M,0\nc,M,1\n",
+        p="image,patient_id,age,sex,Mass\nc,1,50,F,.9\nb,1,60,F,.2\na,2,70,F,.1\n",
+        q="image,Mass\nc,.9\nb,.2\na,.1\n",
+    )
+    read = read_labeled_predictions(tmp_path / "p.csv", labels)
+    assert read.patients.tolist() == ["1", "1", "2"] and read.has_patients and read.notes == ()
+    assert read.table["age"].tolist() == [50, 60, 70] and read.table["sex"].tolist() == ["M", "M", "F"]
+    read = read_labeled_predictions(tmp_path / "q.csv", labels)
+    assert read.patients.tolist() == ["c", "b", "a"] and not read.has_patients
+    assert read.notes == (NO_PATIENTS,) and "each image counts as a separate patient" in NO_PATIENTS
 
 
 def test_label_columns_of_the_predictions_are_used_without_a_table(tmp_path):
@@ -79,6 +114,9 @@ def test_label_columns_of_the_predictions_are_used_without_a_table(tmp_path):
     assert read_labeled_predictions(tmp_path / "p.csv").labels.ravel().tolist() == [1, 0]
     with pytest.raises(ValueError, match="has no NAME_label columns. Set `labels` to a table of labels."):
         read_labeled_predictions(tmp_path / "q.csv")
+    write(tmp_path, p="image,A,A_label\na,.9,\n")
+    with pytest.raises(ValueError, match="has only blank NAME_label columns"):
+        read_labeled_predictions(tmp_path / "p.csv")
 
 
 def test_findings_match_across_spaces_and_case():
@@ -94,3 +132,8 @@ def test_ties_of_rounding_are_noted():
     assert tie_notes(predictions(scores, labels)) == []
     [note] = tie_notes(predictions(scores.round(1), labels))
     assert note.startswith("A: 100% of the images share their score with an image of the other class")
+
+
+def test_a_constant_model_is_not_explained_by_rounding():
+    labels = (np.arange(400) % 2)[:, None]
+    assert tie_notes(predictions(np.full((400, 1), 0.3), labels)) == ["A: all images have the same score"]

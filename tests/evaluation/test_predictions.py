@@ -80,6 +80,25 @@ def test_unusable_files_are_refused_by_name(tmp_path, rows, message):
         Predictions.read(tmp_path / "p.csv")
 
 
+def test_patients_age_sex_and_view_are_found_under_the_names_of_label_tables(tmp_path):
+    text = "image,subject_id,Patient Age,PatientSex,projection,covid_positive,COVID_positive_label\n"
+    (tmp_path / "p.csv").write_text(text + "a,1,058Y,F,,0.5,1\nb,1,1500,M,,0.25,0\n")
+    read = Predictions.read(tmp_path / "p.csv")
+    assert read.findings == ("covid_positive",) and read.labels.ravel().tolist() == [1, 0]
+    assert read.patients.tolist() == ["1", "1"] and read.has_patients
+    assert read.table["age"].tolist() == [58, 1500] and list(read.table) == ["image", "patient", "age", "sex"]
+    assert read.notes == ("ages above 120 years: 1 (such as 1500)",)
+
+
+def test_columns_without_labels_are_left_out_beside_labeled_ones_with_a_note(tmp_path):
+    (tmp_path / "p.csv").write_text("image,A,height,A_label\na,.5,170,1\nb,.25,180,0\n")
+    read = Predictions.read(tmp_path / "p.csv", labeled_only=True)
+    assert read.findings == ("A",) and not read.has_patients
+    assert read.notes == ("columns without a NAME_label column, left out: height",)
+    with pytest.raises(ValueError, match="height.*Received: 170.*percent, divide them by 100.*remove it"):
+        Predictions.read(tmp_path / "p.csv")
+
+
 def test_rows_are_taken_by_mask_or_index():
     all_rows = predictions([[0.1], [0.2], [0.3]], [[0], [1], [0]])
     for rows in (np.array([False, True, True]), np.array([1, 2])):

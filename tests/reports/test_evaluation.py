@@ -50,7 +50,7 @@ def test_report_is_one_file_with_every_section_and_the_same_every_time(tmp_path)
     assert page.count("data:image/svg+xml") == 1 + 2 + 2 + 3  # forest plot, curves of two findings, calibration
     assert page.count("data:image/jpeg") == sum(len(rows) for kinds in arguments[2].values() for rows in kinds.values())
     assert '<p class="warning">Not a medical device.' in page and "a &lt;note&gt;" in page
-    assert 'name="viewport"' in page
+    assert 'name="viewport"' in page and page.count("do not use it for diagnosis") == 1
 
 
 def test_numbers_in_the_text_are_the_constants_of_the_evaluation(tmp_path):

@@ -23,6 +23,9 @@ def test_thumbnails_equal_those_of_the_rows_in_order():
     assert images[0].size == (128, 128)
     assert "0.912\nMass, Edema\nc.png" in page and "no finding\na&lt;.png" in page
     assert "Hernia: false negatives</h3><p>None.</p>" in page
+    page = "".join(error_blocks(errors, None))
+    assert "No images are shown" in page and "<img" not in page and "Hernia: false negatives</h3><p>None.</p>" in page
+    assert "<li>0.912 · Mass, Edema · c.png</li><li>0.912 · no finding · a&lt;.png</li>" in page
 
 
 def test_subgroups_have_counts_and_intervals():

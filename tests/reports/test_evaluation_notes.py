@@ -61,6 +61,20 @@ def test_protocol_lists_known_facts():
     assert protocol_facts(summary)["Patients in more than one split"] == "not known"
 
 
+def test_protocol_lists_the_settings_of_a_predictions_file():
+    settings = {"labels": "l.csv", "labels_sha256": "ab", "blank": "negative", "uncertain": "mask"}
+    calibration = {"path": "c.json", "sha256": "cd", "model_sha256": "ef"}
+    summary, _, _ = evaluated(**settings, calibration=calibration, given_prevalence={"Hernia": 0.002, "": 0.01})
+    facts = protocol_facts(summary)
+    assert facts["Labels"] == "l.csv" and facts["Labels checksum"] == "SHA-256 ab"
+    assert facts["Blank labels"] == "count as negative" and facts["Uncertain labels"] == "left out"
+    assert facts["Calibration"] == "applied, fitted on the validation split, c.json"
+    assert facts["Calibration checksum"] == "SHA-256 cd" and facts["Model of the calibration"] == "SHA-256 ef"
+    assert facts["PPV is also given at"] == "prevalence 0.002 of Hernia, prevalence 0.01 of all other findings"
+    summary["calibration"]["model_sha256"] = None
+    assert protocol_facts(summary)["Model of the calibration"] == "not recorded"
+
+
 def test_published_results_are_explained_or_shown():
     assert published_gap(official_summary()) is None
     assert published_gap(official_summary() | {"patients": 172}).endswith("Here there are 172 patients.")

@@ -20,7 +20,10 @@ def test_widths_of_the_intervals_are_compared_in_words():
 
 
 def test_a_file_without_patients_is_named():
-    assert "each image counts as a separate patient" in interval_note({"images": 9, "patients": 9, "findings": {}})
+    summary = {"images": 9, "patients": 9, "findings": {}}
+    assert "each image counts as a separate patient" in interval_note(summary | {"patients_known": False})
+    for known in (summary, summary | {"patients_known": True}):  # one image per patient
+        assert "column of patients" not in interval_note(known) and "1.00 images on average" in interval_note(known)
 
 
 def test_means_without_an_interval_name_the_findings_in_the_way():

@@ -47,6 +47,18 @@ RESERVED = {"image", "patient", "follow_up", "age", "sex", "view", "official_lis
 """Column names of a `Dataset` and of a cache's index."""
 
 
+class NoPatients(ValueError):
+    """Raised if a table does not name the patients.
+
+    Attributes:
+        image_column: the column of the images, which is that of the patients if each has only one image.
+    """
+
+    def __init__(self, image_column: str, message: str) -> None:
+        super().__init__(message)
+        self.image_column = image_column
+
+
 def recognizes(config: DataConfig) -> bool:
     """Returns True if the configuration names a table of labels."""
     return config.labels_csv is not None
@@ -167,8 +179,9 @@ def _patients(raw, image_column, patient_column, path) -> pd.Series:
         return raw[patient_column].map(patient_key)
     patients = raw[image_column].str.extract(PATIENT_FOLDER)[0]
     if patients.isna().any():
-        raise ValueError(
+        raise NoPatients(
+            image_column,
             f"{path} has no patient column (one of {', '.join(KNOWN['patient'])}). Set `patient_column`. "
-            f"If each patient has only one image, set it to the image column, {image_column}."
+            f"If each patient has only one image, set it to the image column, {image_column}.",
         )
     return patients
