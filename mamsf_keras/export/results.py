@@ -95,11 +95,22 @@ class Parity:
         found = [f"its output {name} does not follow from its logits" for name in self.inconsistent]
         if self.scaled > self.limits.logits:
             found.append(f"a logit differs by {self.scaled:.2g}, more than {self.limits.logits:g}")
-        for name, row in self.findings.items():
-            change = row.auroc_change
-            if change is not None and name not in self.blurred and abs(change) > row.allowed_change + 1e-12:
-                found.append(f"the AUROC of {name} changes by {change:+.4f}, more than {row.allowed_change:.4f}")
+        if changed := self._changed_aurocs():
+            name = max(changed, key=lambda name: abs(changed[name]))
+            allowed = self.findings[name].allowed_change
+            others = f" (and that of {len(changed) - 1} more too much)" if len(changed) > 1 else ""
+            found.append(f"the AUROC of {name} changes by {changed[name]:+.4f}, more than {allowed:.4f}{others}")
         return found
+
+    def _changed_aurocs(self) -> dict[str, float]:
+        """Returns the changes of AUROC that exceed the limit, by finding."""
+        return {
+            name: row.auroc_change
+            for name, row in self.findings.items()
+            if row.auroc_change is not None
+            and name not in self.blurred
+            and abs(row.auroc_change) > row.allowed_change + 1e-12
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Returns everything as a JSON-ready dictionary."""

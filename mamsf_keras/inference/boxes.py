@@ -37,6 +37,8 @@ class RadiologistBoxes:
         self.by_folder = {folder: read[file] for folder, file in tables.items() if file is not None}
         for file, boxes in read.items():
             count = sum(path.name in boxes for path in paths)
+            if not count:
+                continue
             images = "1 image" if count == 1 else f"{count} images"
             logger.info("radiologists' boxes from %s, in a %d x %d pixel frame, for %s", file, FRAME, FRAME, images)
 

@@ -90,7 +90,7 @@ def predict(
     Raises:
         FileExistsError: if a file to write exists, or the folder for the panels has files.
         FileNotFoundError: if there is no such run or export, or there are no images.
-        ValueError: if options do not fit together.
+        ValueError: if options do not fit together, or none of the images can be read.
         ConnectionError: if the server cannot be reached. In this case no files are written.
     """
     if batch_size < 1:
@@ -111,6 +111,8 @@ def predict(
             _count(record, summary)
             for write in writers:
                 write(record)
+        if not summary.predicted:  # inside the block, so that no file is written
+            raise ValueError("None of the images could be read, so nothing is written. See the messages above.")
     return summary
 
 

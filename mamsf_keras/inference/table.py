@@ -18,8 +18,6 @@ def predictions_table(records: Sequence[Record], count: int, operating_point: st
         operating_point: name of the operating point; None for that of an export.
     """
     shown = [record for record in records if "error" not in record]
-    if not shown:
-        return "no image was predicted"
     at = f"positive ({operating_point})" if operating_point else "positive"
     if count == 1:
         return _by_finding(shown[0], at)

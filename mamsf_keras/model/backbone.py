@@ -44,7 +44,7 @@ def efficientnetv2(
         cut: where the final block starts; it extends to the end of the network. "head" is the head convolution,
             "final_block" the last MBConv block, "last_stage" the first block of the last stage, and "whole" the stem
             (`features` then only preprocesses).
-        weights: None for random weights, "imagenet" to download, or the path of a weights file without the top.
+        weights: None or "none" for random weights, "imagenet" to download, or a file of weights without the top.
         image_size: height and width in pixels; None for any size.
 
     Returns:
@@ -128,7 +128,7 @@ def _load(name, weights, image_size):
     options = {"include_top": False, "include_preprocessing": False, "input_tensor": preprocessing(name)(image)}
     if weights != "imagenet":
         full = VARIANTS[name](weights=None, **options)
-        return full if weights is None else _read_weights(full, name, weights)
+        return full if weights in (None, "none") else _read_weights(full, name, weights)
     try:
         return VARIANTS[name](weights="imagenet", **options)
     except Exception as error:  # keras.utils.get_file raises a bare Exception

@@ -159,7 +159,10 @@ def _read_checkpoint(run: RunDir, config: TrainConfig) -> Checkpoint:
     checkpoint = Checkpoint.read_newest(run)
     check_end(run.config, config, checkpoint.history)
     if done := len(checkpoint.history):
-        logger.info("resuming after epoch %d of %d", done, config.epochs)
+        if done == config.epochs:
+            logger.info("all %d epochs are finished; increase `epochs` to train longer", done)
+        else:
+            logger.info("resuming after epoch %d of %d", done, config.epochs)
         if config.augment == "strong":
             logger.info("note: `augment` strong is not reproducible: results differ from an uninterrupted run")
     return checkpoint

@@ -60,10 +60,12 @@ def test_bad_files_are_reported_and_the_others_are_predicted(tmp_path, run, capl
     assert "files that are not images, left out: 1 (first: " in caplog.text
 
 
-def test_only_bad_files(tmp_path, run):
+def test_only_bad_files_leave_nothing_behind(tmp_path, run, caplog):
     (tmp_path / "bad.png").write_bytes(b"no image")
-    summary = predict([tmp_path / "bad.png"], run_dir=run.path)
-    assert (summary.predicted, summary.failed, summary.records) == (0, 1, [])
+    with pytest.raises(ValueError, match="None of the images could be read"):
+        predict([tmp_path / "bad.png"], run_dir=run.path, csv_file=tmp_path / "p.csv", json_file=tmp_path / "p.json")
+    assert "bad.png cannot be read as an image" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.png"]
 
 
 def test_dicom_without_preamble_in_a_folder_of_four_is_read(tmp_path, run, caplog):

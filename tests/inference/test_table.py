@@ -38,9 +38,5 @@ def test_table_without_calibration_has_only_probabilities():
     assert predictions_table([record(Mass=(0.1,))], 1, None).splitlines()[-1].split() == ["Mass", "0.100"]
 
 
-def test_no_image():
-    assert predictions_table([], 0, None) == "no image was predicted"
-
-
 def test_most_probable_come_first():
     assert most_probable(ONE, 2) == ["Edema", "Hernia"]

@@ -62,7 +62,8 @@ def test_run_stopped_three_times_equals_an_uninterrupted_run(uninterrupted, tmp_
     train(config, folder, resume=True)
     assert "resuming after epoch 3 of 6" in caplog.text
     check_same_files(uninterrupted.path, folder)
-    assert " 0.0 images/s" in succeeded("train", "--run-dir", folder, "--resume")
+    text = succeeded("train", "--run-dir", folder, "--resume")
+    assert "all 6 epochs are finished" in text and " 0.0 images/s" in text
     check_same_files(uninterrupted.path, folder)
 
 
