@@ -40,7 +40,7 @@ class ManyAgainst(click.Command):
 @click.option("--overwrite", is_flag=True, help="Overwrite the results in the --out folder.")
 @quiet_option
 def command(runs, against, out, split, overwrite):
-    """Compare two recipes, each trained with several seeds.
+    """Compare two recipes (sets of training options), each trained with several seeds.
 
     Evaluate each run first. The runs of one recipe may differ only in seed and paths. The differences in AUROC and
     average precision are reported with 95% confidence intervals and p-values that account for the variation over both

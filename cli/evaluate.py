@@ -37,9 +37,11 @@ class Prevalence(click.ParamType):
 
 @click.command(name="evaluate", short_help="Evaluate a run, or a file of predictions.")
 @click.option("--run-dir", type=click.Path(), help="Run folder. Its best model is evaluated.")
-@click.option("--data-dir", type=click.Path(), help="Data folder, or a cache of it.  [default: that of the run]")
+@click.option(
+    "--data-dir", type=click.Path(), help="Data folder, or a cache of it.  [default: the data folder of the run]"
+)
 @click.option("--split", type=click.Choice(SPLITS), help="Split to evaluate.  [default: test]")
-@allowance_option("--allow-missing", help="Leave out missing images", unset="that of the run")
+@allowance_option("--allow-missing", help="Leave out missing images", unset="the value used by the run")
 @click.option(
     "--predictions",
     type=click.Path(),
@@ -77,7 +79,7 @@ class Prevalence(click.ParamType):
 @click.option(
     "--overwrite",
     is_flag=True,
-    help="Overwrite results on other data in the run folder, or results in the --out folder.",
+    help="Overwrite results in the run folder that were computed on other data, or any results in the --out folder.",
 )
 @backend_option
 @quiet_option

@@ -32,8 +32,10 @@ from mamsf_keras.config import DEFAULT_FORMATS, FORMATS, QUANTIZATIONS
     type=click.Path(),
     help="Output folder for the exports. Its name is the NAME of the model.",
 )
-@click.option("--data-dir", type=click.Path(), help="Data folder, or a cache of it.  [default: that of the run]")
-@allowance_option("--allow-missing", help="Leave out missing images", unset="that of the run")
+@click.option(
+    "--data-dir", type=click.Path(), help="Data folder, or a cache of it.  [default: the data folder of the run]"
+)
+@allowance_option("--allow-missing", help="Leave out missing images", unset="the value used by the run")
 @quiet_option
 def command(run_dir, out, formats, data_dir, allow_missing, quantize, operating_point):
     """Export the best model of a run.

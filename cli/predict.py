@@ -63,8 +63,8 @@ from mamsf_keras.cli.config_options import Names, operating_point_option, quiet_
 def command(images, **options):
     """Predict findings in image files (PNG, JPEG, DICOM) and in all images in folders.
 
-    Prints a table of probabilities. If an image cannot be read, an error names it, predictions for the other images
-    are still made, and the exit status is 1.
+    Prints a table of probabilities. If an image cannot be read, it is reported as an error, predictions for the other
+    images are still made, and the exit status is 1.
 
     Not a medical device. For research and engineering only; do not use it for diagnosis or treatment.
 

@@ -13,7 +13,7 @@ from mamsf_keras.config import DataConfig
 @click.command(name="prepare", short_help="Decode all images once into a cache.")
 @click.option("--data-dir", metavar="DIR", help="Data folder: NIH ChestX-ray14, or the images of --labels-csv.")
 @config_options(DataConfig, leave_out=["data_dir", "protocol"])
-@click.option("--cache-dir", required=True, type=click.Path(), help="Cache folder to create, or to resume.")
+@click.option("--cache-dir", required=True, type=click.Path(), help="Cache folder to create or complete.")
 @click.option(
     "--image-size",
     type=click.IntRange(32),

@@ -27,7 +27,7 @@ from mamsf_keras.config import AUGMENTATIONS, SPLITS, DataConfig, TrainConfig
 @click.option(
     "--image-size",
     type=click.IntRange(32),
-    help="Height and width of the images in pixels.  [default: that of the cache, or 224]",
+    help="Height and width of the images in pixels.  [default: the image size of the cache, or 224]",
 )
 @click.option(
     "--images", type=click.IntRange(1, 50), default=6, show_default=True, help="Number of images, one per row."

@@ -146,8 +146,8 @@ class TrainConfig(DataConfig):
 
     cache: str = setting(
         "auto",
-        help="Folder for the cache of decoded images. auto uses a folder in ~/.cache/mamsf-keras; none decodes the "
-        "images in every epoch instead.",
+        help="Folder for the cache of decoded images. auto uses a folder in ~/.cache/mamsf-keras. With none, the "
+        "images are decoded in every epoch.",
         metavar="auto|none|DIR",
         group="Data",
     )
@@ -161,8 +161,8 @@ class TrainConfig(DataConfig):
     backbone: str = setting("efficientnetv2-s", help="Name of the backbone.", choices=BACKBONES, group="Model")
     weights: str = setting(
         "imagenet",
-        help="Initial weights of the backbone. If FILE is a .keras file of a run, the whole model starts from it. none "
-        "starts from random weights.",
+        help="Initial weights of the backbone. If FILE is a .keras file of a run, the whole model starts from it. "
+        "With none, the weights are random.",
         metavar="imagenet|none|FILE",
         group="Model",
     )
