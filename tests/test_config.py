@@ -3,7 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from mamsf_keras.config import BACKBONES, FORMATS, QUANTIZATIONS, LabelsCsv, PhaseConfig, TrainConfig, parse_decay
+from mamsf_keras.config import (
+    BACKBONES,
+    FORMATS,
+    QUANTIZATIONS,
+    LabelsCsv,
+    PhaseConfig,
+    TrainConfig,
+    parse_decay,
+)
 
 
 def test_paths_are_kept_absolute(tmp_path, monkeypatch):
