@@ -32,7 +32,7 @@ def test_real_images_can_be_memorized(nih_dir):
     assert len(dataset.table) == 64 and dataset.table[list(FINDINGS)].sum().min() >= 2
     keras.utils.set_random_seed(0)
     model = MAMSFNet(efficientnetv2("efficientnetv2-b0", image_size=64), classifier_activation=None)
-    steps = 480
+    steps = 960
     schedule = keras.optimizers.schedules.CosineDecay(2e-3, steps)
     model.compile(keras.optimizers.AdamW(schedule), CellwiseBCE(), jit_compile=resolve_jit("auto"))
     model.optimizer.build(model.trainable_variables)
