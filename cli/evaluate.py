@@ -5,11 +5,9 @@ import shlex
 import click
 
 from mamsf_keras.cli.backend import backend_option, load_keras
-from mamsf_keras.cli.config_options import allowance_option, quiet_option
+from mamsf_keras.cli.config_options import LABEL_FIELDS, allowance_option, config_options, quiet_option
 from mamsf_keras.cli.hints import hint_at_unreadable_images, run_data
 from mamsf_keras.config import SPLITS, LabelsCsv
-
-BLANK, UNCERTAIN = (LabelsCsv.__dataclass_fields__[name].metadata["choices"] for name in ("blank", "uncertain"))
 
 
 class Prevalence(click.ParamType):
@@ -53,20 +51,7 @@ class Prevalence(click.ParamType):
     type=click.Path(),
     help="CSV table of labels for --predictions.  [default: the NAME_label columns of --predictions]",
 )
-@click.option(
-    "--blank",
-    type=click.Choice(BLANK),
-    default="mask",
-    show_default=True,
-    help="How to treat blank labels: ignore them (mask), or count them as negative.",
-)
-@click.option(
-    "--uncertain",
-    type=click.Choice(UNCERTAIN),
-    default="mask",
-    show_default=True,
-    help="How to treat uncertain labels (-1): ignore them (mask), or count them as negative or positive.",
-)
+@config_options(LabelsCsv, leave_out=("path",))
 @click.option("--calibration", type=click.Path(), help="calibration.json of a run, applied to --predictions.")
 @click.option("--out", type=click.Path(), help="Output folder for the results. Required with --predictions.")
 @click.option(
@@ -97,10 +82,10 @@ def command(ctx, run_dir, predictions, **options):
     """
     if (run_dir is None) == (predictions is None):
         raise click.UsageError("Use either --run-dir or --predictions.", ctx)
-    of_files, of_runs = {"labels", "blank", "uncertain", "calibration", "out"}, {"data_dir", "split", "allow_missing"}
+    of_files, of_runs = ["labels", *LABEL_FIELDS, "calibration", "out"], ["data_dir", "split", "allow_missing"]
     _refuse(ctx, of_files if run_dir else of_runs, "--predictions" if run_dir else "--run-dir")
     if options["labels"] is None:
-        _refuse(ctx, ("blank", "uncertain"), "--labels")
+        _refuse(ctx, LABEL_FIELDS, "--labels")
     if predictions and not options["out"]:
         raise click.UsageError("--predictions needs --out, the output folder for the results.", ctx)
     _evaluate_run(run_dir, **options) if run_dir else _evaluate_file(predictions, **options)
@@ -133,11 +118,12 @@ def _evaluate_run(run_dir, data_dir, split, allow_missing, overwrite, prevalence
     )
 
 
-def _evaluate_file(predictions, labels, blank, uncertain, calibration, out, overwrite, prevalence, **_):
+def _evaluate_file(predictions, labels, calibration, out, overwrite, prevalence, **options):
     from mamsf_keras.evaluation.evaluate_file import evaluate_file
     from mamsf_keras.evaluation.metrics import metrics_table
 
-    table = None if labels is None else LabelsCsv(labels, blank=blank, uncertain=uncertain)
+    given = {name: options[name] for name in LABEL_FIELDS if options[name] is not None}
+    table = None if labels is None else LabelsCsv(labels, **given)
     summary = evaluate_file(
         predictions, table, out, calibration=calibration, overwrite=overwrite, prevalence=prevalence
     )

@@ -73,13 +73,8 @@ def evaluate(
     check_calibrated(prevalence, calibration is not None)
     predictions = predict_split(run, predictor, rows)
     summary = {
-        "schema_version": SCHEMA_VERSION,
-        "data_dir": folder,
-        "split": split,
-        **_describe_data(dataset),
-        "model_sha256": checksum(run.model("best")),
+        **_describe(run, folder, split, dataset),
         "given_prevalence": prevalence,
-        "versions": versions(),
         "calibrated": calibration is not None,
         **summarize_predictions(
             predictions,
@@ -94,12 +89,18 @@ def evaluate(
     return summary
 
 
-def _describe_data(dataset) -> dict:
+def _describe(run, folder, split, dataset) -> dict:
+    """Returns what was evaluated, on which data, and with which versions."""
     return {
+        "schema_version": SCHEMA_VERSION,
+        "data_dir": folder,
+        "split": split,
         "protocol": dataset.protocol,
         "patient_overlap": sum(overlap(dataset.table["patient"], dataset.table["split"]).values()),
         "fingerprint": dataset.fingerprint,
         "notes": [*dataset.notes, *dataset.split_notes],
+        "model_sha256": checksum(run.model("best")),
+        "versions": versions(),
     }
 
 

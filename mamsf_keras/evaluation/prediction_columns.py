@@ -36,7 +36,7 @@ class PredictionColumns:
             path: the file, for errors.
 
         Raises:
-            ValueError: if there is no finding, a finding is there more than once, or labels have no probabilities.
+            ValueError: if there are no findings, a finding occurs more than once, or labels have no probabilities.
         """
         columns = [name for name in columns if name != "image"]
         meanings = {name_key(alias): what for what, aliases in KNOWN.items() if what != "image" for alias in aliases}

@@ -54,6 +54,17 @@ def test_predictions_file_is_evaluated_without_keras(tmp_path):
     check_fails(tmp_path, command, 1, "metrics.json already exists. Choose another --out, or use --overwrite.")
 
 
+def test_columns_of_a_label_table_are_named_by_the_options_of_train(tmp_path):
+    (tmp_path / "p.csv").write_text("image,Mass\na.png,0.2\nb.png,0.8\nc.png,0.9\n")
+    (tmp_path / "l.csv").write_text("file,who,Mass,Edema\na.png,1,0,1\nb.png,2,1,0\nc.png,2,,1\n")
+    words = ["evaluate", "--predictions", tmp_path / "p.csv", "--labels", tmp_path / "l.csv", "--out", tmp_path / "o"]
+    words += ["--image-column", "file", "--patient-column", "who", "--label-columns", "Mass"]
+    assert "3 images of 2 patients" in succeeded(*words, "--blank", "negative")
+    metrics = json.loads((tmp_path / "o" / "metrics.json").read_text())
+    assert metrics["blank"] == "negative" and metrics["findings"]["Mass"]["images"] == 3
+    assert metrics["findings"]["Mass"]["auroc"] == 0.5
+
+
 def test_options_of_runs_and_files_exclude_each_other(tmp_path):
     check_fails(tmp_path, ["evaluate"], 2, "Use either --run-dir or --predictions.")
     check_fails(tmp_path, ["evaluate", "--predictions", "p.csv"], 2, "--predictions needs --out")
