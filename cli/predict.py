@@ -8,6 +8,7 @@ import click
 
 from mamsf_keras.cli.backend import backend_option, filtered_stderr, load_keras
 from mamsf_keras.cli.config_options import Names, operating_point_option, quiet_option
+from mamsf_keras.config import NOTICE
 
 
 @click.command(name="predict", short_help="Make predictions for images with a run, an export or a server.")
@@ -77,7 +78,6 @@ def command(images, **options):
     """
     load_libraries(**options)
     from mamsf_keras.inference.predict import predict
-    from mamsf_keras.inference.records import NOTICE
     from mamsf_keras.inference.table import predictions_table
 
     summary = predict(images, **options)

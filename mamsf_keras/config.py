@@ -26,6 +26,10 @@ OPERATING_POINTS = {
     "f1": "highest F1 score",
 }
 """The operating points, and how their thresholds are chosen."""
+FEWEST_PATIENTS = 10
+"""Positive patients, and negative ones, below which there is no interval and no test."""
+NOTICE = "Not a medical device. For research and engineering only; do not use it for diagnosis or treatment."
+"""The disclaimer of everything that a user could take for a medical product."""
 CUTS = ("head", "final_block", "last_stage", "whole")
 LOSSES = ("bce", "weighted-bce", "focal", "asl", "weighted-asl", "ldam", "bce-adjusted")
 AUGMENTATIONS = ("none", "light", "strong")
@@ -344,3 +348,8 @@ def parse_decay(decay: float | str) -> tuple[float | None, float | None]:
     if unit.strip() in ("epoch", "epochs") and 0 < value < math.inf:
         return None, value
     raise ValueError(f'`decay` must be in [0, 1], or "K epochs" with K above 0. Received: decay={decay}.')
+
+
+def require_operating_point(name: str) -> None:
+    """Raises `ValueError` unless this is the name of an operating point."""
+    require(name in OPERATING_POINTS, "operating_point", f"be one of {', '.join(OPERATING_POINTS)}", name)

@@ -47,11 +47,14 @@ BOX_FINDINGS = (
 )
 """The eight findings that `BBox_List_2017.csv` has boxes of."""
 
-HEAD = tuple(name for name, n in POSITIVES.items() if n / IMAGES >= 0.05)
+HEAD_SHARE, MEDIUM_SHARE = 0.05, 0.02
+"""Share of positive images from which a finding is in the head, and in the medium group, of the distribution."""
+
+HEAD = tuple(name for name, n in POSITIVES.items() if n / IMAGES >= HEAD_SHARE)
 """Findings on at least 5% of the images."""
-MEDIUM = tuple(name for name, n in POSITIVES.items() if 0.02 <= n / IMAGES < 0.05)
+MEDIUM = tuple(name for name, n in POSITIVES.items() if MEDIUM_SHARE <= n / IMAGES < HEAD_SHARE)
 """Findings on 2% to 5% of the images."""
-TAIL = tuple(name for name, n in POSITIVES.items() if n / IMAGES < 0.02)
+TAIL = tuple(name for name, n in POSITIVES.items() if n / IMAGES < MEDIUM_SHARE)
 """Findings on fewer than 2% of the images: Pneumonia, Fibrosis, Hernia."""
 
 

@@ -12,11 +12,10 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import sparse, stats
 
+from mamsf_keras.config import FEWEST_PATIENTS
+
 RESAMPLES = 2000
 """Default number of resamples."""
-
-FEWEST_PATIENTS = 10
-"""Patients with a positive or with a negative image below which no interval is given."""
 
 ROUNDING = 1e-12
 """Differences and standard errors up to this size are rounding errors."""

@@ -88,6 +88,14 @@ class Calibration:
         write_json(path, {"schema_version": SCHEMA_VERSION, "split": "validation", **dataclasses.asdict(self)})
 
     @classmethod
+    def of_model(cls, path: Path, model_sha256: str | None) -> "Calibration | None":
+        """Reads the calibration of a model; None if there is no file, or if it belongs to another model."""
+        if not path.exists():
+            return None
+        calibration = cls.load(path)
+        return calibration if calibration.model_sha256 == model_sha256 else None
+
+    @classmethod
     def load(cls, path: str | Path) -> "Calibration":
         """Reads a calibration.
 

@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mamsf_keras.config import FEWEST_PATIENTS
 from mamsf_keras.evaluation import bootstrap as resampling
-from mamsf_keras.evaluation.bootstrap import FEWEST_PATIENTS, PatientBootstrap, Ranking
+from mamsf_keras.evaluation.bootstrap import PatientBootstrap, Ranking
 from mamsf_keras.evaluation.calibration import Calibration
 from mamsf_keras.evaluation.predictions import Predictions
 from mamsf_keras.evaluation.reliability import equal_mass_bins

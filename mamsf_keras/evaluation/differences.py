@@ -7,7 +7,8 @@ import numpy as np
 from statsmodels.stats.multitest import multipletests
 from tqdm import tqdm
 
-from mamsf_keras.evaluation.bootstrap import FEWEST_PATIENTS, LEAST_USABLE, RESAMPLES, PatientBootstrap
+from mamsf_keras.config import FEWEST_PATIENTS
+from mamsf_keras.evaluation.bootstrap import LEAST_USABLE, RESAMPLES, PatientBootstrap
 from mamsf_keras.evaluation.metrics import GROUPS, per_finding
 from mamsf_keras.evaluation.predictions import Predictions
 from mamsf_keras.evaluation.significance import Difference, recipe_difference

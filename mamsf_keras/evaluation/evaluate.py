@@ -130,7 +130,7 @@ def run_calibration(run: RunDir, predictor: KerasPredictor, dataset: Dataset) ->
         None, with a warning, if the data of the run are not available.
     """
     model = checksum(run.model("best"))
-    if run.calibration.exists() and (calibration := Calibration.load(run.calibration)).model_sha256 == model:
+    if calibration := Calibration.of_model(run.calibration, model):
         return calibration
     own = trained_fingerprint(run)
     try:

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-HEAD_SHARE, MEDIUM_SHARE = 0.05, 0.02
-"""Share of positive images from which a finding is in the head, and in the medium group, of the distribution."""
+from mamsf_keras.findings import HEAD_SHARE, MEDIUM_SHARE
 
 
 def frequency_groups(counts: Mapping[str, tuple[int, int]]) -> dict[str, str]:

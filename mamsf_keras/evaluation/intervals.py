@@ -25,5 +25,5 @@ def image_interval(labels: np.ndarray, probabilities: np.ndarray, auroc: float |
     """Returns DeLong's interval, which assumes independent images; None if it is undefined or has no width."""
     if auroc is None or not 2 <= labels.sum() <= len(labels) - 2:
         return None
-    limits = delong_interval(auroc, delong_variance(labels, probabilities))
-    return None if limits is None else list(limits)
+    interval = delong_interval(auroc, delong_variance(labels, probabilities))
+    return None if interval is None else list(interval)

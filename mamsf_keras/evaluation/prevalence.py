@@ -1,4 +1,4 @@
-"""Prevalences that a user gives, at which the positive predictive value is reported too."""
+"""Prevalences given by the user, at which the positive predictive value is also reported."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ def prevalence_by_finding(given: Mapping[str, float] | None, findings: Sequence[
         findings: the evaluated findings.
 
     Raises:
-        ValueError: if a prevalence is not in (0, 1), or its finding is unknown or there more than once.
+        ValueError: if a prevalence is not in (0, 1), or its finding is unknown or given more than once.
     """
     found: dict[str, float] = {}
     for name, value in (given or {}).items():

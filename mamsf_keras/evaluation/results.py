@@ -13,7 +13,7 @@ from mamsf_keras.evaluation.frequency import frequency_groups
 from mamsf_keras.evaluation.predictions import Predictions
 from mamsf_keras.findings import IMAGES, POSITIVES, find_name
 from mamsf_keras.reports.evaluation import Pixels, write_evaluation_report
-from mamsf_keras.reports.interval_notes import mean_gaps, usable_note
+from mamsf_keras.reports.interval_notes import mean_gaps, usable_notes
 from mamsf_keras.storage import atomic_write, write_json
 
 SCHEMA_VERSION = 2
@@ -69,8 +69,8 @@ def markdown_table(summary: dict) -> str:
     for label, row in summary["means"].items():
         name = f"{label} average over {row['findings']} findings"
         lines.append(f"| {name} | | {cell(row, 'auroc')} | {cell(row, 'average_precision')} |")
-    for note in (*mean_gaps(summary), usable_note(summary)):
-        lines += ["", note] if note else []
+    for note in (*mean_gaps(summary), *usable_notes(summary)):
+        lines += ["", note]
     return "\n".join(lines) + "\n"
 
 

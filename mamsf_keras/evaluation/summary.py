@@ -5,16 +5,16 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mamsf_keras.config import OPERATING_POINTS
-from mamsf_keras.evaluation.bootstrap import FEWEST_PATIENTS, RESAMPLES, PatientBootstrap, limits, logit_interval
+from mamsf_keras.config import FEWEST_PATIENTS, OPERATING_POINTS
+from mamsf_keras.evaluation.bootstrap import RESAMPLES, PatientBootstrap, limits, logit_interval
 from mamsf_keras.evaluation.calibration import Calibration, FindingCalibration
-from mamsf_keras.evaluation.frequency import HEAD_SHARE, MEDIUM_SHARE
 from mamsf_keras.evaluation.intervals import image_interval, rate_intervals
-from mamsf_keras.evaluation.metrics import mean_over_findings, per_finding
+from mamsf_keras.evaluation.metrics import GROUPS, mean_over_findings, per_finding
 from mamsf_keras.evaluation.operating_points import decisions, ppv_at
 from mamsf_keras.evaluation.predictions import Predictions
 from mamsf_keras.evaluation.reliability import reliability
 from mamsf_keras.evaluation.subgroups import subgroup_names
+from mamsf_keras.findings import HEAD_SHARE, MEDIUM_SHARE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Scorer:
     def _means(self, predictions, bootstrap, findings, resampled) -> dict:
         """Returns the means over all findings and over each group, and the micro average over all labeled cells."""
         members = {"macro": list(findings)}
-        for group in ("head", "medium", "tail"):
+        for group in GROUPS:
             members[group] = [name for name in findings if self.groups.get(name) == group]
         means = {
             label: _mean([name for name in names if findings[name]["auroc"] is not None], findings, resampled)

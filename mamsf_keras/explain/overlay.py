@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mamsf_keras.config import NOTICE
 from mamsf_keras.explain.heatmap import Peak
 from mamsf_keras.images.grey import resize_map
 from mamsf_keras.storage import atomic_write
@@ -101,8 +102,8 @@ def _legend(maps) -> str:
     rows, columns = maps[0].cells.shape
     return (
         f"Red: evidence for the finding, {rows} x {columns} cells, from none (clear) to the largest value of the map. "
-        "Cross: peak; solid box: region around it. Dashed box: radiologist.\nNot a medical device. For research and "
-        "engineering only; do not use it for diagnosis or treatment."
+        "Cross: peak; solid box: region around it. Dashed box: radiologist.\n"
+        f"{NOTICE}"
     )
 
 

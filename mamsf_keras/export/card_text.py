@@ -4,12 +4,14 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from mamsf_keras.config import NOTICE
 from mamsf_keras.evaluation.results import cell
-from mamsf_keras.export.description import NOTICE
 from mamsf_keras.export.model_card import INTENDED_USE, OUT_OF_SCOPE, SPLIT
+from mamsf_keras.reports.evaluation_tables import number
 
 LICENSE = """The weights are subject to the terms of the training data and of the initial weights, which this card does
 not replace. Read them before you publish or use the model. The software, mamsf-keras, is licensed under Apache-2.0."""
+
 USE = """```python
 import keras
 from mamsf_keras import MAMSFNet  # registers the classes
@@ -29,13 +31,13 @@ def card_text(card: dict[str, Any], name: str, parity: str) -> str:
     sections = {
         "Intended use": INTENDED_USE,
         "Out of scope": OUT_OF_SCOPE,
-        "Data": "\n".join(f"- {key}: {value}" for key, value in card["data"].items()),
+        "Data": _bullets(card["data"]),
         "License": LICENSE,
         "Results": _results(card),
         "Subgroups": _subgroups(card["evaluation"]),
         "Exports compared with Keras": parity,
-        "Training": "\n".join(f"- {key}: {value}" for key, value in card["training"].items()),
-        "Versions": "\n".join(f"- {key}: {value}" for key, value in card["environment"].items()),
+        "Training": _bullets(card["training"]),
+        "Versions": _bullets(card["environment"]),
         "Use in Keras": USE,
     }
     body = "\n\n".join(f"## {title}\n\n{text.strip()}" for title, text in sections.items())
@@ -82,7 +84,7 @@ def _results(card) -> str:
     ]
     for name, row in metrics["findings"].items():
         decision = (row.get("operating_points") or {}).get(point) or {}
-        scores = [cell(row, "auroc"), cell(row, "average_precision"), _number(decision.get("threshold"))]
+        scores = [cell(row, "auroc"), cell(row, "average_precision"), number(decision.get("threshold"))]
         scores += [cell(decision, key) if key in decision else "–" for key in ("sensitivity", "specificity")]
         lines.append(f"| {name} | {row['positives']} | {' | '.join(scores)} |")
     lines += [f"| {label} average | | {cell(row, 'auroc')} | {cell(row, 'average_precision')} | | | |"
@@ -100,8 +102,7 @@ def _lacking(uncalibrated) -> list[str]:
 def _subgroups(metrics) -> str:
     groups = (metrics or {}).get("subgroups") or {}
     rows = [
-        f"| {kind} {value} | {row['images']} | "
-        f"{_number(row['mean_auroc'])} | {_number(row['mean_average_precision'])} |"
+        f"| {kind} {value} | {row['images']} | {number(row['mean_auroc'])} | {number(row['mean_average_precision'])} |"
         for kind, values in groups.items()
         for value, row in values.items()
     ]
@@ -109,5 +110,5 @@ def _subgroups(metrics) -> str:
     return "\n".join([*header, *rows]) if rows else "Not evaluated."
 
 
-def _number(value) -> str:
-    return "–" if value is None else f"{value:.3f}"
+def _bullets(values) -> str:
+    return "\n".join(f"- {key}: {value}" for key, value in values.items())

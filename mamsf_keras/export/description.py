@@ -4,11 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mamsf_keras.config import NOTICE
 from mamsf_keras.evaluation.reliability import LARGEST_LOGIT
 
 if TYPE_CHECKING:  # it needs TensorFlow, which an export on JAX or PyTorch leaves to its workers
     from mamsf_keras.export.serving_module import ServingModule
 
+EXTRA = "assets.extra"
+"""The folder of a SavedModel whose files TensorFlow leaves alone."""
 SCHEMA_VERSION = 1
 
 OUTPUTS = {
@@ -18,7 +21,6 @@ OUTPUTS = {
     "positive": "bool (batch, findings), true if the probability is at least the threshold; false without a threshold",
     "findings": "string (batch, findings), the names",
 }
-NOTICE = "Not a medical device. For research and engineering only; do not use it for diagnosis or treatment."
 
 
 def describe(module: "ServingModule") -> dict[str, Any]:
@@ -50,7 +52,7 @@ def describe(module: "ServingModule") -> dict[str, Any]:
 
 
 def preprocessing(image_size: int | None) -> dict[str, Any]:
-    """Describes how pixels become the input `images`; the rules head `mamsf_keras/images/grey.py`."""
+    """Describes how pixels become the input `images`; the rules are at the top of `mamsf_keras/images/grey.py`."""
     return {
         "input": "images",
         "type": "float32",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mamsf_keras.config import DEFAULT_FORMATS
+from mamsf_keras.config import DEFAULT_FORMATS, require_operating_point
 from mamsf_keras.devices import without_tensorflow
 from mamsf_keras.evaluation.calibration import Calibration
 from mamsf_keras.evaluation.evaluate import best_model
@@ -16,7 +16,7 @@ from mamsf_keras.export.model_card import describe_run
 from mamsf_keras.export.parity import FEWEST_IMAGES, Reference, compare
 from mamsf_keras.export.publish import publish, staging, write_documents
 from mamsf_keras.export.results import SMALLEST_SPREAD, Exported
-from mamsf_keras.export.source import Source, require_operating_point, run_calibration, spread_over, write_images
+from mamsf_keras.export.source import Source, existing_calibration, spread_over, write_images
 from mamsf_keras.export.task import REFERENCE, Task
 from mamsf_keras.model.mamsf import MAMSFNet
 from mamsf_keras.run_dir import RunDir
@@ -72,7 +72,7 @@ def export_run(
         if "tflite-int8" in names:
             training = spread_over(dataset.split("train"), REPRESENTATIVE_IMAGES)
             representative = write_images(folder.work / "representative.npy", training, size)
-        calibration = run_calibration(run)
+        calibration = existing_calibration(run)
         source = Source(
             run.model("best"),
             images,

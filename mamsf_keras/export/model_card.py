@@ -5,11 +5,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from mamsf_keras.config import TrainConfig
+from mamsf_keras.config import NOTICE, TrainConfig
 from mamsf_keras.data.cache.layout import is_finished, read_meta
 from mamsf_keras.data.readers import cache, labels_csv, nih
 from mamsf_keras.evaluation.calibration import Calibration
-from mamsf_keras.export.description import NOTICE
 from mamsf_keras.run_dir import RunDir
 from mamsf_keras.storage import checksum
 
@@ -30,7 +29,7 @@ DATA = {
     "phantoms": "Generated phantoms: drawings of chest radiographs. Scores on them say nothing about patients.",
     "labels_csv": "Images of a table of labels. Citation and license are those of the data set.",
     "cache": "A cache of prepared images. Citation and license are those of the data set that it was made of.",
-    "unknown": "Unknown: the run does not record it, and the data folder does not exist any more.",
+    "unknown": "Unknown: the run does not record it, and the data folder no longer exists.",
 }
 TRAINING = ("backbone", "weights", "image_size", "fusion", "anchor", "cut", "decay", "decay_schedule", "epochs",
             "batch_size", "loss", "learning_rate", "weight_decay", "augment", "precision", "seed")  # fmt: skip

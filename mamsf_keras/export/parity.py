@@ -25,7 +25,7 @@ class Reference:
         findings: names of the columns.
         logits: by Keras, `(images, findings)`.
         labels: `(images, findings)`: 1, 0, or NaN where missing.
-        calibration: `slope`, `intercept` and `threshold` by finding, as `ServingModule.platt` returns them, or None.
+        calibration: `slope`, `intercept` and `threshold` by finding, as of `Calibration.coefficients`, or None.
     """
 
     findings: Sequence[str]
@@ -38,7 +38,7 @@ def compare(reference: Reference, outputs: Mapping[str, np.ndarray], limits: Lim
     """Compares the outputs of an export with Keras for the same images.
 
     Args:
-        reference: the logits of Keras, and what they are rated with.
+        reference: the logits of Keras, with the labels and the calibration to evaluate them.
         outputs: by name, each `(images, findings)`: `logits`, `probabilities` and, if it has them, `calibrated` and
             `positive`.
         limits: of the format.

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from mamsf_keras.evaluation.results import versions
+from mamsf_keras.export.description import EXTRA
 from mamsf_keras.export.formats import FORMATS
 from mamsf_keras.export.results import SCHEMA_VERSION, Exported, parity_table
 from mamsf_keras.storage import exclusive_lock, scratch_folder, write_json
 
 STAGING_PREFIX = ".export-"
-EXTRA = "assets.extra"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,10 +75,10 @@ def staging(out: str | Path) -> Iterator[Staging]:
 
 
 def remove_leftovers(out: Path) -> None:
-    """Removes staging areas from a folder whose lock this process holds, so they belong to killed exports.
+    """Removes the staging areas of killed exports. This process must hold the lock of the folder.
 
-    `scratch_folder` knows only folders with a lock. A worker that ended shortly after its parent may have made one
-    again.
+    `scratch_folder` removes only areas that have a lock file. A worker that outlived its parent may have recreated one
+    without.
     """
     for path in out.glob(STAGING_PREFIX + "[0-9a-f]" * 8):
         shutil.rmtree(path, ignore_errors=True)
@@ -86,9 +86,9 @@ def remove_leftovers(out: Path) -> None:
 
 def next_version(out: Path) -> int:
     """Returns the version after the highest one in a folder, of any format."""
-    pattern = re.compile(rf"(?:{re.escape(out.name)}-)?(\d+)(?:[-.].*)?")
+    pattern = re.compile(rf"(\d+)|{re.escape(out.name)}-(\d+)[-.].*")
     found = [match for path in out.iterdir() if (match := pattern.fullmatch(path.name))]
-    return max((int(match[1]) for match in found), default=0) + 1
+    return max((int(match[1] or match[2]) for match in found), default=0) + 1
 
 
 def write_documents(folder: Staging, source: Any, exported: Mapping[str, Exported], keras: Mapping[str, Any]) -> None:

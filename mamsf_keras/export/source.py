@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from mamsf_keras.config import OPERATING_POINTS
 from mamsf_keras.data.batches.stream import Stream, named_errors
 from mamsf_keras.data.dataset import Dataset
 from mamsf_keras.evaluation.calibration import Calibration
 from mamsf_keras.run_dir import RunDir
-from mamsf_keras.settings import require
 from mamsf_keras.storage import checksum
 
 BATCH = 32
@@ -53,23 +51,16 @@ class Source:
         return self.calibration.coefficients(self.findings, self.operating_point)
 
 
-def require_operating_point(name: str) -> None:
-    """Raises `ValueError` unless this is the name of an operating point."""
-    require(name in OPERATING_POINTS, "operating_point", f"be one of {', '.join(OPERATING_POINTS)}", name)
-
-
-def run_calibration(run: RunDir) -> Calibration | None:
+def existing_calibration(run: RunDir) -> Calibration | None:
     """Returns the calibration of the best model of a run, or None, with a warning, if there is none."""
-    if run.calibration.exists():
-        calibration = Calibration.load(run.calibration)
-        if calibration.model_sha256 == checksum(run.model("best")):
-            return calibration
-    logger.warning(
-        "%s has no calibration of this model: the exports lack the outputs calibrated and positive. `evaluate` fits "
-        "one.",
-        run.path,
-    )
-    return None
+    calibration = Calibration.of_model(run.calibration, checksum(run.model("best")))
+    if calibration is None:
+        logger.warning(
+            "%s has no calibration of this model: the exports lack the outputs calibrated and positive. "
+            "`evaluate` fits one.",
+            run.path,
+        )
+    return calibration
 
 
 def write_images(path: Path, dataset: Dataset, size: int) -> Path:

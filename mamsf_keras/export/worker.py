@@ -77,12 +77,10 @@ def _written(task, images):
     module = ServingModule(model, calibration, task.operating_point, images.shape[1])
     write, predictor = FORMATS[task.name].load()
     write(module, task.path, images=np.load(task.representative, mmap_mode="r"), **FORMATS[task.name].options)
-    if task.name == "keras":
-        return _reference(task.path)
     loaded = predictor(task.path)
     if tuple(loaded.findings) != tuple(model.findings):
         raise ValueError(f"the file has the findings {loaded.findings} instead of {model.findings}.")
-    return loaded.outputs, size_of(task.path)
+    return _reference(task.path) if task.name == "keras" else (loaded.outputs, size_of(task.path))
 
 
 def size_of(path: str | Path) -> int:

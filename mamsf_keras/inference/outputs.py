@@ -22,7 +22,7 @@ def check_outputs(
         FileExistsError: if an output exists and must not be replaced.
         FileNotFoundError: if the folder of a file does not exist.
         NotADirectoryError: if the folder for the panels is a file.
-        ValueError: if two outputs have one path, or panels would be predicted as images or replace them.
+        ValueError: if two outputs have the same path, or panels would be predicted as images or replace them.
     """
     given = {name: file for name, file in {**files, "heatmaps": heatmaps}.items() if file is not None}
     _check_different(given)

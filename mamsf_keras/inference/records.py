@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from mamsf_keras.config import NOTICE
 from mamsf_keras.inference.reading import InputImage
 from mamsf_keras.inference.source import Scores, Source
 from mamsf_keras.storage import atomic_write
 
 SCHEMA_VERSION = 1
 """Version of the JSON file; docs/predicting.md describes its fields."""
-NOTICE = "Not a medical device. For research and engineering only; do not use it for diagnosis or treatment."
 
 Record = dict[str, Any]
 Write = Callable[[Record], object]

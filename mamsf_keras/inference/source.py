@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mamsf_keras.config import OPERATING_POINTS
+from mamsf_keras.config import require_operating_point
 from mamsf_keras.evaluation.calibration import Calibration
 from mamsf_keras.inference.exports import open_export
 from mamsf_keras.predictors.predictor import Predictor
 from mamsf_keras.predictors.server import open_server
 from mamsf_keras.run_dir import RunDir
-from mamsf_keras.settings import require
 from mamsf_keras.storage import checksum
 
 logger = logging.getLogger(__name__)
@@ -118,7 +117,8 @@ def open_source(
     """
     if sum(given is not None for given in (run_dir, model, server)) != 1:
         raise ValueError("Use exactly one of `run_dir`, `model` and `server`.")
-    require(operating_point in (None, *OPERATING_POINTS), "operating_point", _one_of(), operating_point)
+    if operating_point is not None:
+        require_operating_point(operating_point)
     if run_dir is not None:
         return _open_run(RunDir.open(run_dir), operating_point or "youden", image_size)
     if operating_point is not None:
@@ -131,22 +131,17 @@ def open_source(
     return Source(str(model), exported, _size(exported.image_size, image_size, None), model_sha256=sha256)
 
 
-def _one_of() -> str:
-    return f"be one of {', '.join(OPERATING_POINTS)}"
-
-
 def _open_run(run, operating_point, image_size) -> Source:
     path = run.model("best")
     if not path.exists():
         raise FileNotFoundError(f"{run.path} has no {path.name} yet. Resume the run until an epoch is finished.")
     predictor, model = open_export(path), checksum(path)
-    calibration = Calibration.load(run.calibration) if run.calibration.exists() else None
-    if calibration is None or calibration.model_sha256 != model:
-        what = "no calibration" if calibration is None else "the calibration of an earlier model"
+    calibration = Calibration.of_model(run.calibration, model)
+    if calibration is None:
+        what = "the calibration of an earlier model" if run.calibration.exists() else "no calibration"
         logger.warning(
             "no calibrated probabilities and no decisions: the run has %s (`mamsf-keras evaluate` fits one)", what
         )
-        calibration = None
     size = _size(predictor.image_size, image_size, run.config.image_size)
     source = Source(str(run.path), predictor, size, operating_point if calibration else None, calibration, model)
     if source.unstable:

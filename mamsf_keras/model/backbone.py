@@ -94,7 +94,7 @@ def build_backbone(
     """Builds a registered backbone; see `efficientnetv2` for the arguments, the result and the errors."""
     if name not in FACTORIES:
         raise ValueError(f"`backbone` must be one of {', '.join(FACTORIES)}. Received: {name}.")
-    return FACTORIES[name](name, cut, weights, image_size)
+    return FACTORIES[name](name, cut, None if weights == "none" else weights, image_size)
 
 
 def _first_layer(full, cut):

@@ -52,7 +52,7 @@ class MultiScaleFusion(layers.Layer):
         policy = self.dtype_policy
         return keras.Sequential(
             [
-                layers.Conv2D(filters, size, 1, "same", "channels_last", use_bias=False, dtype=policy),
+                layers.Conv2D(filters, size, padding="same", data_format="channels_last", use_bias=False, dtype=policy),
                 layers.BatchNormalization(momentum=0.9, epsilon=1e-3, dtype=policy),
                 layers.Activation("swish", dtype=policy),
             ],

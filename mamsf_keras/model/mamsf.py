@@ -93,8 +93,8 @@ class MAMSFNet(keras.Model):
     @property
     def layers(self) -> list[keras.layers.Layer]:
         """The layers in order, for `summary`. The final block is in the anchor if there is one."""
-        layers = (self.features, self.anchor or self.final_block, self.fusion, self.pool, self.classifier)
-        return [layer for layer in layers if layer]
+        parts = (self.features, self.anchor or self.final_block, self.fusion, self.pool, self.classifier)
+        return [part for part in parts if part is not None]
 
     @property
     def image_size(self) -> int | None:

@@ -16,7 +16,7 @@ from mamsf_keras.reports.evaluation_notes import (
     protocol_facts,
     score_gaps,
 )
-from mamsf_keras.reports.interval_notes import interval_note, mean_gaps, usable_note
+from mamsf_keras.reports.interval_notes import interval_note, mean_gaps, usable_notes
 
 
 def write_evaluation_report(
@@ -87,7 +87,7 @@ def _auroc(summary) -> list[str]:
         html.drawing(draw, "Forest plot of AUROC", 4.6, plots.forest_height(summary), "wide"),
         html.paragraph(interval_note(summary)),
         html.table(tables.discrimination(summary)),
-        html.bullets([*score_gaps(summary), *([note] if (note := usable_note(summary)) else [])]),
+        html.bullets([*score_gaps(summary), *usable_notes(summary)]),
     ]
 
 

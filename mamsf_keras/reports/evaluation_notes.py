@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mamsf_keras.config import FEWEST_PATIENTS
 from mamsf_keras.reports.evaluation_tables import POINTS
 from mamsf_keras.reports.published import difference_from_protocol
 
@@ -82,7 +83,8 @@ def score_gaps(summary: Summary, intervals: bool = True) -> list[str]:
     equal = [name for name in without if name not in extreme and name not in few]
     if few:
         named = ", ".join(f"{name} ({counts})" for name, counts in few.items())
-        notes.append(f"No patient-level interval below 10 positive or 10 negative patients: {named}.")
+        limit = f"{FEWEST_PATIENTS} positive or {FEWEST_PATIENTS} negative patients"
+        notes.append(f"No patient-level interval below {limit}: {named}.")
     if extreme:
         notes.append(f"No interval for an AUROC of exactly 0 or 1: {', '.join(extreme)}.")
     if equal:
@@ -105,7 +107,7 @@ def groups_note(summary: Summary) -> str | None:
 def _few_patients(row) -> str:
     """Returns the numbers of patients below 10 in words, such as "7 positive", or ""."""
     counts = {kind: row[f"{kind}_patients"] for kind in ("positive", "negative")}
-    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count < 10)
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count < FEWEST_PATIENTS)
 
 
 def calibration_gaps(summary: Summary) -> list[str]:

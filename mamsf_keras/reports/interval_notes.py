@@ -41,11 +41,11 @@ def mean_gaps(summary: Summary) -> list[str]:
     ]
 
 
-def usable_note(summary: Summary) -> str | None:
-    """Returns the share of the resamples with positives and negatives where it is below 1, or None."""
+def usable_notes(summary: Summary) -> list[str]:
+    """Returns the share of the resamples with positives and negatives where it is below 1."""
     rows = summary["findings"] | {mean_name(name): row for name, row in summary["means"].items()}
     shares = {name: row["usable_resamples"] for name, row in rows.items() if row["auroc"] is not None}
     partly = ", ".join(f"{name} ({share:.2%})" for name, share in shares.items() if share < 1)
     if not partly:
-        return None
-    return f"Not all resamples have both positives and negatives; the share that does: {partly}."
+        return []
+    return [f"Not all resamples have both positives and negatives; the share that does: {partly}."]

@@ -183,7 +183,7 @@ def _build_blocks(config: TrainConfig, checkpoint: Checkpoint) -> tuple[Blocks, 
     if is_model_file(config.weights):
         blocks = build_backbone(config, None)
         return blocks, read_model(config.weights, blocks)
-    return build_backbone(config, None if config.weights == "none" else config.weights), None
+    return build_backbone(config, config.weights), None
 
 
 def _record_environment(run: RunDir, data: TrainingData, config: TrainConfig, checkpoint: Checkpoint, devices: Devices):

@@ -12,13 +12,14 @@ def names(folder):
 @pytest.mark.parametrize(
     ("present", "version"),
     [
+        (["20240101-backup", "2024.txt", "7"], 8),
         ([], 1),
         (["7"], 8),
         (["toy-3.tflite"], 4),
         (["2", "toy-11-int8.tflite.json"], 12),
         (["toy-5-keras"], 6),
         (["toy-4.parity.json"], 5),
-        (["other-9.tflite", "toy-x.tflite", ".lock", "1.5"], 2),
+        (["other-9.tflite", "toy-x.tflite", ".lock", "1.5"], 1),
     ],
 )
 def test_version_follows_the_highest_one_of_any_format(tmp_path, present, version):

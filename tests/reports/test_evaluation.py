@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from mamsf_keras.evaluation.bootstrap import FEWEST_PATIENTS
+from mamsf_keras.config import FEWEST_PATIENTS
 from mamsf_keras.evaluation.calibration import FEWEST_STABLE, fit_calibration
 from mamsf_keras.evaluation.curves import DRAWS, all_curves
 from mamsf_keras.evaluation.errors import worst_errors

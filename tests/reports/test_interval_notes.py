@@ -1,6 +1,6 @@
 import pytest
 
-from mamsf_keras.reports.interval_notes import interval_note, mean_gaps, usable_note
+from mamsf_keras.reports.interval_notes import interval_note, mean_gaps, usable_notes
 from tests.reports.test_evaluation import evaluated
 from tests.reports.test_evaluation_notes import row
 
@@ -36,10 +36,10 @@ def test_means_without_an_interval_name_the_findings_in_the_way():
 
 def test_the_share_of_usable_resamples_is_stated_where_it_is_below_1():
     summary = evaluated()[0]
-    assert usable_note(summary) is None
+    assert usable_notes(summary) == []
     for partly in (summary["findings"]["Hernia"], summary["means"]["macro"]):
         partly["usable_resamples"] = 0.9835
-    assert usable_note(summary) == (
+    assert usable_notes(summary) == [
         "Not all resamples have both positives and negatives; the share that does: "
         "Hernia (98.35%), mean of all (98.35%)."
-    )
+    ]

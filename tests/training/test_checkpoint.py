@@ -88,7 +88,8 @@ def test_run_killed_during_warmup_is_resumed(tmp_path):
     checkpoint = Checkpoint.read_newest(run)
     assert checkpoint.history.epochs == [{"epoch": 0}]
     checkpoint.restore(resumed)
-    assert (float(resumed.anchor.update_count), float(resumed.anchor.tracking)) == (20, 0)
+    assert (float(resumed.anchor.update_count), float(resumed.anchor.step_count)) == (20, 20)
+    assert float(resumed.anchor.tracking) == 0
     assert current_decay(resumed.anchor) == pytest.approx(21 / 30)
     fit(resumed, 1, 2)
     for one, two in zip(uninterrupted.variables, resumed.variables, strict=True):

@@ -9,11 +9,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from mamsf_keras.export.description import describe
+from mamsf_keras.export.description import EXTRA, describe
 from mamsf_keras.export.serving_module import ServingModule
 from mamsf_keras.storage import write_json
 
-EXTRA = "assets.extra"
 """The folder of a SavedModel for additional files, which TensorFlow ignores."""
 WARMUP = "tf_serving_warmup_requests"
 """The file in it that TensorFlow Serving replays before it serves a version."""

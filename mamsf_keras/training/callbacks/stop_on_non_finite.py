@@ -93,7 +93,10 @@ class StopOnNonFinite(keras.callbacks.Callback):
         raise ValueError(f"{what} at epoch {self.epoch + 1}, step {batch + 1}; {self.advice()}.{where}")
 
     def advice(self) -> str:
-        """Returns what to change. Loss scaling skips steps whose gradients overflow, so the learning rate is not it."""
+        """Returns what to change.
+
+        Loss scaling skips steps whose gradients overflow, so a lower learning rate would not help.
+        """
         if isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer):
             return "a value exceeded float16 in the forward pass; use `precision` mixed_bfloat16 or float32"
         rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
