@@ -4,6 +4,7 @@ Documented at https://www.tensorflow.org/tfx/serving/api_rest: a request holds `
 named inputs; the response holds `predictions`, one object per row with the named outputs, or `error`.
 """
 
+import contextlib
 import http.client
 import json
 import urllib.error
@@ -87,8 +88,6 @@ def _reason(error) -> str:
         text = error.read().decode(errors="replace")
     except (http.client.HTTPException, OSError):  # the connection was closed before the end
         text = error.reason
-    try:
+    with contextlib.suppress(ValueError, KeyError, TypeError):  # otherwise the text is the reason
         text = json.loads(text)["error"]
-    except (ValueError, KeyError, TypeError):
-        pass
     return " ".join(text.split())[:500]
