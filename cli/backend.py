@@ -25,7 +25,8 @@ def use_backend(name: str | None):
     if name not in BACKENDS:
         raise click.UsageError(f"The backend must be one of {', '.join(BACKENDS)}. Received: {name}.")
     if importlib.util.find_spec(name) is None:
-        raise click.ClickException(f"The backend {name} is not installed. Install it with `pip install {name}`.")
+        package = name if name == "tensorflow" else f"mamsf-keras[{name}]"
+        raise click.ClickException(f'The backend {name} is not installed. Install it with `pip install "{package}"`.')
     if "keras" in sys.modules and (loaded := sys.modules["keras"].backend.backend()) != name:
         raise click.ClickException(f"Keras already runs on {loaded}. Switching to {name} needs a new process.")
     os.environ["KERAS_BACKEND"] = name

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from mamsf_keras.cli.config_options import build_config, config_options
+from mamsf_keras.cli.config_options import build_config, config_options, quiet_option
 from mamsf_keras.cli.hints import check_new_file
 from mamsf_keras.config import DataConfig
 
@@ -13,6 +13,7 @@ from mamsf_keras.config import DataConfig
 @config_options(DataConfig, leave_out=["allow_missing"])
 @click.option("--out", type=click.Path(dir_okay=False), help="HTML report to write, with plots.")
 @click.option("--overwrite", is_flag=True, help="Overwrite the --out file.")
+@quiet_option
 def command(out, overwrite, **options):
     """Describe a data set: counts, splits, patients, co-occurrence, image sizes and duplicates.
 

@@ -49,7 +49,7 @@ class Prevalence(click.ParamType):
 @click.option(
     "--labels",
     type=click.Path(),
-    help="CSV table of labels for --predictions.  [default: the NAME_label columns of --predictions]",
+    help="Label table (CSV) for --predictions.  [default: the NAME_label columns of --predictions]",
 )
 @config_options(LabelsCsv, leave_out=("path",))
 @click.option("--calibration", type=click.Path(), help="calibration.json of a run, applied to --predictions.")
@@ -59,12 +59,13 @@ class Prevalence(click.ParamType):
     type=Prevalence(),
     metavar="X|NAME=X,...",
     help="Also report the positive predictive value at this prevalence. Give X for all findings, or NAME=X for some. "
-    "With --predictions, it needs --calibration.",
+    "With --predictions, this requires --calibration.",
 )
 @click.option(
     "--overwrite",
     is_flag=True,
-    help="Overwrite results in the run folder that were computed on other data, or any results in the --out folder.",
+    help="Overwrite results in the run folder that were computed from another data folder, or any results in the --out "
+    "folder.",
 )
 @backend_option
 @quiet_option

@@ -24,7 +24,7 @@ from mamsf_keras.config import DEFAULT_FORMATS, FORMATS, QUANTIZATIONS
     help="Quantization of TFLite models: float16 weights (float16), int8 weights (dynamic), or int8 weights and "
     "activations (int8). May be repeated; each value writes one file.  [default: none]",
 )
-@operating_point_option("youden", "Used for the output `positive`.")
+@operating_point_option("youden", "Used for the output named positive.")
 @click.option(
     "--out",
     default="saved_models/mamsf",

@@ -4,6 +4,8 @@ import shlex
 
 import click
 
+from mamsf_keras.cli.config_options import quiet_option
+
 
 @click.command(name="phantom", short_help="Generate a synthetic data set to try out the software.")
 @click.option("--out", required=True, type=click.Path(), help="Folder to write. Must be new or empty.")
@@ -23,6 +25,7 @@ import click
 @click.option(
     "--overwrite", is_flag=True, help="Replace an existing folder of phantoms. Other folders are never replaced."
 )
+@quiet_option
 def command(out, images, **options):
     """Generate a synthetic chest X-ray data set in the NIH layout. NOT medical data.
 

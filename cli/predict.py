@@ -24,8 +24,8 @@ from mamsf_keras.config import NOTICE
 @click.option(
     "--server",
     metavar="URL",
-    help="URL of a TensorFlow Serving server: grpc://HOST:PORT or http://HOST:PORT, followed by /NAME unless the model "
-    "is called mamsf.",
+    help="URL of a TensorFlow Serving server: grpc://HOST:PORT, http://HOST:PORT or https://HOST:PORT, followed by "
+    "/NAME if the model is not named mamsf.",
 )
 @click.option("--json", "json_file", type=click.Path(), help="JSON file to write, with all results.")
 @click.option("--csv", "csv_file", type=click.Path(), help="CSV file to write, with one row per readable image.")
@@ -33,15 +33,16 @@ from mamsf_keras.config import NOTICE
     "--heatmaps",
     type=click.Path(),
     metavar="DIR",
-    help="Folder for heatmaps, one PNG file per image. Requires --run-dir or a .keras model.",
+    help="Folder for the heatmaps, one PNG file per image. Requires --run-dir, a .keras file or a folder in Keras "
+    "format.",
 )
 @click.option("--findings", type=Names(), help="Findings to show in the heatmaps.  [default: the three most probable]")
 @click.option(
     "--boxes",
     type=click.Path(),
     metavar="FILE",
-    help="Table of radiologists' bounding boxes to draw in the heatmaps.  [default: a BBox_List_2017.csv near the "
-    "images]",
+    help="Table of radiologists' bounding boxes to draw in the heatmaps.  [default: BBox_List_2017.csv in the "
+    "folder of each image or in one of the three folders above it]",
 )
 @operating_point_option(None, "Requires --run-dir; exports have fixed thresholds.  [default: youden]")
 @click.option(

@@ -57,5 +57,5 @@ def command(cache_dir, image_size, workers, allow_rejected, **options):
         raise
     for note in dataset.notes:
         click.echo(note)
-    protocol = " --protocol random-patient" if options["labels_csv"] else ""  # a table of labels has no official split
+    protocol = " --protocol random-patient" if options["labels_csv"] else ""  # a label table has no official split
     click.echo(f"next: mamsf-keras train --data-dir {shlex.quote(cache_dir)} --image-size {image_size}{protocol}")

@@ -2,7 +2,7 @@
 
 import click
 
-from mamsf_keras.cli.config_options import build_config, config_options
+from mamsf_keras.cli.config_options import build_config, config_options, quiet_option
 from mamsf_keras.cli.hints import check_new_file
 from mamsf_keras.config import AUGMENTATIONS, SPLITS, DataConfig, TrainConfig
 
@@ -47,6 +47,7 @@ from mamsf_keras.config import AUGMENTATIONS, SPLITS, DataConfig, TrainConfig
     help="Random seed for choosing and augmenting the images.",
 )
 @click.option("--overwrite", is_flag=True, help="Overwrite the --out file.")
+@quiet_option
 def command(out, overwrite, **options):
     """Draw a contact sheet of images as the model sees them in training, labeled with their findings.
 

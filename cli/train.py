@@ -29,7 +29,7 @@ def run_option(*args, **kwargs):
 @backend_option
 @quiet_option
 def command(run_dir, resume, config, preset, **options):
-    """Train a model on NIH ChestX-ray14 or on a table of labels.
+    """Train a model on NIH ChestX-ray14 or on a label table.
 
     An interrupted run can be resumed with --resume.
 

@@ -49,7 +49,7 @@ class LabelsCsv:
         metavar="FILE",
     )
     label_columns: tuple[str, ...] = setting(
-        (), help="Label columns of the table.", unset="all columns that contain only 1, 0, -1 and blanks"
+        (), help="Label columns of the label table.", unset="all columns that contain only 1, 0, -1 and blanks"
     )
     image_column: str | None = setting(None, help="Column of image paths.", unset="detected by name", metavar="NAME")
     patient_column: str | None = setting(
@@ -165,8 +165,8 @@ class TrainConfig(DataConfig):
     backbone: str = setting("efficientnetv2-s", help="Name of the backbone.", choices=BACKBONES, group="Model")
     weights: str = setting(
         "imagenet",
-        help="Initial weights of the backbone. If FILE is a .keras file of a run, the whole model starts from it. "
-        "With none, the weights are random.",
+        help="Initial weights of the backbone. If FILE is the .keras file of a run, the whole model is initialized "
+        "from it. With none, the weights are random.",
         metavar="imagenet|none|FILE",
         group="Model",
     )
@@ -175,8 +175,8 @@ class TrainConfig(DataConfig):
     anchor: bool = setting(True, help="Use the momentum anchor.", group="Momentum anchor")
     cut: str = setting(
         "final_block",
-        help="Where the EMA-tracked block starts: at the head convolution (head), the last MBConv block (final_block), "
-        "the last stage (last_stage) or the stem (whole). It extends to the end of the backbone.",
+        help="Where the final block, which has an EMA shadow, starts: at the head convolution (head), the last MBConv "
+        "block (final_block), the last stage (last_stage) or the stem (whole). It extends to the end of the backbone.",
         choices=CUTS,
         group="Momentum anchor",
     )
@@ -189,8 +189,9 @@ class TrainConfig(DataConfig):
     )
     decay_schedule: str = setting(
         "ratio",
-        help="How the decay changes with the number of updates t. ratio and power warm up to the decay, ratio as "
-        "(1 + t) / (10 + t) and power as in timm; cosine rises from the decay to 1.",
+        help="How the decay changes with the number of updates t. constant uses the decay from the first update. ratio "
+        "and power warm up to the decay, ratio as (1 + t) / (10 + t) and power as in timm. cosine rises from the decay "
+        "to 1.",
         choices=SCHEDULES,
         group="Momentum anchor",
     )
@@ -255,8 +256,8 @@ class TrainConfig(DataConfig):
     steps_per_execution: int = setting(1, help="Number of training steps per compiled call.", least=1, group="Hardware")
     distribute: str = setting(
         "none",
-        help="Train on several devices: all GPUs of one host with TensorFlow (mirrored), or all GPUs of one or several "
-        "hosts with JAX (data-parallel).",
+        help="Train on several devices: with TensorFlow, on all GPUs of one host (mirrored); with JAX, on all GPUs of "
+        "one or several hosts (data-parallel).",
         choices=("none", "mirrored", "data-parallel"),
         group="Hardware",
     )
@@ -264,7 +265,9 @@ class TrainConfig(DataConfig):
     seed: int = setting(
         0, help="Random seed for the initial weights, the image order and the augmentation.", group="Run"
     )
-    mlflow: str | None = setting(None, help="Tracking URI of the MLflow server to log to.", metavar="URI", group="Run")
+    mlflow: str | None = setting(
+        None, help="MLflow tracking URI to log to: a server, a database or file:PATH.", metavar="URI", group="Run"
+    )
 
     def __post_init__(self) -> None:
         for name, words in (("cache", ("auto", "none")), ("weights", ("imagenet", "none"))):

@@ -17,13 +17,15 @@ def equal_images(table: pd.DataFrame) -> pd.DataFrame:
 
 def note_equal_images(table: pd.DataFrame) -> tuple[str, ...]:
     """Returns a note that counts the groups of images with equal pixels, or nothing if there are none."""
-    return _note("images with equal pixels", equal_images(table).groupby("sha256"))
+    return _note("groups of images with equal pixels", equal_images(table).groupby("sha256"))
 
 
 def note_equal_images_across_splits(table: pd.DataFrame) -> tuple[str, ...]:
     """Returns a note that counts the groups of images with equal pixels in more than one split, or nothing."""
     groups = equal_images(table[table["split"] != ""]).groupby("sha256")
-    return _note("images with equal pixels in more than one split", groups.filter(_in_several_splits).groupby("sha256"))
+    return _note(
+        "groups of images with equal pixels in more than one split", groups.filter(_in_several_splits).groupby("sha256")
+    )
 
 
 def _in_several_splits(rows) -> bool:

@@ -29,7 +29,7 @@ def evaluate_file(
 
     Args:
         predictions: CSV file with `image`, optionally `patient`, and one column of probabilities per finding.
-        labels: table of labels; None uses the NAME_label columns of the predictions.
+        labels: label table; None uses the NAME_label columns of the predictions.
         out: folder for `metrics.json`, `metrics.md` and `report.html`; it is created if needed.
         calibration: a `calibration.json`; None leaves out calibrated probabilities and operating points.
         overwrite: whether to replace results.
@@ -85,7 +85,7 @@ def _describe_predictions(path) -> dict:
 
 
 def _describe_labels(labels) -> dict:
-    """Returns the table of labels and how its cells were read; None for the labels of the predictions file."""
+    """Returns the label table and how its cells were read; None for the labels of the predictions file."""
     if labels is None:
         return {"labels": None, "labels_sha256": None, "blank": None, "uncertain": None}
     return {

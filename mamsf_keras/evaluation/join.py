@@ -1,4 +1,4 @@
-"""Joins a file of predictions with a table of labels: rows by image, columns by the name of the finding."""
+"""Joins a file of predictions with a label table: rows by image, columns by the name of the finding."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ def read_labeled_predictions(predictions: str | Path, labels: LabelsCsv | None =
 
     Args:
         predictions: CSV file with `image`, optionally `patient`, and one column per finding.
-        labels: the table of labels; None uses the NAME_label columns of the predictions.
+        labels: the label table; None uses the NAME_label columns of the predictions.
 
     Returns:
         The predictions of all images in the file, in its order. With a table, findings have its spelling. Patient, age,
@@ -44,7 +44,7 @@ def read_labeled_predictions(predictions: str | Path, labels: LabelsCsv | None =
         dataset, has_patients = _open_labels(labels)
         read = _join(read, dataset, has_patients, predictions, labels.path)
     elif np.isnan(read.labels).all():
-        raise ValueError(f"{predictions} has only blank NAME_label columns. Set `labels` to a table of labels.")
+        raise ValueError(f"{predictions} has only blank NAME_label columns. Set `labels` to a label table.")
     return read if read.has_patients else dataclasses.replace(read, notes=(*read.notes, NO_PATIENTS))
 
 
@@ -61,7 +61,7 @@ def with_standard_names(predictions: Predictions, calibrated: Iterable[str] = ()
 
 
 def _open_labels(options) -> tuple[Dataset, bool]:
-    """Returns the table of labels, and False if it does not name the patients; each image then counts as one."""
+    """Returns the label table, and False if it does not name the patients; each image then counts as one."""
     data = DataConfig(str(Path(options.path).parent), labels_csv=options, protocol=None)
     try:
         return open_dataset(data), True
@@ -92,7 +92,7 @@ def _join(read, dataset, has_patients, predictions, labels) -> Predictions:
 
 
 def _left_out(read, dataset, columns) -> list[str]:
-    """Returns notes on the images and columns of a table of labels that have no predictions."""
+    """Returns notes on the images and columns of a label table that have no predictions."""
     images = dataset.table["image"][~dataset.table["image"].isin(read.table["image"])]
     names = [name for name in dataset.findings if name not in columns]
     notes = [f"labeled images without a prediction, left out: {count_and_first(images)}"] if len(images) else []

@@ -65,7 +65,7 @@ class Predictions:
     def read(cls, path: str | Path, labeled_only: bool = False) -> "Predictions":
         """Reads a file of `write`, or any CSV with `image`, optionally `patient`, and one column per finding.
 
-        Patient, age, sex and view may have any name that a table of labels may use for them.
+        Patient, age, sex and view may have any name that a label table may use for them.
 
         Args:
             path: the file.
@@ -85,7 +85,7 @@ class Predictions:
         unlabeled = [name for name, label in columns.labels.items() if label is None] if labeled_only else []
         findings = tuple(name for name in columns.labels if name not in unlabeled)
         if not findings:
-            raise ValueError(f"{path} has no NAME{LABEL_SUFFIX} columns. Set `labels` to a table of labels.")
+            raise ValueError(f"{path} has no NAME{LABEL_SUFFIX} columns. Set `labels` to a label table.")
         probabilities = np.stack([_probabilities(raw, name, path) for name in findings], axis=1)
         labels = np.stack([_labels(raw, columns.labels[name], path) for name in findings], axis=1)
         table, notes = _read_properties(raw, columns.properties, path)

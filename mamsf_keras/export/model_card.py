@@ -27,7 +27,7 @@ DATA = {
     "nih": "Images in the layout of NIH ChestX-ray14 (Wang et al., CVPR 2017, arXiv 1705.02315), which the NIH "
     "Clinical Center provides without restriction on use: https://nihcc.app.box.com/v/ChestXray-NIHCC",
     "phantoms": "Generated phantoms: drawings of chest radiographs. Scores on them say nothing about patients.",
-    "labels_csv": "Images of a table of labels. Citation and license are those of the data set.",
+    "labels_csv": "Images of a label table. Citation and license are those of the data set.",
     "cache": "A cache of prepared images. Citation and license are those of the data set that it was made of.",
     "unknown": "Unknown: the run does not record it, and the data folder no longer exists.",
 }

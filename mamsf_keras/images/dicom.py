@@ -92,7 +92,7 @@ def _named(path):
     try:
         import pydicom
     except ImportError:
-        raise ImportError(f"{path} is a DICOM file. Reading it needs `pip install pydicom python-gdcm`.") from None
+        raise ImportError(f'{path} is a DICOM file. Reading it needs `pip install "mamsf-keras[dicom]"`.') from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

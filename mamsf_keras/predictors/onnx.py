@@ -22,7 +22,7 @@ class ONNXPredictor(Predictor):
         try:
             import onnxruntime
         except ImportError as error:
-            raise ImportError(f"{path} is an ONNX file. Running it needs `pip install onnxruntime`.") from error
+            raise ImportError(f'{path} is an ONNX file. Running it needs `pip install "mamsf-keras[onnx]"`.') from error
         self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         size = self.session.get_inputs()[0].shape[1]
         self.image_size = size if isinstance(size, int) else None

@@ -11,7 +11,7 @@ try:
     import tensorflow as tf
     from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
 except ImportError as error:
-    raise ImportError("grpc:// needs `pip install tensorflow-serving-api`. Without it, use http://.") from error
+    raise ImportError('grpc:// needs `pip install "mamsf-keras[serving]"`. Without it, use http://.') from error
 
 MESSAGE_BYTES = 4 * 2**20
 """The limit of gRPC on the size of a message, unless both sides raise it."""

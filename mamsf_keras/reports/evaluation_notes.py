@@ -10,7 +10,7 @@ from mamsf_keras.reports.published import difference_from_protocol
 Summary = Mapping[str, Any]
 
 LABELS_AS = {"mask": "left out", "negative": "count as negative", "positive": "count as positive"}
-"""What `blank` and `uncertain` of a table of labels do."""
+"""What `blank` and `uncertain` of a label table do."""
 
 
 def protocol_facts(summary: Summary) -> dict[str, str]:

@@ -22,9 +22,10 @@ def test_help_imports_neither_keras_nor_numpy():
 
 @pytest.mark.no_keras
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help_with_an_example(name):
+def test_every_command_has_help_with_an_example_and_can_be_quiet(name):
     result = invoke(name, "--help")
     assert result.exit_code == 0 and f"mamsf-keras {name} " in result.output and "Example" in result.output
+    assert "--quiet" in result.output
 
 
 @pytest.mark.no_keras

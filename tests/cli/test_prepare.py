@@ -22,7 +22,7 @@ def test_images_with_equal_pixels_are_reported(small_nih, tmp_path):
     one, two = sorted(small_nih.rglob("*.png"))[::79]
     two.write_bytes(one.read_bytes())
     text = succeeded("prepare", "--data-dir", small_nih, "--cache-dir", tmp_path / "cache", "--image-size", 32)
-    assert f"images with equal pixels: 1 (first: {one.name} = {two.name})" in text
+    assert f"groups of images with equal pixels: 1 (first: {one.name} = {two.name})" in text
 
 
 def test_data_folder_is_refused_as_a_cache_folder(small_nih, tmp_path):

@@ -22,8 +22,8 @@ TABLE = pd.DataFrame(
 
 def test_equal_images_are_counted_in_all_and_across_splits():
     assert equal_images(TABLE)["image"].tolist() == ["a", "b", "c", "d", "g", "h"]
-    assert note_equal_images(TABLE) == ("images with equal pixels: 3 (first: a = c, b = d, g = h)",)
-    note = "images with equal pixels in more than one split: 1 (first: a = c)"
+    assert note_equal_images(TABLE) == ("groups of images with equal pixels: 3 (first: a = c, b = d, g = h)",)
+    note = "groups of images with equal pixels in more than one split: 1 (first: a = c)"
     assert note_equal_images_across_splits(TABLE) == (note,)
 
 
@@ -39,8 +39,8 @@ def test_describe_prepare_and_train_find_the_same_equal_pixels(small_nih, tmp_pa
         image.save(two, compress_level=0)
     assert one.read_bytes() != two.read_bytes()
     notes = (
-        "images with equal pixels: 1 (first: 00000001_000.png = 00000040_000.png)",
-        "images with equal pixels in more than one split: 1 (first: 00000001_000.png = 00000040_000.png)",
+        "groups of images with equal pixels: 1 (first: 00000001_000.png = 00000040_000.png)",
+        "groups of images with equal pixels in more than one split: 1 (first: 00000001_000.png = 00000040_000.png)",
     )
     assert set(notes) <= set(describe(DataConfig(small_nih)).notes)
     cached = prepare(open_dataset(small_nih), tmp_path / "cache", 12, workers=1)

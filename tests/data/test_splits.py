@@ -260,4 +260,4 @@ def test_equal_pixels_in_two_splits_are_noted(tmp_path):
     table["sha256"] = ["1", "2", "1", "2", np.nan, np.nan]  # a = c and b = d
     (tmp_path / "lists.csv").write_text("image,split\na,train\nb,train\nc,test\nd,train\ne,validation\n")
     assigned = assign_splits(Dataset(table, FINDINGS, store=None), f"file:{tmp_path / 'lists.csv'}")
-    assert assigned.split_notes[-1] == "images with equal pixels in more than one split: 1 (first: a = c)"
+    assert assigned.split_notes[-1] == "groups of images with equal pixels in more than one split: 1 (first: a = c)"

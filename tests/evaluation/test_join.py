@@ -112,7 +112,7 @@ def test_patients_and_attributes_are_taken_from_the_predictions_where_the_labels
 def test_label_columns_of_the_predictions_are_used_without_a_table(tmp_path):
     write(tmp_path, p="image,A,A_label\na,.9,1\nb,.2,0\n", q="image,A\na,.9\n")
     assert read_labeled_predictions(tmp_path / "p.csv").labels.ravel().tolist() == [1, 0]
-    with pytest.raises(ValueError, match="has no NAME_label columns. Set `labels` to a table of labels."):
+    with pytest.raises(ValueError, match="has no NAME_label columns. Set `labels` to a label table."):
         read_labeled_predictions(tmp_path / "q.csv")
     write(tmp_path, p="image,A,A_label\na,.9,\n")
     with pytest.raises(ValueError, match="has only blank NAME_label columns"):

@@ -335,7 +335,7 @@ def _without_meta(dataset):
 
 
 def folder(tmp_path, **files):
-    """Writes DICOM files and a table of labels, and returns the data set."""
+    """Writes DICOM files and a label table, and returns the data set."""
     data = tmp_path / "data"
     data.mkdir()
     rows = ["path,patient,Edema"]
@@ -416,7 +416,7 @@ def test_missing_file_is_named(tmp_path):
 def test_missing_pydicom_raises_an_error_that_names_the_packages(tmp_path, monkeypatch):
     path = write(tmp_path / "x.dcm", RAMP)
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    with pytest.raises(ImportError, match=r"pip install pydicom python-gdcm"):
+    with pytest.raises(ImportError, match=r'pip install "mamsf-keras\[dicom\]"'):
         read_grey(path)
 
 

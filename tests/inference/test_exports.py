@@ -95,5 +95,5 @@ def test_truncated_exports_are_named(tmp_path, model):
 def test_missing_package_is_not_hidden(tmp_path, monkeypatch):
     (tmp_path / "m.onnx").write_bytes(b"text")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ImportError, match="pip install onnxruntime"):
+    with pytest.raises(ImportError, match=r'pip install "mamsf-keras\[onnx\]"'):
         open_export(tmp_path / "m.onnx")

@@ -27,5 +27,5 @@ def test_missing_package_is_named(tmp_path, monkeypatch):
     from mamsf_keras.predictors.onnx import ONNXPredictor
 
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ImportError, match="needs `pip install onnxruntime`"):
+    with pytest.raises(ImportError, match=r'needs `pip install "mamsf-keras\[onnx\]"`'):
         ONNXPredictor(tmp_path / "model.onnx")

@@ -25,7 +25,7 @@ def read(config: DataConfig) -> Dataset:
     """Reads a cache. It needs no original image, but those that are there must not have been changed.
 
     Raises:
-        ValueError: if the cache is unfinished or damaged, is combined with a table of labels, or is older than a change
+        ValueError: if the cache is unfinished or damaged, is combined with a label table, or is older than a change
             of an original.
     """
     if config.labels_csv is not None:

@@ -60,7 +60,7 @@ class NoPatients(ValueError):
 
 
 def recognizes(config: DataConfig) -> bool:
-    """Returns True if the configuration names a table of labels."""
+    """Returns True if the configuration names a label table."""
     return config.labels_csv is not None
 
 

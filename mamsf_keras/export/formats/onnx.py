@@ -29,7 +29,7 @@ def write_onnx(module: ServingModule, path: str | Path, images: np.ndarray | Non
         import onnx
         import tf2onnx
     except ImportError as error:
-        raise ImportError(f"ONNX export needs `pip install onnx onnxruntime tf2onnx`: {error}.") from error
+        raise ImportError(f'ONNX export needs `pip install "mamsf-keras[onnx]"`: {error}.') from error
     function = module.function()
     model, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
     names = [value.name for value in model.graph.input], {value.name for value in model.graph.output}

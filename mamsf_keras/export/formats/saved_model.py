@@ -13,7 +13,6 @@ from mamsf_keras.export.description import EXTRA, describe
 from mamsf_keras.export.serving_module import ServingModule
 from mamsf_keras.storage import write_json
 
-"""The folder of a SavedModel for additional files, which TensorFlow ignores."""
 WARMUP = "tf_serving_warmup_requests"
 """The file in it that TensorFlow Serving replays before it serves a version."""
 
@@ -40,7 +39,7 @@ def write_saved_model(module: ServingModule, folder: str | Path, images: np.ndar
     if calibration := module.get_calibration():
         calibration.save(extra / "calibration.json")
     if importlib.util.find_spec("tensorflow_serving") is None:
-        logger.warning("the SavedModel has no warm-up requests: they need `pip install tensorflow-serving-api`")
+        logger.warning('the SavedModel has no warm-up requests: they need `pip install "mamsf-keras[serving]"`')
     else:
         _write_warmup(extra / WARMUP, module.image_size or 32)
 

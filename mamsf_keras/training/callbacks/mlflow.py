@@ -35,7 +35,7 @@ def connect(uri: str) -> "MlflowClient":
     try:
         import mlflow
     except ImportError:
-        raise ImportError("`mlflow` needs `pip install mlflow-skinny`.") from None
+        raise ImportError('`mlflow` needs `pip install "mamsf-keras[mlflow]"`.') from None
     try:
         client = mlflow.MlflowClient(uri)
         client.get_experiment_by_name(EXPERIMENT)

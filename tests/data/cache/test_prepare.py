@@ -432,7 +432,7 @@ def test_transient_failure_of_an_allowed_image_is_not_permanent(small_nih, tmp_p
 
 
 def test_images_that_the_system_cannot_look_up_are_listed(small_nih, tmp_path):
-    """A file of a table of labels vanishes during the work, a loop of links is there from the start."""
+    """A file of a label table vanishes during the work, a loop of links is there from the start."""
     names = [str(path.relative_to(small_nih)) for path in sorted(small_nih.rglob("*.png"))]
     (small_nih / "labels.csv").write_text("path,patient,Mass\n" + "".join(f"{n},{i},1\n" for i, n in enumerate(names)))
     (small_nih / names[3]).unlink()

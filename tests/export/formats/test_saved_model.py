@@ -108,7 +108,7 @@ def test_missing_serving_package_is_reported(tmp_path, monkeypatch, caplog):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorflow_serving" else find(name))
     write_saved_model(ServingModule(toy_model()), tmp_path / "1")
-    assert "no warm-up requests: they need `pip install tensorflow-serving-api`" in caplog.text
+    assert 'no warm-up requests: they need `pip install "mamsf-keras[serving]"`' in caplog.text
     assert sorted(path.name for path in (tmp_path / "1" / "assets.extra").iterdir()) == [
         "labels.txt",
         "preprocessing.json",
