@@ -27,7 +27,7 @@ DECAY = 0.95
 
 
 def ways(backend):
-    """Lists the (jit, precision, steps_per_execution, accumulation) that a backend supports."""
+    """Lists the combinations of (jit, precision, steps_per_execution, accumulation) that a backend supports."""
     jits, executions = ((False,), (1,)) if backend == "torch" else ((False, True), (1, 8))
     return list(itertools.product(jits, ("float32", "mixed_bfloat16", "mixed_float16"), executions, (1, 4)))
 

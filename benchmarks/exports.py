@@ -2,8 +2,8 @@
 
     python -m benchmarks.exports --run-dir RUN --out FOLDER
 
-Evaluate the run first, so that the exports have a calibration. The formats take turns in separate processes; the
-times are medians of up to 100 calls.
+Evaluate the run first, so that the exports have a calibration. The formats run one after another, each in a separate
+process; the times are medians of up to 100 calls.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ def main(run_dir, out, data_dir):
     for name, result in exported.items():
         changes = {finding: row.auroc_change for finding, row in result.parity.findings.items()}
         click.echo(f"{name}: " + ", ".join(f"{k} {v:+.4f}" for k, v in changes.items() if v is not None))
-    click.echo(f"without AUROC: {result.parity.undefined}; hardly told apart: {result.parity.blurred}")
+    click.echo(f"without AUROC: {result.parity.undefined}; barely distinguished: {result.parity.blurred}")
 
 
 if __name__ == "__main__":

@@ -51,9 +51,9 @@ def one_pass(cache_dir) -> str:
     seconds = time.perf_counter() - start
     rows = np.concatenate([stream.rows(step) for step in range(stream.steps_per_pass)])
     return (
-        f"{len(stream)} rows; first batch after {first:.1f} s, the pass after {seconds:.1f} s\n"
+        f"{len(stream)} rows; first batch after {first:.1f} s, full pass after {seconds:.1f} s\n"
         f"peak memory without mapped files: {peak / 2**30:.2f} GiB\n"
-        f"images read {read * BATCH}, different ones {len(np.unique(rows))}, left out {len(stream) - len(rows)} "
+        f"images read {read * BATCH}, distinct images {len(np.unique(rows))}, left out {len(stream) - len(rows)} "
         f"(N mod batch: {len(stream) % BATCH})"
     )
 

@@ -45,7 +45,7 @@ def simulate_patients(rng, patients, positive_patients, auroc):
 
 
 def coverage(positive_patients, auroc=0.85, patients=600, simulations=1000, resamples=2000):
-    """Returns the share of simulations whose interval has the AUROC of the population, by kind of interval.
+    """Returns the share of simulations whose interval contains the AUROC of the population, by kind of interval.
 
     Simulations without an interval, in which the scores separate the labels, do not count.
     """

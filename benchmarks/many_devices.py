@@ -27,7 +27,7 @@ from mamsf_keras.devices import VARIABLES
 ROOT = Path(__file__).parents[1]
 STEPS, BATCH, SIZE, FINDINGS = 8, 8, 32, ("A", "B", "C")
 BASES = {"mirrored": "none-tensorflow", "data-parallel": "none-jax", "hosts": "none-jax"}
-"""Maps each way to distribute to the single device that it is compared with."""
+"""Maps each kind of distribution to the single device that it is compared with."""
 
 
 def make_stream(share):
@@ -165,7 +165,7 @@ def relative_differences(one, many, loss) -> tuple[float, float]:
 
 
 def differences(losses, backbone="toy"):
-    """Compares every way to distribute with one device.
+    """Compares every kind of distribution with one device.
 
     Yields:
         Way, devices, processes, loss, the two `relative_differences`, and the spread of the shadow over the devices.

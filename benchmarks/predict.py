@@ -2,7 +2,7 @@
 
     python -m benchmarks.predict --images FOLDER --run-dir RUN --count 10000
 
-The images of the folder are repeated by symbolic links. The variants take turns on successive parts of the images, so
+The images of the folder are repeated by symbolic links. The variants take turns on interleaved parts of the images, so
 that other load on the machine affects all of them. Peak memory is that of `predict` in a separate process.
 """
 

@@ -134,7 +134,7 @@ def main(backbone, image_size, batch_size, steps):
         if importlib.util.find_spec("timm"):
             runs["timm, ModelEmaV3"] = timm_step(backbone, images, labels)
         else:
-            click.echo("timm is not installed: `pip install timm` to have it in the table")
+            click.echo("timm is not installed; run `pip install timm` to include it in the table")
     for name, run in runs.items():
         click.echo(f"first step of {name}: {seconds(run):.0f} s")
     times = {name: [] for name in runs}
@@ -156,7 +156,7 @@ def report(models, times, update):
     differences = np.subtract(times["MAMSF"], times[WITHOUT_UPDATE])
     click.echo(f"shadow update alone: {alone * 1e3:.2f} ms, {100 * alone / step:.3f} % of the MAMSF step")
     click.echo(
-        f"step with less without the update: median {1e3 * np.median(differences):.1f} ms, "
+        f"difference between the steps with and without the update: median {1e3 * np.median(differences):.1f} ms, "
         f"standard deviation {1e3 * differences.std():.1f} ms"
     )
     flops = cost_table(models["MAMSF"])["flops"].drop("total")

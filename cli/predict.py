@@ -89,7 +89,7 @@ def command(images, **options):
     click.echo(NOTICE)
     if summary.failed:
         raise click.ClickException(
-            f"{summary.failed} of {summary.failed + summary.predicted} could not be read. See the messages above."
+            f"{summary.failed} of {summary.failed + summary.predicted} inputs could not be read; see above."
         )
 
 

@@ -8,7 +8,7 @@ DEFAULT = "5%"
 
 
 def parse_allowance(name: str, value: int | str) -> int | str:
-    """Returns an allowance as a whole number or as "P%". True is the default, False is 0.
+    """Returns an allowance as a whole number or as "P%". True stands for the default, False for 0.
 
     Args:
         name: the field that holds the value.

@@ -27,9 +27,9 @@ OPERATING_POINTS = {
 }
 """The operating points, and how their thresholds are chosen."""
 FEWEST_PATIENTS = 10
-"""Positive patients, and negative ones, below which there is no interval and no test."""
+"""Fewest positive patients, and fewest negative patients, for which an interval or a test is reported."""
 NOTICE = "Not a medical device. For research and engineering only; do not use it for diagnosis or treatment."
-"""The disclaimer of everything that a user could take for a medical product."""
+"""The disclaimer in everything that a user could mistake for a medical product."""
 CUTS = ("head", "final_block", "last_stage", "whole")
 LOSSES = ("bce", "weighted-bce", "focal", "asl", "weighted-asl", "ldam", "bce-adjusted")
 AUGMENTATIONS = ("none", "light", "strong")
@@ -288,7 +288,7 @@ class TrainConfig(DataConfig):
             (
                 self.deterministic and self.augment == "strong",
                 "deterministic",
-                "be off with `augment` strong, which is random",
+                "be off with `augment` strong, which is not reproducible",
             ),
             (mirrored and self.accumulate > 1, "accumulate", "be 1 with `distribute` mirrored (limitation of Keras)"),
             (mirrored and self.jit == "on", "jit", "not be on with `distribute` mirrored, which does not support XLA"),

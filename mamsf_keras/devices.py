@@ -16,9 +16,9 @@ import keras
 from keras.src.utils import module_utils  # private: see `without_tensorflow`
 
 BACKENDS = {"none": None, "mirrored": "tensorflow", "data-parallel": "jax"}
-"""The backend that each way to distribute needs."""
+"""The backend that each value of `distribute` requires; None for any."""
 VARIABLES = [f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID")]
-"""Keras' environment variables: the addresses of all hosts, the number of processes, the number of this process."""
+"""Keras' environment variables: the addresses of all hosts, the number of processes, the index of this process."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Devices:
         scope: context manager in which models are built, compiled and trained.
         count: number of devices that share a batch.
         mirrored: True if each device has its own copy of the variables, as under `MirroredStrategy`.
-        process: number of this process. Process 0 writes the files.
+        process: index of this process. Process 0 writes the files.
         processes: number of processes that share a batch, one per host.
     """
 
@@ -68,7 +68,7 @@ def find_devices(distribute: str) -> Devices:
         distribute: "none", "mirrored" or "data-parallel"; see `TrainConfig`.
 
     Raises:
-        ValueError: if the backend does not support this way, or only some of these variables are set.
+        ValueError: if the backend does not support `distribute`, or only some of these variables are set.
     """
     needed, backend = BACKENDS[distribute], keras.backend.backend()
     if needed not in (None, backend):
@@ -116,7 +116,7 @@ class DataParallel(keras.distribution.DataParallel):
 
 
 def this_process_alone() -> contextlib.AbstractContextManager[None]:
-    """Returns a context manager for models on the device of this process alone, in a run with several."""
+    """Returns a context manager in which models are not distributed but belong to this process alone."""
     return temporarily(keras.distribution.distribution, keras.distribution.set_distribution, None)
 
 
@@ -133,7 +133,7 @@ def temporarily(get: Callable[[], Any], set_to: Callable[[Any], object], value: 
 
 @contextlib.contextmanager
 def keras_defaults() -> Iterator[None]:
-    """Resets Keras to its own defaults for the block, whatever `~/.keras/keras.json` has: float32, channels last.
+    """Resets Keras to its own defaults for the block (float32, channels last), regardless of `~/.keras/keras.json`.
 
     A dtype policy with float32 weights, such as `mixed_bfloat16`, is kept.
     """

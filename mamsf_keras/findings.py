@@ -45,23 +45,23 @@ BOX_FINDINGS = (
     "Pneumonia",
     "Pneumothorax",
 )
-"""The eight findings that `BBox_List_2017.csv` has boxes of."""
+"""The eight findings that `BBox_List_2017.csv` has boxes for."""
 
 HEAD_SHARE, MEDIUM_SHARE = 0.05, 0.02
-"""Share of positive images from which a finding is in the head, and in the medium group, of the distribution."""
+"""Smallest share of positive images for a finding to be in the head group, and in the medium group."""
 
 HEAD = tuple(name for name, n in POSITIVES.items() if n / IMAGES >= HEAD_SHARE)
-"""Findings on at least 5% of the images."""
+"""Findings in at least 5% of the images."""
 MEDIUM = tuple(name for name, n in POSITIVES.items() if MEDIUM_SHARE <= n / IMAGES < HEAD_SHARE)
-"""Findings on 2% to 5% of the images."""
+"""Findings in 2% to 5% of the images."""
 TAIL = tuple(name for name, n in POSITIVES.items() if n / IMAGES < MEDIUM_SHARE)
-"""Findings on fewer than 2% of the images: Pneumonia, Fibrosis, Hernia."""
+"""Findings in fewer than 2% of the images: Pneumonia, Fibrosis, Hernia."""
 
 
 def name_key(name: str) -> str:
     """Returns one key for all spellings of a name: case, spaces, underscores and hyphens do not matter.
 
-    "No Finding", "No finding" (VinDr-CXR) and "Normal" have one key as well.
+    "No Finding", "No finding" (VinDr-CXR) and "Normal" also share one key.
     """
     key = re.sub(r"[\s_-]+", "", name).casefold()
     return "nofinding" if key in ("nofindings", "normal") else key
@@ -73,7 +73,7 @@ def is_no_finding(name: str) -> bool:
 
 
 def find_name(name: str, known: Iterable[str]) -> str | None:
-    """Returns the known name that is equal or is another spelling of a name; None if there is none or several."""
+    """Returns the known name that is equal to a name or spells it differently; None if there is not exactly one."""
     known = list(known)
     if name in known:
         return name

@@ -43,7 +43,7 @@ def parallel_map(
     workers: int | None = None,
     on_result: Callable[[Result], object] | None = None,
 ) -> list[Result]:
-    """Calls a module-level function on each task, in spawned processes. A single worker works in this process.
+    """Calls a module-level function on each task, in spawned processes. A single worker runs in this process.
 
     After an interrupt (Ctrl-C) or another exception, the processes are killed in the middle of their tasks.
 
@@ -84,7 +84,7 @@ def parallel_map(
 def _interrupts_delayed() -> Iterator[None]:
     """Delays Ctrl-C to the end of the block, and makes processes that are started in the block ignore it.
 
-    A worker that is interrupted while it starts, or whose parent is, prints a traceback. The mask is for the processes,
+    A worker prints a traceback if it or its parent is interrupted while it starts. The signal mask is for the workers,
     which inherit it (Windows has none); another thread of this process may still receive the signal.
     """
     if threading.current_thread() is not threading.main_thread():  # it does not receive Ctrl-C

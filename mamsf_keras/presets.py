@@ -1,4 +1,4 @@
-"""Recipes: named sets of training options. Explicit options override them, and they override a configuration file.
+"""Presets: named sets of training options. Explicit options override them, and they override a configuration file.
 
 - `demo`: two CPU cores, a few minutes, no download. `make demo` generates its data, 2,600 phantoms of 96 pixels. Scores
   are in `docs/benchmarks.md`.

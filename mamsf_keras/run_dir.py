@@ -30,7 +30,7 @@ class RunDir:
         bad_batch: `bad-batch.csv`, the images of the step at which the loss stopped being finite.
         calibration: `calibration.json`, calibrated probabilities and thresholds, fitted on the validation split.
         tensorboard: folder of the TensorBoard events.
-        mlflow_id: `mlflow-run.txt`, the id of the run on its MLflow server.
+        mlflow_id: `mlflow-run.txt`, the ID of the run on its MLflow server.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -66,7 +66,7 @@ class RunDir:
     def create(cls, path: str | Path, config: TrainConfig) -> Iterator["RunDir"]:
         """Makes the folder of a new run, writes its configuration and holds its lock for the block.
 
-        If the block raises an exception before there is anything to resume or to look at (no checkpoint, no
+        If the block raises an exception before there is anything to resume or to inspect (no checkpoint, no
         `bad-batch.csv`), the folder is removed, with the parent folders that were made for it. An interrupt
         (`KeyboardInterrupt`) removes nothing.
 
@@ -108,7 +108,7 @@ class RunDir:
         return TrainConfig.load(self.config_file)
 
     def model(self, name: str) -> Path:
-        """Returns the path of a model for use: "best" (highest validation AUROC) or "last"."""
+        """Returns the path of a model for inference: "best" (highest validation AUROC) or "last"."""
         return self.path / f"{name}.keras"
 
     def predictions(self, split: str) -> Path:

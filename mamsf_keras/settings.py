@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from mamsf_keras.findings import with_nearest
+
 
 def setting(default: Any = dataclasses.MISSING, help: str = "", **metadata: Any) -> Any:
     """Returns a dataclass field that describes itself.
@@ -79,7 +81,7 @@ def require(condition: object, name: str, rule: str, value: object) -> None:
 
 
 class YamlLoader(yaml.SafeLoader):
-    """Reads booleans and numbers as YAML 1.2 does. YAML 1.1 takes `off` for false, and 1e-4 for text."""
+    """Reads booleans and numbers as YAML 1.2 does. YAML 1.1 reads `off` as false, and 1e-4 as text."""
 
     yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":float"))]
@@ -120,7 +122,8 @@ def read_values(path: str | Path, config_class: type) -> dict:
 
 def known_fields(config_class: type, values: dict) -> dict:
     """Returns the values. Raises `ValueError` if one is not a field of the class."""
-    unknown = sorted(set(map(str, values)) - {field.name for field in dataclasses.fields(config_class)})
+    known = [field.name for field in dataclasses.fields(config_class)]
+    unknown = sorted(set(map(str, values)) - set(known))
     if unknown:
-        raise ValueError(f"Unknown fields: {', '.join(unknown)}.")
+        raise ValueError(f"Unknown fields: {', '.join(with_nearest(name, known) for name in unknown)}.")
     return values

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TEMPORARY_PREFIX = ".part-"
-"""How the name of an unfinished file starts. Only a killed process leaves one behind."""
+"""Prefix of the names of unfinished files. Only a killed process leaves one behind."""
 
 
 @contextlib.contextmanager
@@ -43,7 +43,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        # The error of a full disk has a number and does not name the file. Others come from the work in the block.
+        # A full disk raises an error with an errno but without a file name. Other errors come from the block itself.
         if error.filename is None and error.errno is not None and not isinstance(error, ConnectionError):
             raise OSError(f"{path} cannot be written: {error}") from error
         raise
@@ -134,8 +134,8 @@ def format_bytes(count: int) -> str:
 def may_be_file(path: str | os.PathLike) -> bool:
     """Returns False if a path is known not to be a file.
 
-    Unlike `os.path.isfile`, it returns True if the system fails to look up the path, because reading it then raises the
-    reason.
+    Unlike `os.path.isfile`, it returns True if the path cannot be accessed, because reading the file then raises an
+    error with the reason.
     """
     try:
         return stat.S_ISREG(os.stat(path).st_mode)

@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items):
         if item.get_closest_marker("tensorflow") and BACKEND != "tensorflow":
             item.add_marker(pytest.mark.skip(reason=f"needs TensorFlow as backend, this run is on {BACKEND}"))
         if item.get_closest_marker("no_keras") and BACKEND != "tensorflow":
-            item.add_marker(pytest.mark.skip(reason="touches no Keras, so it runs once, beside TensorFlow"))
+            item.add_marker(pytest.mark.skip(reason="does not use Keras, so it runs once, with the TensorFlow tests"))
 
 
 @pytest.fixture

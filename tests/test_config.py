@@ -54,7 +54,7 @@ def test_round_trip(tmp_path):
         ({"seed": None}, "`seed` must not be empty"),
         (
             {"deterministic": True, "augment": "strong"},
-            "`deterministic` must be off with `augment` strong, which is random",
+            "`deterministic` must be off with `augment` strong, which is not reproducible",
         ),
         ({"freeze_epochs": 10}, r"`freeze_epochs` must be below `epochs` \(10\)"),
         ({"steps_per_epoch": 6, "steps_per_execution": 4}, r"multiple of `steps_per_execution` \(4\)"),

@@ -57,7 +57,7 @@ def odd_nih(tmp_path):
 
 @two_devices
 def test_odd_numbers_of_images_on_two_devices(odd_nih, tmp_path):
-    """It trains, its file has 9 predictions, and the score that it was chosen by is that of its file on one device."""
+    """Training works, the file has 9 predictions, and one device computes the same best score from the saved model."""
     run = tmp_path / "run"
     text = run_process("train", "--data-dir", odd_nih, "--run-dir", run, "--distribute", DISTRIBUTE)
     assert "epoch 2/2" in text
@@ -79,7 +79,7 @@ def test_two_devices_predict_the_same_as_one():
 @pytest.mark.slow
 @pytest.mark.tensorflow
 def test_two_processes_train_one_run_and_resume_it(odd_nih, tmp_path):
-    """On JAX; once, beside TensorFlow's tests."""
+    """Runs on JAX, once, with the TensorFlow tests."""
     for run, count in (("one", 1), ("two", 2)):
         words = ("train", "--data-dir", odd_nih, "--run-dir", tmp_path / run, "--distribute", "data-parallel")
         run_process(*words, processes=count, backend="jax")

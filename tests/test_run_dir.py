@@ -50,7 +50,7 @@ def test_failed_run_is_removed_with_the_folders_made_for_it(tmp_path):
 
 
 @pytest.mark.parametrize("kept", ["checkpoint", "bad batch", "interrupt"])
-def test_failed_run_with_something_to_look_at_is_kept(tmp_path, kept):
+def test_failed_run_with_something_to_inspect_is_kept(tmp_path, kept):
     error = KeyboardInterrupt if kept == "interrupt" else RuntimeError
     with pytest.raises(error), RunDir.create(tmp_path / "run", CONFIG) as run:
         if kept == "checkpoint":

@@ -40,7 +40,7 @@ class ImageStore(Protocol):
     def inspect(self, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
         """Returns `height`, `width` and `sha256` (of the pixels) for each row, NaN where unknown, and notes.
 
-        Absent and damaged images raise no error.
+        Missing and damaged images do not raise an error.
         """
 
 
@@ -84,7 +84,7 @@ class Dataset:
     def resolved(self) -> "Dataset":
         """The data set without missing images and without images that the protocol leaves out.
 
-        The files are looked up on first use.
+        The files are searched for on first use.
 
         Raises:
             ValueError: if more images are missing than allowed.
@@ -126,12 +126,12 @@ class Dataset:
         """Returns the existing images of one split: "train", "validation" or "test".
 
         Raises:
-            ValueError: on another name, if there are none, or if the data set has not been split.
+            ValueError: if `name` is not a split, the split has no images, or the data set has not been split.
         """
         if "split" not in self.table:
             raise ValueError("The data set has no splits. Open it with a `protocol`.")
         if name not in SPLITS:
-            raise ValueError(f"`split` must be one of {', '.join(SPLITS)}. Received: {name}.")
+            raise ValueError(f"`split` must be one of {', '.join(SPLITS)}. Received: split={name}.")
         dataset = self.resolved
         table = dataset.table[dataset.table["split"] == name].reset_index(drop=True)
         if table.empty:

@@ -10,7 +10,7 @@ from mamsf_keras.data.tables import count_and_first
 
 
 def equal_images(table: pd.DataFrame) -> pd.DataFrame:
-    """Returns the rows whose image is equal to that of another row, by the column `sha256` of `pixel_hash`."""
+    """Returns the rows whose image equals that of another row, according to the `pixel_hash` in column `sha256`."""
     known = table.dropna(subset="sha256")
     return known[known["sha256"].duplicated(keep=False)]
 

@@ -25,8 +25,8 @@ class ImageFiles:
         data_dir: the data folder.
         find: function from the image names, a Series, and `data_dir` to the path of each image, a Series with NaN where
             there is none, and notes.
-        allow_missing: how many images may be absent, as a number or a percentage such as "5%".
-        explain: function from the absent images and `data_dir` to sentences about why they may be absent.
+        allow_missing: how many images may be missing, as a number or a percentage such as "5%".
+        explain: function from the missing images and `data_dir` to sentences about why they may be missing.
     """
 
     image_size: int | None = None
@@ -47,7 +47,7 @@ class ImageFiles:
         """Adds the column `path` and drops the rows without an image.
 
         Raises:
-            ValueError: names the absent images if there are more than allowed, or all are absent.
+            ValueError: names the missing images if there are more than allowed, or if all are missing.
         """
         paths, notes = self.find(table["image"], self.data_dir)
         table = table.assign(path=paths)
@@ -74,7 +74,7 @@ class ImageFiles:
         return lambda row: read_grey(paths[row], image_size)
 
     def inspect(self, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
-        """Decodes each image once, in processes, for its size and the hash of its pixels."""
+        """Decodes each image once, in worker processes, to find its size and the hash of its pixels."""
         paths, notes = self.find(table["image"], self.data_dir)
         found = paths.dropna()
         facts = pd.DataFrame(_inspect_all(found.tolist()), index=found.index, columns=[*FACTS, "error"], dtype=object)

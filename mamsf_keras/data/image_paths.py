@@ -21,7 +21,7 @@ def find_by_path(images: pd.Series, data_dir: str | Path) -> tuple[pd.Series, tu
         data_dir: the data folder.
 
     Returns:
-        The path of each image, NaN where there is none, and a note if the root is another one.
+        The path of each image, NaN where there is none, and a note if a different root was used.
     """
     paths = _existing(images, data_dir, "", "")
     if paths.notna().any() or images.empty:
@@ -31,12 +31,12 @@ def find_by_path(images: pd.Series, data_dir: str | Path) -> tuple[pd.Series, tu
         return paths, ()
     paths = _existing(images, data_dir, *found[0])
     return paths, (
-        f"image paths in the table start at another root than the data folder: {images.iloc[0]} is {paths.iloc[0]}",
+        f"image paths in the table are not relative to the data folder: {images.iloc[0]} is {paths.iloc[0]}",
     )
 
 
 def explain_path(images: pd.Series, data_dir: str | Path) -> tuple[str, ...]:
-    """Describes a path of the table and the contents of the data folder, for an error about absent images."""
+    """Describes a path of the table and the contents of the data folder, for an error about missing images."""
     names = sorted(os.listdir(data_dir))
     shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
     return (
@@ -46,7 +46,7 @@ def explain_path(images: pd.Series, data_dir: str | Path) -> tuple[str, ...]:
 
 
 def _roots(images, data_dir) -> Iterator[tuple[str, str]]:
-    """Yields leading folders of all images, with the subfolder that takes their place and has the first image."""
+    """Yields leading folders that all images share, with each subfolder that can replace them for the first image."""
     shared = os.path.commonprefix(list(images))
     with os.scandir(data_dir) as entries:
         folders = ["", *sorted(entry.name for entry in entries if entry.is_dir())]

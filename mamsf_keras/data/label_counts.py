@@ -51,7 +51,9 @@ def count_labels(labels: ArrayLike, findings: Iterable[str], weights: ArrayLike 
     """
     values, names = np.asarray(labels, dtype=float), tuple(findings)
     if values.ndim != 2 or values.shape[1] != len(names):
-        raise ValueError(f"`labels` must have one column for each of {len(names)} findings. Received: {values.shape}.")
+        raise ValueError(
+            f"`labels` must have one column for each of the {len(names)} findings. Received: shape {values.shape}."
+        )
     counted = np.ones(values.shape, bool) if weights is None else np.asarray(weights) > 0
     positives, negatives = (((values == kind) & counted).sum(axis=0).tolist() for kind in (1, 0))
     return LabelCounts(names, tuple(positives), tuple(negatives))

@@ -15,13 +15,13 @@ from mamsf_keras.data.splits import assign_splits
 Config = TypeVar("Config", DataConfig, TrainConfig)
 
 READERS = (cache, labels_csv, nih)
-"""The readers, in the order in which they are asked. `nih` is last, since it recognizes everything."""
+"""The readers, in the order in which they are tried. `nih` is last, since it recognizes everything."""
 
 logger = logging.getLogger(__name__)
 
 
 def open_dataset(config: DataConfig | str | Path) -> Dataset:
-    """Reads the tables of a data set and splits it. The images are looked up on first use.
+    """Reads the tables of a data set and splits it. The images are searched for on first use.
 
     ```python
     dataset = open_dataset("ChestX-ray14")
@@ -49,7 +49,7 @@ def prepared(dataset: Dataset, config: TrainConfig) -> Dataset:
     """Returns the data set backed by a cache, which is made if needed, unless `config.cache` is none.
 
     Raises:
-        ValueError: if the data set is a cache of another image size.
+        ValueError: if the data set is a cache with a different image size.
         UnreadableImages: if a new cache would lack images.
     """
     dataset.store.check_size(config.image_size)
@@ -62,7 +62,7 @@ def prepared(dataset: Dataset, config: TrainConfig) -> Dataset:
 
 
 def relocated(config: Config, data_dir: str | Path | None, allow_missing: int | str | None = None) -> Config:
-    """Returns the configuration for the same data in another folder, original or cache.
+    """Returns the configuration for the same data in another folder, which may be a cache.
 
     Args:
         config: the configuration to start from.
@@ -77,5 +77,5 @@ def relocated(config: Config, data_dir: str | Path | None, allow_missing: int | 
     if cache.recognizes(other):
         other = dataclasses.replace(other, labels_csv=None)
     if isinstance(other, TrainConfig) and other.cache != "none":
-        other = dataclasses.replace(other, cache="auto")  # another cache is that of the other folder
+        other = dataclasses.replace(other, cache="auto")  # a cache folder set by name belongs to the old data folder
     return other

@@ -23,11 +23,11 @@ FRACTIONS = {"validation": 0.1, "test": 0.2, "train": 0.7}
 def official_split(table: pd.DataFrame, findings: Sequence[str] = FINDINGS) -> np.ndarray:
     """Splits by the official NIH lists; the validation split is taken from `train_val_list.txt`, by patient.
 
-    Each patient of train_val belongs to the stratum of the finding that is the patient's rarest, by its number of
-    positive images in the whole table, or to "No Finding". Of all n patients, round(n / 10) are validation, distributed
-    among the strata by largest remainder: each stratum of m patients gets m // 10, and those with the largest m % 10
-    get one more each. Ties go to the rarer finding. In each stratum the first patients, in the order of the SHA-256 of
-    the patient id as text, are validation. The result depends neither on a seed nor on the machine.
+    Each train_val patient is in the stratum of their rarest finding (the one with the fewest positive images in the
+    whole table), or in that of "No Finding". Of these n patients, round(n / 10) go to validation, distributed among the
+    strata by largest remainder: each stratum of m patients gets m // 10, and those with the largest m % 10 get one more
+    each. Ties go to the rarer finding. In each stratum, the first patients in the order of the SHA-256 of the patient
+    ID as text go to validation. The result depends neither on a seed nor on the machine.
 
     Args:
         table: one row per image, with the columns `patient`, `official_list` ("train_val" or "test") and one
@@ -69,7 +69,7 @@ def random_patient_split(table: pd.DataFrame, findings: Sequence[str] = FINDINGS
     Iterative stratification (Sechidis, Tsoumakas and Vlahavas, ECML PKDD 2011) over patients: for each finding, the
     rarest first, each of its patients goes to the split that has the smallest share of what it should get; patients
     without any finding come last. A finding with at least three patients, none of whom has a rarer finding, is in each
-    split. Patients are taken in the order of the SHA-256 of their id, so the result depends neither on a seed nor on
+    split. Patients are taken in the order of the SHA-256 of their ID, so the result depends neither on a seed nor on
     the machine.
 
     Args:
@@ -95,7 +95,7 @@ def random_patient_split(table: pd.DataFrame, findings: Sequence[str] = FINDINGS
 def disease_only_split(table: pd.DataFrame, findings: Sequence[str] = FINDINGS) -> np.ndarray:
     """Leaves out the images without any finding (split "") and splits the others as `random_patient_split` does.
 
-    For comparison with papers that do so. Such scores do not describe a population.
+    Use it only for comparison with papers that do the same: the scores are not those of a realistic population.
     """
     diseases = [name for name in findings if not is_no_finding(name)]
     kept = table[diseases].eq(1).any(axis=1).to_numpy()
@@ -136,7 +136,7 @@ def assign_splits(dataset: Dataset, protocol: str) -> Dataset:
         protocol: "official", "random-patient", "disease-only" or "file:PATH".
 
     Raises:
-        ValueError: on an unknown protocol, an empty split, or a patient in two splits.
+        ValueError: if the protocol is unknown, a split is empty, or a patient is in two splits.
     """
     splits = split_table(dataset.table, dataset.findings, protocol)
     table = dataset.table.assign(split=splits)
@@ -149,7 +149,7 @@ def assign_splits(dataset: Dataset, protocol: str) -> Dataset:
 
 
 def split_table(table: pd.DataFrame, findings: Sequence[str] = FINDINGS, protocol: str = "official") -> np.ndarray:
-    """Splits a table by a protocol, and raises an error on a split that is empty or shares a patient.
+    """Splits a table by a protocol, and checks that no split is empty and no patient is in two splits.
 
     Args:
         table: the table of a `Dataset`.
@@ -160,14 +160,14 @@ def split_table(table: pd.DataFrame, findings: Sequence[str] = FINDINGS, protoco
         Array of "train", "validation" or "test" for each row, "" for those that are left out.
 
     Raises:
-        ValueError: on an unknown protocol, an empty split, or a patient in two splits.
+        ValueError: if the protocol is unknown, a split is empty, or a patient is in two splits.
     """
     splits = _splits(table, findings, protocol)
     for name in SPLITS:
         if not (splits == name).any():
             raise ValueError(
-                f"The {protocol} protocol leaves the {name} split of {len(table)} images empty. It needs images in "
-                "each official list, or about ten patients with the same finding (or with none)."
+                f"The {protocol} protocol puts none of the {len(table)} images into the {name} split. Use more images: "
+                "each official list must have some, or about ten patients must have the same finding (or none)."
             )
     shared = overlap(table["patient"], splits)
     if any(shared.values()):
@@ -184,7 +184,9 @@ def _splits(table, findings, protocol) -> np.ndarray:
     if protocol == "disease-only":
         return disease_only_split(table, findings)
     if protocol != "official":
-        raise ValueError(f"`protocol` must be one of {', '.join(PROTOCOLS)} or file:PATH. Received: {protocol}.")
+        raise ValueError(
+            f"`protocol` must be one of {', '.join(PROTOCOLS)} or file:PATH. Received: protocol={protocol}."
+        )
     if (table["official_list"] == "").any():
         raise ValueError("Only the NIH tables have an official split. Use `protocol` random-patient or file:PATH.")
     return official_split(table, findings)
@@ -205,8 +207,8 @@ def overlap(patients: Iterable[Any], splits: ArrayLike) -> dict[tuple[str, str],
 def split_counts(table: pd.DataFrame, findings: Sequence[str] = FINDINGS) -> pd.DataFrame:
     """Counts images, patients and positives of each finding: one column per split, and one for all.
 
-    Unless "No Finding" is a finding of the table, its row has the images whose labels are all negative. Findings
-    without a label anywhere do not count for it.
+    Unless the table has the finding "No Finding", a row of this name counts the images whose labels are all negative.
+    It ignores findings without any label.
     """
     used = table[table["split"] != ""]
     labeled = [name for name in findings if used[name].notna().any()]

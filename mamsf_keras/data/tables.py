@@ -1,4 +1,4 @@
-"""Functions for all tables: reading CSV files, normalizing patient ids, and rejecting unsafe image names."""
+"""Functions for all tables: reading CSV files, normalizing patient IDs, and rejecting unsafe image names."""
 
 import csv
 from collections.abc import Collection, Iterable
@@ -10,17 +10,17 @@ import pandas as pd
 from mamsf_keras.findings import with_nearest
 
 OUTSIDE = r"^$|^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)"
-"""Names that are empty, absolute or leave the folder, checked lexically with the separators of every system."""
+"""Matches names that are empty, absolute or outside the folder, with the path separators of every system."""
 
 MISSING = {"", "#n/a", "#na", "-nan", "<na>", "n/a", "na", "nan", "nat", "none", "null"}
-"""How programs write a missing value, in lower case."""
+"""Spellings of a missing value, in lower case."""
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 """Column separators of tables that are not CSV."""
 
 
 def read_csv(path: str | Path, required: Iterable[str]) -> pd.DataFrame:
-    """Reads a CSV table as text. Byte-order marks, any line ends and trailing commas are accepted.
+    """Reads a CSV table as text. Byte-order marks, any line endings and trailing commas are accepted.
 
     A quote that is not closed would take the rows after it into one field. So quotes must follow the rules of RFC 4180,
     and a quoted field may span lines only if none of these lines could be a row.
@@ -86,15 +86,15 @@ def _check_separator(lines, path):
     header = next((line for line in lines if line.strip()), "")
     for separator, name in SEPARATORS.items():
         if header.count(separator) > header.count(","):
-            raise ValueError(f"{path} separates its columns by {name}. Save it as CSV, separated by commas.")
+            raise ValueError(f"{path} separates its columns with {name}. Save it as CSV, with commas.")
 
 
 def _check_record(record: Record, lines: list[str], width: int, path):
-    """Raises `ValueError` if a record has another width than the header, or spans lines that could be records."""
+    """Raises `ValueError` if a record has more or fewer fields than the header, or spans lines that look like rows."""
     for number in range(record.first + 1, record.last + 1):
         if len(next(csv.reader([lines[number - 1]], skipinitialspace=True), [])) >= width:
             raise ValueError(
-                f"{path}, line {record.first}: a quoted field ends only in line {record.last}, and line {number} "
+                f"{path}, line {record.first}: a quoted field does not end until line {record.last}, and line {number} "
                 "looks like a row. Close the quote, or write the field without line breaks."
             )
     found = len(record.fields)
@@ -132,14 +132,14 @@ def spells_missing(column: pd.Series) -> pd.Series:
 
 
 def note_odd(what: str, written: pd.Series, values: pd.Series) -> tuple[str, ...]:
-    """Returns a note that counts and names the cells without a value that are not written as missing, or nothing."""
+    """Returns a note that counts and names the cells without a value that are not spelled as missing, if any."""
     odd = written[values.isna() & ~spells_missing(written)]
     named = ", ".join(odd.unique()[:5])
     return (f"{what} that cannot be parsed and count as missing: {len(odd)} (such as {named})",) if len(odd) else ()
 
 
 def patient_key(patient: object) -> str:
-    """Returns one spelling of a patient id: "13" for 13, 13.0, "00000013"; the stripped text if it is not a number."""
+    """Returns one spelling of a patient ID: "13" for 13, 13.0, "00000013"; the stripped text if it is not a number."""
     text = str(patient).strip()
     whole, _, fraction = text.partition(".")
     if whole.isdecimal() and not fraction.strip("0"):
@@ -162,7 +162,7 @@ def count_and_first(names: Collection[Any]) -> str:
 
 
 def check_names(images: pd.Series, patients: pd.Series, path: str | Path) -> None:
-    """Raises `ValueError` on images that leave the folder, have no patient, or have more than one row."""
+    """Raises `ValueError` if an image is outside the folder, has no patient, or has more than one row."""
     outside = images[images.str.contains(OUTSIDE)]
     if len(outside):
         raise ValueError(

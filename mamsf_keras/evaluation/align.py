@@ -17,10 +17,10 @@ def align(predictions: Mapping[Path, Predictions]) -> list[Predictions]:
     Rows are sorted by image; findings by their number of positives, the most frequent first.
 
     Args:
-        predictions: predictions of the same images with the same labels, by the run that they belong to.
+        predictions: predictions for the same images with the same labels, keyed by the folder of their run.
 
     Raises:
-        ValueError: if the runs have different findings, images, labels or patients, or two of them the same
+        ValueError: if the runs have different findings, images, labels or patients, or if two of them have the same
             probabilities; names the runs and the first differences.
     """
     items = [(path, _sorted(read)) for path, read in predictions.items()]

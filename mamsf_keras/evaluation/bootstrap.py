@@ -24,7 +24,7 @@ LEAST_USABLE = 0.5
 """Share of the resamples in which a value must be defined for its interval to be reported."""
 
 CHUNK = 2_000_000
-"""Numbers per temporary array: bounds the memory, and keeps the arrays in the processor's cache."""
+"""Numbers per temporary array. This limits memory use and keeps the arrays in the CPU cache."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,8 +161,8 @@ def logit_interval(value: float | None, resampled: np.ndarray, patients: int, le
 
         logit(value) +- t(patients - 1) SE / (value (1 - value))
 
-    SE is the standard deviation of the resamples, carried to the logit scale by the delta method. Percentiles of the
-    resamples would be simpler, but cover only 87% to 92% at 10 to 32 positive patients.
+    SE is the standard deviation of the resamples, transformed to the logit scale by the delta method. Percentiles of
+    the resamples would be simpler, but cover only 87% to 92% at 10 to 32 positive patients.
 
     Args:
         value: the value on the data.
@@ -172,8 +172,8 @@ def logit_interval(value: float | None, resampled: np.ndarray, patients: int, le
         level: confidence level.
 
     Returns:
-        None below `FEWEST_PATIENTS` patients, if the value is 0 or 1, if the resamples do not vary, as when all scores
-        are equal, or if fewer than `LEAST_USABLE` of them define the value.
+        None with fewer than `FEWEST_PATIENTS` patients, if the value is 0 or 1, if the resamples do not vary, as when
+        all scores are equal, or if fewer than `LEAST_USABLE` of them define the value.
     """
     usable = resampled[~np.isnan(resampled)]
     if value is None or patients < FEWEST_PATIENTS or not 0 < value < 1:

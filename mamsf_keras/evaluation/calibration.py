@@ -1,4 +1,4 @@
-"""Calibration: probabilities and thresholds per finding, fitted on the validation split and then applied to all."""
+"""Calibration: probabilities and thresholds per finding, fitted on the validation split and applied to all splits."""
 
 import dataclasses
 import json
@@ -23,14 +23,14 @@ class FindingCalibration:
     """The calibration of one finding.
 
     Attributes:
-        slope: of the Platt scaling, probability = sigmoid(slope x logit + intercept); None if there is no
+        slope: slope of the Platt scaling, probability = sigmoid(slope x logit + intercept); None if there is no
             calibration, see `platt_scaling`.
-        intercept: of the Platt scaling, or None.
+        intercept: intercept of the Platt scaling, or None.
         thresholds: threshold of the raw probability by operating point; None if the labels contain only one class.
         prevalence: share of positives among the labeled validation images; None without labels.
         positives: positive validation images.
         positive_patients: patients with a positive validation image.
-        unstable: True below `FEWEST_STABLE` positive patients.
+        unstable: True with fewer than `FEWEST_STABLE` positive patients.
     """
 
     slope: float | None
@@ -101,7 +101,7 @@ class Calibration:
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if the file is damaged or of another version.
+            ValueError: if the file is damaged or has a different version.
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -126,7 +126,7 @@ def fit_calibration(
     """Fits Platt scaling and thresholds for each finding.
 
     Args:
-        labels: of the validation split, `(images, findings)`, 1, 0, or NaN where missing.
+        labels: labels of the validation split, `(images, findings)`, 1, 0, or NaN where missing.
         probabilities: `(images, findings)`.
         findings: names of the columns.
         patients: the patient of each image, `(images,)`.

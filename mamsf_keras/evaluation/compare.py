@@ -32,9 +32,9 @@ def compare(
 ) -> dict:
     """Compares two recipes by the predictions of their runs, and writes the results into a folder.
 
-    Recipe A has the `runs`, recipe B those it is compared `against`. The runs of a recipe differ in seed only. Each
-    run needs `predictions-SPLIT.csv`, which `evaluate` writes. The results are `comparison.json`, `comparison.md` and
-    `comparison.html`.
+    The `runs` belong to recipe A, the runs in `against` to recipe B. The runs of a recipe may differ only in their
+    seed and paths. Each run needs `predictions-SPLIT.csv`, which `evaluate` writes. The results are `comparison.json`,
+    `comparison.md` and `comparison.html`.
 
     ```python
     compare([f"runs/asl-{i}" for i in range(5)], [f"runs/bce-{i}" for i in range(5)], "asl-or-bce")
@@ -45,7 +45,7 @@ def compare(
         against: folders of the runs of recipe B.
         out: folder for the results; it is created if needed.
         split: "train", "validation" or "test".
-        overwrite: whether to replace results.
+        overwrite: whether to replace existing results.
         resamples: number of resamples of the patients.
 
     Returns:
@@ -53,13 +53,13 @@ def compare(
 
     Raises:
         FileNotFoundError: if a run or its predictions do not exist.
-        FileExistsError: if the folder has results.
+        FileExistsError: if the folder already contains results.
         ValueError: if the runs of a recipe do not belong together, or the two recipes were not evaluated on the same
             images and labels; names the runs.
     """
     folder = Path(out)
     if split not in SPLITS:
-        raise ValueError(f"`split` must be one of {', '.join(SPLITS)}. Received: {split}.")
+        raise ValueError(f"`split` must be one of {', '.join(SPLITS)}. Received: split={split}.")
     if (folder / "comparison.json").exists() and not overwrite:
         raise FileExistsError(f"{folder} already contains a comparison. Choose another `out`, or use `overwrite`.")
     recipes = read_recipes(runs, against)
@@ -107,8 +107,8 @@ def _notes(recipes: tuple[Recipe, Recipe], groups: dict | None) -> list[str]:
     counts = [len(recipe.runs) for recipe in recipes]
     if min(counts) < FEWEST_SEEDS:
         notes.append(
-            f"Not enough seeds: recipe A has {counts[0]}, recipe B has {counts[1]}, and a test needs {FEWEST_SEEDS} of "
-            "each. Only the differences are given."
+            f"Not enough seeds: recipe A has {counts[0]}, recipe B has {counts[1]}, and a test needs {FEWEST_SEEDS} "
+            "per recipe. Only the differences are reported."
         )
     if not differing_fields(*recipes):
         notes.append("The two recipes have the same settings.")

@@ -22,8 +22,10 @@ RECALLS = np.linspace(0.01, 1, 100)
 
 
 class Curve(NamedTuple):
-    """A curve and its pointwise 95% band, arrays of equal length; the band is None below 10 positive or negative
-    patients."""
+    """A curve and its pointwise 95% band, arrays of equal length.
+
+    The band is None with fewer than `FEWEST_PATIENTS` positive or negative patients.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -35,12 +37,13 @@ def all_curves(predictions: Predictions, calibration: Calibration | None = None)
     """Returns the curves of each finding.
 
     Args:
-        predictions: of one split.
-        calibration: for the curve of the calibrated probabilities.
+        predictions: the predictions of one split.
+        calibration: the calibration; needed for the curves of calibrated probabilities.
 
     Returns:
         `roc`, `precision_recall`, `calibration` and `calibrated` by finding. The first two are None if the images
-        contain only one class, the last two without images and without a calibration.
+        contain only one class. The last two are None without labeled images, and `calibrated` also if the finding has
+        no calibration.
     """
     draws = PatientBootstrap(predictions.patients, DRAWS)
     curves: dict[str, dict[str, Curve | None]] = {}
@@ -62,8 +65,8 @@ def all_curves(predictions: Predictions, calibration: Calibration | None = None)
 def ranking_curves(labels: np.ndarray, scores: np.ndarray, bootstrap: PatientBootstrap) -> tuple:
     """Returns the ROC curve at `FALSE_POSITIVE_RATES` and the precision-recall curve at `RECALLS`.
 
-    The sensitivity is the highest one at a false-positive rate, and linear between the thresholds of tied scores. The
-    precision is that of the highest threshold with at least the recall, as in the average precision.
+    The sensitivity at a false-positive rate is the highest one, with linear interpolation where scores are tied. The
+    precision at a recall is that of the highest threshold that reaches this recall, as in average precision.
 
     Args:
         labels: `(images,)`, 1 or 0.
@@ -71,7 +74,7 @@ def ranking_curves(labels: np.ndarray, scores: np.ndarray, bootstrap: PatientBoo
         bootstrap: the patients of these images, and the draws for the bands.
 
     Returns:
-        Two `Curve`, or None and None if the labels contain only one class.
+        Two `Curve` objects, or None twice if the labels contain only one class.
     """
     positive = np.asarray(labels) == 1
     if positive.all() or not positive.any():

@@ -16,7 +16,7 @@ from mamsf_keras.evaluation.significance import Difference, recipe_difference
 METRICS = ("auroc", "average_precision")
 
 TOO_FEW_PATIENTS = f"under {FEWEST_PATIENTS} positive or negative patients"
-"""The result without a test, of a finding or of a mean with such a finding."""
+"""The result for a finding with too few patients for a test, or for a mean that includes such a finding."""
 
 SIGNIFICANCE = 0.05
 """P-value below which two recipes are reported as different. For findings, it is the adjusted p-value."""
@@ -35,7 +35,7 @@ def compare_predictions(
         seed: seed of the resamples.
 
     Returns:
-        `images`, `patients`, `resamples`, `means` and `findings`, as in `comparison.json`.
+        `images`, `patients`, `resamples`, `undefined`, `means` and `findings`, as in `comparison.json`.
     """
     labels, names = models[0].labels, models[0].findings
     bootstrap = PatientBootstrap(models[0].patients, resamples, seed)
@@ -97,8 +97,8 @@ class Scores:
     def difference(self, columns: list[int]) -> dict:
         """Returns the differences in the mean over some findings, by metric, and the smallest numbers of patients.
 
-        The mean has a test only if all of its findings have enough patients. Few patients with a rare finding vary the
-        mean about as much as many with a common one.
+        The mean has a test only if all of its findings have enough patients. A few patients with a rare finding affect
+        the mean about as much as many patients with a common one.
         """
         positive, negative = self.patients[:, columns].min(axis=1).tolist()
         values, resampled = self.values[:, :, columns].mean(axis=2), self.resampled[:, :, columns].mean(axis=2)
@@ -179,7 +179,7 @@ def _finite(value) -> float | None:
 
 
 def _adjust(findings) -> None:
-    """Adds Holm's p-values over the findings, one family for each metric, and judges by them."""
+    """Adds Holm's p-values over the findings, one family for each metric, and bases the results on them."""
     for metric in METRICS:
         rows = [row[metric] for row in findings.values()]
         tested = [row for row in rows if row["p_value"] is not None]

@@ -14,7 +14,7 @@ def worst_errors(predictions: Predictions, summary: dict, each: int = 4) -> dict
     Each patient is shown once per finding and kind, because a patient's images often share their error.
 
     Args:
-        predictions: of one split.
+        predictions: the predictions of one split.
         summary: the content of `metrics-SPLIT.json`.
         each: largest number of images per finding and kind.
 

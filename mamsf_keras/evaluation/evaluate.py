@@ -45,17 +45,17 @@ def evaluate(
         run_dir: the folder of a run.
         data_dir: the data folder; None uses the one that the run was trained on.
         split: "train", "validation" or "test".
-        allow_missing: how many absent images may be left out, as a number or a percentage; None uses that of the run.
-        overwrite: whether to replace results on another data folder.
+        allow_missing: how many missing images may be left out, as a number or a percentage; None uses that of the run.
+        overwrite: whether to replace results from another data folder.
         prevalence: further prevalences, in (0, 1), at which to report the positive predictive value, by finding; the
-            key "" is for all others.
+            key "" applies to all others.
 
     Returns:
         What `metrics-SPLIT.json` holds; docs/evaluation.md describes it.
 
     Raises:
         FileNotFoundError: if there is no such run, or it has not finished an epoch.
-        FileExistsError: if the run has results of this split on another data folder.
+        FileExistsError: if the run has results for this split from another data folder.
         ValueError: if the data do not fit the model, or `split` is "validation" and the data are not those of the run,
             whose predictions `calibration.json` is fitted on.
     """
@@ -162,13 +162,14 @@ def _check_own_data(run, dataset):
     """Raises `ValueError` if the data are not those of the run: their predictions must not replace its own."""
     if dataset.fingerprint != trained_fingerprint(run):
         raise ValueError(
-            f"{run.predictions('validation')} is for the data that the run was trained on, because the calibration is "
-            "fitted on it, and these are other data. Choose another `split`, or evaluate a `predictions` file of them."
+            f"{run.predictions('validation')} must hold predictions for the data of the run, because the calibration "
+            "is fitted on them, but these data are different. Choose another `split`, or evaluate them with "
+            "`predictions`."
         )
 
 
 def _check_same_data(metrics_file, folder):
-    """Raises `FileExistsError` if results of another data folder are there."""
+    """Raises `FileExistsError` if there are results from another data folder, `ValueError` if they are damaged."""
     if not metrics_file.exists():
         return
     try:

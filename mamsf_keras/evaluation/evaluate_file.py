@@ -32,18 +32,18 @@ def evaluate_file(
         labels: label table; None uses the NAME_label columns of the predictions.
         out: folder for `metrics.json`, `metrics.md` and `report.html`; it is created if needed.
         calibration: a `calibration.json`; None leaves out calibrated probabilities and operating points.
-        overwrite: whether to replace results.
+        overwrite: whether to replace existing results.
         prevalence: further prevalences, in (0, 1), at which to report the positive predictive value, by finding; the
-            key "" is for all others.
+            key "" applies to all others.
 
     Returns:
         What `metrics.json` holds; docs/evaluation.md describes it.
 
     Raises:
         FileNotFoundError: if a file is missing.
-        FileExistsError: if the folder has results.
-        ValueError: if predictions and labels do not fit together; names images, columns and cells. Or if `prevalence`
-            names another finding, or there is no `calibration` to use it with.
+        FileExistsError: if the folder already contains results.
+        ValueError: if predictions and labels do not match (names images, columns and cells), if `prevalence` names an
+            unknown finding, or if it is given without `calibration`.
     """
     folder = Path(out)
     files = ResultFiles(folder / "metrics.json", folder / "metrics.md", folder / "report.html")

@@ -6,7 +6,7 @@ from mamsf_keras.findings import HEAD_SHARE, MEDIUM_SHARE
 
 
 def frequency_groups(counts: Mapping[str, tuple[int, int]]) -> dict[str, str]:
-    """Returns "head" (findings on at least 5% of the images), "medium" (2% to 5%) or "tail" by finding.
+    """Returns "head" (findings in at least 5% of the images), "medium" (2% to 5%) or "tail" by finding.
 
     Findings without labeled images have no group.
 

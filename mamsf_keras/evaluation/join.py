@@ -19,8 +19,8 @@ TIES = 0.05
 """Share of the images that are tied with an image of the other class, above which a note is added."""
 
 NO_PATIENTS = (
-    "no patients are known, so each image counts as a separate patient: if patients have several images, the intervals "
-    "are too narrow"
+    "the patients are not known, so each image counts as a separate patient: if patients have several images, the "
+    "intervals are too narrow"
 )
 
 
@@ -49,7 +49,7 @@ def read_labeled_predictions(predictions: str | Path, labels: LabelsCsv | None =
 
 
 def with_standard_names(predictions: Predictions, calibrated: Iterable[str] = ()) -> Predictions:
-    """Returns predictions with findings spelled as in a calibration, or else as in the NIH data, where these have them.
+    """Returns predictions with findings spelled as in a calibration, or else as in the NIH data; others are unchanged.
 
     Args:
         predictions: the predictions.
@@ -61,7 +61,7 @@ def with_standard_names(predictions: Predictions, calibrated: Iterable[str] = ()
 
 
 def _open_labels(options) -> tuple[Dataset, bool]:
-    """Returns the label table, and False if it does not name the patients; each image then counts as one."""
+    """Returns the label table, and False if it does not name the patients. Each image then counts as one patient."""
     data = DataConfig(str(Path(options.path).parent), labels_csv=options, protocol=None)
     try:
         return open_dataset(data), True

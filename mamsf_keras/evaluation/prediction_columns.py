@@ -58,7 +58,7 @@ def _stem(name, suffix) -> str | None:
 
 def _check(findings, labels, path):
     if not findings:
-        raise ValueError(f"{path} has no column of a finding.")
+        raise ValueError(f"{path} has no column of probabilities. Add one column for each finding.")
     for names in (findings, labels):
         keys = [name_key(name) for name in names]
         repeated = [name for name, key in zip(names, keys, strict=True) if keys.count(key) > 1]

@@ -1,4 +1,4 @@
-"""Predictions: probabilities and labels of one split, and the CSV file of them, from which all metrics are computed."""
+"""Predictions: probabilities and labels of one split, and their CSV file, from which all metrics are computed."""
 
 import dataclasses
 from pathlib import Path
@@ -63,7 +63,7 @@ class Predictions:
 
     @classmethod
     def read(cls, path: str | Path, labeled_only: bool = False) -> "Predictions":
-        """Reads a file of `write`, or any CSV with `image`, optionally `patient`, and one column per finding.
+        """Reads a file written by `write`, or any CSV with `image`, optionally `patient`, and one column per finding.
 
         Patient, age, sex and view may have any name that a label table may use for them.
 
@@ -80,7 +80,8 @@ class Predictions:
         if len(repeated):
             raise ValueError(f"{path} has more than one row for the same image: {count_and_first(repeated)}.")
         if raw.columns.duplicated().any():
-            raise ValueError(f"{path} has the column(s) {', '.join(raw.columns[raw.columns.duplicated()])} twice.")
+            twice = ", ".join(raw.columns[raw.columns.duplicated()].unique())
+            raise ValueError(f"{path} has the column(s) {twice} more than once.")
         columns = PredictionColumns.of(raw.columns, path)
         unlabeled = [name for name, label in columns.labels.items() if label is None] if labeled_only else []
         findings = tuple(name for name in columns.labels if name not in unlabeled)
@@ -120,15 +121,15 @@ def _probabilities(raw, name, path) -> np.ndarray:
     missing = ~np.isfinite(values)
     if missing.any():
         raise ValueError(
-            f"{path}, column {name}: a probability must be a finite number. Received none for the images "
+            f"{path}, column {name}: a probability must be a finite number. Images without one: "
             f"{count_and_first(raw['image'][missing])}."
         )
     outside = (values < 0) | (values > 1)
     if outside.any():
         raise ValueError(
             f"{path}, column {name}: a probability must be in [0, 1]. Received: {values[outside][0]:g} for the image "
-            f"{raw['image'][outside].iloc[0]}. If these are logits, apply the sigmoid function; if they are percent, "
-            "divide them by 100; if the column is not a finding, remove it."
+            f"{raw['image'][outside].iloc[0]}. If these are logits, apply the sigmoid function; if they are "
+            "percentages, divide them by 100; if the column is not a finding, remove it."
         )
     return values
 

@@ -6,10 +6,10 @@ from mamsf_keras.findings import find_name, with_nearest
 
 
 def prevalence_by_finding(given: Mapping[str, float] | None, findings: Sequence[str]) -> dict[str, float]:
-    """Returns prevalences by the names that an evaluation uses.
+    """Returns prevalences keyed by the names that an evaluation uses.
 
     Args:
-        given: prevalences by finding, in any spelling; the key "" is for all others.
+        given: prevalences by finding, in any spelling; the key "" applies to all others.
         findings: the evaluated findings.
 
     Raises:

@@ -12,12 +12,12 @@ from mamsf_keras.run_dir import RunDir
 from mamsf_keras.storage import checksum
 
 PATHS = ("data_dir", "cache", "mlflow")
-"""Fields that are paths. The content of the files is compared by the fingerprint of the data."""
+"""Fields that are paths. The data themselves are compared by their fingerprint."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """The runs of one recipe, which differ in their seeds only.
+    """The runs of one recipe, which may differ only in their seeds and paths.
 
     Attributes:
         runs: the runs.
@@ -37,8 +37,8 @@ def read_recipes(runs: Iterable[str | Path], against: Iterable[str | Path]) -> t
 
     Raises:
         FileNotFoundError: if a run does not exist.
-        ValueError: if a side is empty, a run is named more than once, or the runs of one recipe differ in more than
-            seed and paths, or share a seed; names the runs and fields.
+        ValueError: if `runs` or `against` is empty, a run is named more than once, or the runs of one recipe share a
+            seed or differ in more than seed and paths; names the runs and fields.
     """
     sides = [RunDir.open(path) for path in runs], [RunDir.open(path) for path in against]
     for name, side in zip(("runs", "against"), sides, strict=True):
@@ -99,7 +99,7 @@ def _groups(record) -> dict[str, str]:
 
 
 def _short(value) -> str:
-    """Returns a fingerprint as "25596 images, 9b8a..."; other values as they are."""
+    """Formats a fingerprint as "(25596 images, sha256 9b8a01c2d3e4)"; other values as they are."""
     return f"({value['images']} images, sha256 {value['sha256'][:12]})" if isinstance(value, dict) else str(value)
 
 
@@ -127,7 +127,9 @@ def _recipe(runs) -> Recipe:
                 f"{', '.join(different)}."
             )
         if other.training_data != one.training_data:
-            raise ValueError(f"{runs[0].path} and {run.path} were trained on different data.")
+            raise ValueError(
+                f"The runs of a recipe must be trained on the same data. {runs[0].path} and {run.path} were not."
+            )
         if run.config.seed in seeds:
             raise ValueError(
                 f"{seeds[run.config.seed].path} and {run.path} have the same `seed` ({run.config.seed}): the seeds of "
@@ -144,7 +146,7 @@ def _single(run) -> Recipe:
 
 
 def _settings(config: TrainConfig) -> dict[str, Any]:
-    """Returns the fields of a configuration without seed and paths. Files that are settings stand for their content."""
+    """Returns the fields of a configuration without seed and paths. Split and weights files become their checksums."""
     fields = dataclasses.asdict(config)
     labels = fields.pop("labels_csv") or {}
     fields = {name: value for name, value in fields.items() if name not in ("seed", *PATHS)}
@@ -165,5 +167,5 @@ def _read_json(path) -> dict:
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        raise ValueError(f"{path} is damaged. Write it again, or remove it.")
+        raise ValueError(f"{path} is damaged. Restore it, or remove it.")
     return content

@@ -29,10 +29,10 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, floa
 
     Returns:
         `brier`, the mean squared error; `calibration_slope`, the coefficient of a logistic regression of the labels
-        on the logits (1 is right, below 1 too extreme); `calibration_intercept`, that of a regression with the slope
-        fixed at 1 (0 is right, below 0 too high): B. Van Calster et al., Journal of Clinical Epidemiology 74:167
-        (2016); `ece` over 15 bins of equal counts, and `ece_equal_width` over 10 bins of equal width. None where the
-        value is undefined.
+        on the logits (1 is ideal; below 1, the probabilities are too extreme); `calibration_intercept`, the intercept
+        of such a regression with the slope fixed at 1 (0 is ideal; below 0, the probabilities are too high; B. Van
+        Calster et al., Journal of Clinical Epidemiology 74:167, 2016); `ece`, the expected calibration error over 15
+        bins of equal counts; and `ece_equal_width`, that over 10 bins of equal width. None where undefined.
     """
     if len(labels) == 0:
         return dict.fromkeys(("brier", "calibration_slope", "calibration_intercept", "ece", "ece_equal_width"))
@@ -68,7 +68,7 @@ def logistic_fit(
 ) -> tuple[float, float] | None:
     """Fits an unpenalized logistic regression of 0/1 labels on scores `(images,)`.
 
-    The scores are standardized for the fit. Otherwise its equations are singular for nearly equal scores.
+    The scores are standardized for the fit. Otherwise, nearly equal scores would make its equations singular.
 
     Returns:
         Slope and intercept, or None if the scores are all equal or the fit does not converge.

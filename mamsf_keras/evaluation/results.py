@@ -51,7 +51,7 @@ def write_results(
         summary: the content of the metrics file.
         predictions: the predictions that the summary was computed from.
         calibration: the calibration that the summary was computed with.
-        pixels: function from a row of the predictions to grey pixels, uint8 `(height, width)`, for the report.
+        pixels: function from a row of the predictions to gray pixels, uint8 `(height, width)`, for the report.
     """
     curves, errors = all_curves(predictions, calibration), worst_errors(predictions, summary)
     write_evaluation_report(files.report, summary, curves, errors, pixels)
@@ -83,7 +83,7 @@ def cell(row: dict, metric: str) -> str:
 
 
 def training_groups(dataset: Dataset, findings: Iterable[str]) -> dict[str, str]:
-    """Returns "head", "medium" or "tail" by finding, by its frequency in the train split of a data set."""
+    """Returns the group of each finding ("head", "medium" or "tail") by its frequency in the train split."""
     dataset = dataset.with_findings(findings)
     labels = dataset.table.loc[dataset.table["split"] == "train", list(dataset.findings)]
     counts = {name: (int(labels[name].eq(1).sum()), int(labels[name].notna().sum())) for name in dataset.findings}
@@ -91,7 +91,7 @@ def training_groups(dataset: Dataset, findings: Iterable[str]) -> dict[str, str]
 
 
 def nih_groups(findings: Iterable[str]) -> dict[str, str]:
-    """Returns "head", "medium" or "tail" by finding, by its frequency in the whole NIH table, for those it has."""
+    """Returns the group of each NIH finding ("head", "medium" or "tail") by its frequency in the whole NIH table."""
     known = {name: find_name(name, POSITIVES) for name in findings}
     return frequency_groups({name: (POSITIVES[own], IMAGES) for name, own in known.items() if own is not None})
 

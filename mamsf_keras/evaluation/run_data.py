@@ -22,7 +22,7 @@ def open_run_data(
     Args:
         config: the configuration of the run.
         data_dir: the data folder; None uses that of the run.
-        allow_missing: how many absent images may be left out, as a number or a percentage; None uses that of the run.
+        allow_missing: how many missing images may be left out, as a number or a percentage; None uses that of the run.
     """
     config = relocated(config, data_dir, allow_missing)
     if config.labels_csv is not None and not Path(config.labels_csv.path).is_file():

@@ -21,14 +21,14 @@ class Difference:
     """The difference between two recipes in one metric: the first minus the second.
 
     Attributes:
-        difference: between the means over the seeds.
-        standard_error: of the difference; None without a test.
-        standard_error_seeds: its part from the seeds. The squares of the parts sum to the square of the whole.
-        standard_error_patients: its part from the patients.
-        degrees_of_freedom: of the t distribution; None without a test.
+        difference: difference between the means over the seeds.
+        standard_error: standard error of the difference; None if it was not estimated.
+        standard_error_seeds: the part due to the seeds. The squares of the two parts sum to that of `standard_error`.
+        standard_error_patients: the part due to the patients.
+        degrees_of_freedom: degrees of freedom of the t distribution; None without a test.
         low: lower limit of the 95% interval; None without a test.
         high: upper limit; None without a test.
-        p_value: of the two-sided test that the recipes are equal; None without a test.
+        p_value: p-value of the two-sided test that the recipes are equal; None without a test.
 
     A difference without any variation has standard errors of 0, but no test.
     """
@@ -62,9 +62,9 @@ def recipe_difference(
 
     Args:
         first: the metric of each seed of the first recipe, `(seeds,)`.
-        second: of the second recipe; the number of seeds may differ.
+        second: the same for the second recipe; the number of seeds may differ.
         first_resampled: the metric of each seed in each resample of the patients, `(seeds, resamples)`.
-        second_resampled: of the second recipe, in the same resamples.
+        second_resampled: the same for the second recipe, in the same resamples.
         level: confidence level.
 
     Returns:

@@ -13,7 +13,7 @@ AGE_BANDS = (0, 18, 40, 60, 80)
 def subgroup_names(table: pd.DataFrame) -> dict[str, pd.Series]:
     """Returns the subgroup of each image by attribute, for `sex`, `age` (bands) and `view` where they are known.
 
-    Unknown values form the subgroup "unknown", with ages above `OLDEST`. "M", "male", "F" and "female" in any case are
+    Unknown values and ages above `OLDEST` form the subgroup "unknown". "M", "male", "F" and "female" in any case are
     "M" and "F"; other values stay as written.
     """
     names = {}

@@ -23,7 +23,7 @@ class Scorer:
 
     Args:
         calibration: calibrated probabilities and thresholds; None leaves out what depends on them.
-        prevalence: prevalences at which PPV is reported too, by finding; "" is for all others.
+        prevalence: prevalences at which PPV is reported too, by finding; "" applies to all others.
         groups: "head", "medium" or "tail" by finding.
     """
 
@@ -100,7 +100,7 @@ class Scorer:
         return points
 
     def _means(self, predictions, bootstrap, findings, resampled) -> dict:
-        """Returns the means over all findings and over each group, and the micro average over all labeled cells."""
+        """Returns the means over all findings and over each group, and the micro average over all labels."""
         members = {"macro": list(findings)}
         for group in GROUPS:
             members[group] = [name for name in findings if self.groups.get(name) == group]
@@ -168,7 +168,7 @@ def summarize_predictions(
         seed: seed of the resamples.
 
     Returns:
-        The content of `metrics-SPLIT.json` from `images` on; docs/evaluation.md describes it.
+        The content of `metrics-SPLIT.json`, starting at `images`; docs/evaluation.md describes it.
     """
     scorer = Scorer(calibration, prevalence or {}, groups or {})
     bootstrap = PatientBootstrap(predictions.patients, resamples, seed)

@@ -54,7 +54,7 @@ def evidence_maps(model: MAMSFNet, images: np.ndarray) -> Evidence:
     ```
 
     Args:
-        model: with sigmoid or linear output.
+        model: a model with sigmoid or linear output.
         images: uint8 or float `(batch, height, width, 1)` in [0, 255].
     """
     maps = model.feature_maps(ops.convert_to_tensor(images), training=False)
@@ -72,7 +72,7 @@ class Peak:
 
     Attributes:
         x: column of the center of the cell with the largest value.
-        y: its row.
+        y: row of this center.
         value: the value of the cell.
         box: left, top, width and height of the region around it; see `BOX_LEVEL`.
     """
@@ -88,8 +88,8 @@ def find_peak(cells: np.ndarray, height: int, width: int) -> Peak | None:
 
     Args:
         cells: one map, `(h, w)`.
-        height: of the image in pixels.
-        width: of the image in pixels.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
     """
     row, column = np.unravel_index(np.argmax(cells), cells.shape)
     value = float(cells[row, column])

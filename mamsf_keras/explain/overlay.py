@@ -29,10 +29,10 @@ class FindingMap:
     """What a panel shows of one finding.
 
     Attributes:
-        finding: its name.
+        finding: name of the finding.
         cells: the evidence map, `(h, w)`.
-        peak: of the map, in pixels of the image; None if there is no positive evidence.
-        boxes: drawn by radiologists.
+        peak: the peak of the map, in pixels of the image; None if there is no positive evidence.
+        boxes: boxes drawn by radiologists.
     """
 
     finding: str
@@ -48,12 +48,12 @@ class FindingMap:
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """The predictions of one finding; None where there is none.
+    """The predictions for one finding.
 
     Attributes:
-        probability: in [0, 1].
-        calibrated: calibrated probability.
-        positive: decision at the operating point.
+        probability: probability in [0, 1].
+        calibrated: calibrated probability; None without a calibration.
+        positive: decision at the operating point; None without a threshold.
     """
 
     probability: float
@@ -75,8 +75,8 @@ def write_panel(
     Args:
         path: the file to write.
         grey: uint8 `(height, width)`.
-        maps: the maps to show.
-        scores: of all findings, by name.
+        maps: the maps to show, at least one.
+        scores: scores of all findings, by name.
         title: heading.
         boxes: all boxes of radiologists, with their findings.
     """

@@ -24,8 +24,8 @@ def card_text(card: dict[str, Any], name: str, parity: str) -> str:
     """Formats a model card in the format of Hugging Face: metadata in YAML, then Markdown.
 
     Args:
-        card: of `describe_run`.
-        name: of the model.
+        card: what `describe_run` returned.
+        name: name of the model.
         parity: the table of the comparison of the exports with Keras.
     """
     sections = {
@@ -77,8 +77,8 @@ def _results(card) -> str:
     if metrics is None:
         return "\n".join(["Not evaluated.", "", *_lacking(card["uncalibrated"])])
     lines = [
-        f"{metrics['images']} images of {metrics['patients']} patients, {SPLIT} split; 95% confidence intervals over "
-        f"patients. Sensitivity and specificity at the operating point `{point}`.\n",
+        f"{metrics['images']} images of {metrics['patients']} patients, {SPLIT} split; 95% confidence intervals from a "
+        f"bootstrap of the patients. Sensitivity and specificity at the operating point `{point}`.\n",
         "| finding | positives | AUROC | average precision | threshold | sensitivity | specificity |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]

@@ -1,10 +1,10 @@
 """Decodes PNG and JPEG inside a TensorFlow graph, by the rules of `images/grey.py`.
 
 The gray values equal those of `read_grey`; after resizing they differ by at most 1, because Pillow rounds between its
-two passes. Files of other kinds, 16-bit color, animated PNG and damaged files are errors.
+two passes. Files of other kinds, 16-bit color, animated PNG and damaged files raise an error.
 
 TensorFlow has no strict JPEG decoder: libjpeg fills lost data with the gray value 128 and only issues a warning. An
-image with a row of blocks of this value is therefore an error. This detects lost data of baseline files, gray or color,
+image with a row of blocks of this value is therefore rejected. This detects lost data of baseline files, gray or color,
 unless less than a row of blocks was lost. Lost data of progressive and CMYK files are not detected: only `read_grey`
 rejects these files.
 """
@@ -52,12 +52,12 @@ def _decode_jpeg(content):
     is_jpeg = tf.equal(tf.strings.substr(content, 0, len(JPEG)), JPEG)
     with tf.control_dependencies([tf.debugging.assert_equal(is_jpeg, True, "image_bytes must be PNG or JPEG files")]):
         content = tf.identity(content)
-    # Pillow uses the accurate transform too; TensorFlow's default is another one.
+    # Pillow also uses the accurate transform; TensorFlow's default is a different one.
     grey = _luma(tf.io.decode_jpeg(content, dct_method="INTEGER_ACCURATE"))
     height = tf.shape(grey)[0] // BLOCK * BLOCK
     rows = tf.reshape(grey[:height], (height // BLOCK, BLOCK * tf.shape(grey)[1]))
     lost = tf.reduce_any(tf.reduce_all(tf.equal(rows, LOST_VALUE), axis=1))
-    message = f"image_bytes has a JPEG file that lost data: {BLOCK} rows have the value {LOST_VALUE}"
+    message = f"image_bytes contains a JPEG file with lost data: {BLOCK} rows have only the value {LOST_VALUE}"
     with tf.control_dependencies([tf.debugging.assert_equal(lost, False, message)]):
         return tf.identity(grey)
 
@@ -67,12 +67,12 @@ def _decode_png(content):
     start = tf.strings.substr(content, 0, tf.minimum(tf.strings.length(content), ANIMATION_BYTES))
     animated = tf.strings.regex_full_match(start, ANIMATION)
     checks = [
-        tf.debugging.assert_equal(complete, True, "image_bytes has a truncated PNG file"),
-        tf.debugging.assert_equal(animated, False, "image_bytes has an animated PNG file; a radiograph has one frame"),
+        tf.debugging.assert_equal(complete, True, "image_bytes contains a truncated PNG file"),
+        tf.debugging.assert_equal(animated, False, "image_bytes contains an animated PNG file; use one frame"),
     ]
     with tf.control_dependencies(checks):
         header = tf.io.decode_raw(tf.strings.substr(content, HEADER_BYTES - 2, 2), tf.uint8)
-    # Decoded as uint8, 16 bits would lose the lower byte without an error.
+    # Decoded as uint8, a 16-bit image would silently lose the lower byte of each pixel.
     return tf.cond(
         tf.equal(header[0], 16),
         lambda: _decode_deep_png(content, header[1]),

@@ -1,4 +1,4 @@
-"""What an application needs beside an exported model: names, preprocessing, outputs, calibration."""
+"""What an application needs alongside an exported model: names, preprocessing, outputs, calibration."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # it needs TensorFlow, which an export on JAX or PyTorch leav
     from mamsf_keras.export.serving_module import ServingModule
 
 EXTRA = "assets.extra"
-"""The folder of a SavedModel whose files TensorFlow leaves alone."""
+"""The folder of a SavedModel for additional files, which TensorFlow ignores."""
 SCHEMA_VERSION = 1
 
 OUTPUTS = {
@@ -61,7 +61,7 @@ def preprocessing(image_size: int | None) -> dict[str, Any]:
         "black": 0,
         "white": 255,
         "grayscale": "ITU-R 601 luma; alpha and orientation tags are ignored; 16-bit gray is scaled by "
-        "255 / (2^b - 1), b the smallest of 8, 10, 12, 14, 16 whose range holds the maximum",
+        "255 / (2^b - 1), where b is the smallest of 8, 10, 12, 14, 16 whose range holds the maximum",
         "resize": "to a square, bilinear with antialiasing, without preserving the aspect ratio",
         "normalization": "none: it is part of the model",
     }

@@ -44,14 +44,14 @@ def export_run(
     The exports get the next free VERSION: `OUT/VERSION/` (SavedModel), `OUT/NAME-VERSION.tflite`, `.onnx`, and
     `OUT/NAME-VERSION-keras/`. Each is written in a separate process under a temporary name, loaded again, compared
     on the whole validation split, and renamed if all of them agree with Keras. A server that polls OUT never sees an
-    incomplete version. `NAME-VERSION.parity.json` has the comparison.
+    incomplete version. `NAME-VERSION.parity.json` contains the comparison.
 
     Args:
         run_dir: the folder of a run.
         out: folder of the model; its name is NAME.
         formats: any of "saved-model", "tflite", "onnx" and "keras".
         data_dir: the data folder for the comparison; None uses that of the run.
-        allow_missing: how many absent images may be left out, as a number or a percentage; None uses that of the run.
+        allow_missing: how many missing images may be left out, as a number or a percentage; None uses that of the run.
         quantize: ways to store TFLite: any of "none", "float16", "dynamic" and "int8", one file each.
         operating_point: thresholds of the output `positive`: "youden", "sensitivity_90" or "f1".
 
@@ -100,17 +100,17 @@ def export_model(
     """Exports a float32 model, without a model card, and compares it on images. See `export_run`.
 
     Args:
-        model: with sigmoid output.
+        model: a float32 model with sigmoid output.
         images: uint8 `(images, height, width, 1)`.
         out: folder of the model.
         formats: see `export_run`.
-        labels: of the images, `(images, findings)`. Without them no AUROC is compared.
-        calibration: of the model. Without one, the outputs `calibrated` and `positive` are left out.
+        labels: labels of the images, `(images, findings)`. Without them, no AUROC is compared.
+        calibration: calibration of the model. Without one, the outputs `calibrated` and `positive` are left out.
         quantize: see `export_run`.
         operating_point: see `export_run`.
 
     Raises:
-        ValueError: as `export_run`, and if the model returns logits or computes in another type.
+        ValueError: see `export_run`; also if the model returns logits or does not compute in float32.
     """
     names = selected(formats, quantize)
     require_operating_point(operating_point)

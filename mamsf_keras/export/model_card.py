@@ -17,11 +17,11 @@ SPLIT = "test"
 """The split whose metrics the card reports."""
 INTENDED_USE = (
     "Research on long-tailed classification of frontal chest radiographs, and engineering of pipelines around such a "
-    "model. The labels of public data sets are mostly mined from reports, so a score is agreement with these labels."
+    "model. The labels of public data sets are mostly mined from reports: a score measures agreement with them."
 )
 OUT_OF_SCOPE = (
     "Diagnosis, triage or treatment; lateral or pediatric images and devices unlike those of the training data, unless "
-    "evaluated; images of other body parts, for which the outputs mean nothing."
+    "evaluated; images of other body parts, for which the outputs are meaningless."
 )
 DATA = {
     "nih": "Images in the layout of NIH ChestX-ray14 (Wang et al., CVPR 2017, arXiv 1705.02315), which the NIH "

@@ -23,9 +23,9 @@ class Reference:
 
     Attributes:
         findings: names of the columns.
-        logits: by Keras, `(images, findings)`.
+        logits: logits computed by Keras, `(images, findings)`.
         labels: `(images, findings)`: 1, 0, or NaN where missing.
-        calibration: `slope`, `intercept` and `threshold` by finding, as of `Calibration.coefficients`, or None.
+        calibration: what `Calibration.coefficients` returned (`slope`, `intercept` and `threshold`), or None.
     """
 
     findings: Sequence[str]
@@ -39,9 +39,9 @@ def compare(reference: Reference, outputs: Mapping[str, np.ndarray], limits: Lim
 
     Args:
         reference: the logits of Keras, with the labels and the calibration to evaluate them.
-        outputs: by name, each `(images, findings)`: `logits`, `probabilities` and, if it has them, `calibrated` and
-            `positive`.
-        limits: of the format.
+        outputs: outputs by name, each `(images, findings)`: `logits`, `probabilities` and, if the export has them,
+            `calibrated` and `positive`.
+        limits: limits of the format.
     """
     logits = np.asarray(outputs["logits"], float)
     difference = np.abs(logits - reference.logits)

@@ -49,8 +49,8 @@ class Staging:
 def staging(out: str | Path) -> Iterator[Staging]:
     """Holds the lock of an output folder and makes a staging area in it, on the same file system.
 
-    It is removed afterwards, together with the leftovers of killed exports, and with `out` if this created it and it is
-    empty.
+    Leftovers of killed exports are removed first. The staging area is removed afterwards, and so is `out` if it was
+    created here and is still empty.
 
     Raises:
         NotADirectoryError: if `out` is a file.
@@ -77,8 +77,8 @@ def staging(out: str | Path) -> Iterator[Staging]:
 def remove_leftovers(out: Path) -> None:
     """Removes the staging areas of killed exports. This process must hold the lock of the folder.
 
-    `scratch_folder` removes only areas that have a lock file. A worker that outlived its parent may have recreated one
-    without.
+    `scratch_folder` removes only areas that have a lock file. A worker that outlived its parent may have created an
+    area again without one.
     """
     for path in out.glob(STAGING_PREFIX + "[0-9a-f]" * 8):
         shutil.rmtree(path, ignore_errors=True)
@@ -92,7 +92,7 @@ def next_version(out: Path) -> int:
 
 
 def write_documents(folder: Staging, source: Any, exported: Mapping[str, Exported], keras: Mapping[str, Any]) -> None:
-    """Writes `parity.json` and the model card, also into the SavedModel and the Keras folder."""
+    """Writes `parity.json` and, for a run, the model card, which also goes into the SavedModel and Keras folders."""
     formats = {name: result.to_dict() for name, result in exported.items()}
     summary = {"schema_version": SCHEMA_VERSION, "operating_point": source.operating_point, "versions": versions()}
     write_json(folder.files / f"{folder.stem}.parity.json", {**summary, "keras": keras, "formats": formats})
@@ -112,7 +112,7 @@ def write_documents(folder: Staging, source: Any, exported: Mapping[str, Exporte
 
 
 def publish(folder: Staging, exported: Mapping[str, Exported]) -> dict[str, Exported]:
-    """Flushes the files to disk and renames them into the output folder, last the folder that servers look for."""
+    """Flushes the files to disk and moves them to the output folder; the one that servers look for comes last."""
     for path in folder.files.rglob("*"):
         if path.is_file():
             with open(path, "rb") as file:

@@ -29,7 +29,7 @@ class FindingParity:
     """The comparison of one finding.
 
     Attributes:
-        auroc: by Keras; None unless the images contain both classes.
+        auroc: AUROC of Keras; None unless the images contain both classes.
         auroc_change: AUROC of the export minus that of Keras, or None.
         allowed_change: the limit, or the weight of one pair of a positive and a negative image if that is more.
         spread: interquartile range of the logit over the images, by Keras. A few outliers do not raise it.
@@ -98,7 +98,7 @@ class Parity:
         if changed := self._changed_aurocs():
             name = max(changed, key=lambda name: abs(changed[name]))
             allowed = self.findings[name].allowed_change
-            others = f" (and that of {len(changed) - 1} more too much)" if len(changed) > 1 else ""
+            others = f" ({len(changed)} findings exceed their limit)" if len(changed) > 1 else ""
             found.append(f"the AUROC of {name} changes by {changed[name]:+.4f}, more than {allowed:.4f}{others}")
         return found
 
@@ -137,7 +137,7 @@ class Exported:
     Attributes:
         path: where it is.
         parity: the comparison with Keras.
-        size_bytes: of the file, or of all files in the folder.
+        size_bytes: size of the file, or of all files in the folder.
         latency_ms: `median`, `p99` and `runs` by batch size, on the CPU of this machine.
     """
 
@@ -160,7 +160,7 @@ def parity_table(exported: Mapping[str, Exported], keras: Mapping[str, Any]) -> 
     """Formats the comparison as a Markdown table, one row per format, Keras first.
 
     Args:
-        exported: by format.
+        exported: the exports by format.
         keras: `size_bytes` and `latency_ms` of the `.keras` file.
     """
     header = [*HEADER, *(f"ms, batch {batch} (p99)" for batch in keras["latency_ms"])]

@@ -32,7 +32,7 @@ class ServingModule(tf.Module):
 
     Args:
         model: a built float32 MAMSFNet, on the TensorFlow backend.
-        calibration: of the model. Without one, `calibrated` and `positive` are left out.
+        calibration: calibration of the model. Without one, `calibrated` and `positive` are left out.
         operating_point: name of the thresholds of `positive`, one of `OPERATING_POINTS`.
         image_size: height and width that `serve_bytes` resizes to, if the model takes images of any size.
 

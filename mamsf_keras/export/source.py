@@ -27,11 +27,11 @@ class Source:
         model: `.keras` file.
         images: `.npy` file, uint8 `(images, height, width, 1)`, to compare on.
         representative: `.npy` file of images on which int8 measures the ranges of the activations.
-        findings: names of its outputs.
-        labels: of the images, `(images, findings)`: 1, 0, or NaN where missing.
-        calibration: of the model, or None.
-        operating_point: of the output `positive`.
-        card: of `describe_run`; None without a run.
+        findings: names of the outputs of the model.
+        labels: labels of the images, `(images, findings)`: 1, 0, or NaN where missing.
+        calibration: calibration of the model, or None.
+        operating_point: operating point of the output `positive`.
+        card: what `describe_run` returned; None without a run.
     """
 
     model: Path

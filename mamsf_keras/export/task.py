@@ -35,7 +35,7 @@ class Task:
         images: `.npy` file, uint8 `(images, height, width, 1)`, to compare on.
         representative: `.npy` file of images on which int8 measures the ranges of the activations.
         calibration: `calibration.json`, or None.
-        operating_point: of the output `positive`.
+        operating_point: operating point of the output `positive`.
         work: folder for temporary files; None uses that of the system.
     """
 
@@ -57,7 +57,7 @@ class Task:
 
         Raises:
             ImportError, OSError, ValueError: what the process raised.
-            RuntimeError: if it ended in another way; has the last lines that it printed.
+            RuntimeError: if it failed in any other way; contains the last words that it printed.
         """
         with tempfile.TemporaryDirectory(dir=self.work) as folder:
             code, content = self._run_in(Path(folder))
@@ -84,7 +84,7 @@ class Task:
 
 
 def _run(command, **options) -> int:
-    """Runs a process, and returns its exit code. It ends with this process, because its standard input does."""
+    """Runs a process and returns its exit code. If this process dies, its standard input closes and it ends too."""
     with subprocess.Popen(command, stdin=subprocess.PIPE, **options) as process:
         try:
             return process.wait()

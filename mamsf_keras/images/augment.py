@@ -75,7 +75,7 @@ def strong_layers() -> tuple[Any, Any]:
 def strong(images: Any) -> Any:
     """Applies two random gray-level operations of keras-cv and a cutout, on top of `light`, inside `tf.data`.
 
-    No operation changes the order of gray levels: what is brighter than something else is never darker afterwards.
+    No gray-level operation changes the order of gray levels: a pixel brighter than another is never darker afterwards.
     keras-cv uses stateful generators, so results are not reproducible, and a resumed run differs from an uninterrupted
     one.
 

@@ -34,7 +34,7 @@ ELEMENTS = """
     RescaleIntercept VOILUTSequence VOILUTFunction WindowCenter WindowWidth PixelData
 """.split()
 OTHER_SIGNATURES = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
-"""How PNG, JPEG, GIF, BMP, WebP and TIFF files start, regardless of their suffix."""
+"""First bytes of PNG, JPEG, GIF, BMP, WebP and TIFF files, regardless of their suffix."""
 BARE = "DICOM files without preamble or transfer syntax, read as uncompressed"
 
 
@@ -62,7 +62,7 @@ def read_dicom(path: str | Path) -> tuple[np.ndarray, str]:
         uint8 array `(height, width)`, and a note for the user, or "".
 
     Raises:
-        ImportError: if pydicom is not installed.
+        ImportError: if pydicom (extra `dicom`) is not installed.
         ValueError: if the file cannot be read; states the reason.
     """
     with _named(path) as pydicom:

@@ -7,7 +7,7 @@ checksums of PNG are verified, and JPEG is decoded strictly by `jpeg.py`, so mis
 |---|---|
 | 8-bit gray | unchanged |
 | 1-, 2-, 4-bit gray | scaled to 0 to 255 |
-| 16-bit gray | v * 255 / (2^b - 1), b the smallest of 8, 10, 12, 14, 16 whose range holds the maximum of the image |
+| 16-bit gray | v * 255 / (2^b - 1), with b the smallest of 8, 10, 12, 14, 16 whose range holds the image's maximum |
 | RGB, palette, CMYK, YCbCr | ITU-R 601 luma, (299 R + 587 G + 114 B) / 1000 |
 | with alpha | the same; alpha is ignored |
 | DICOM | the rules of `dicom.py`; needs pydicom |
@@ -105,7 +105,7 @@ def _read(data: bytes) -> np.ndarray:
 
 @contextlib.contextmanager
 def _opened(file):
-    """Yields an image of which the header was read. Raises `ValueError` on formats and kinds that are not supported."""
+    """Yields an image of which the header was read. Raises `ValueError` if its format or kind is not supported."""
     try:
         image = Image.open(file)
     except UnidentifiedImageError:  # its text contains a memory address
@@ -116,7 +116,7 @@ def _opened(file):
         if (frames := getattr(image, "n_frames", 1)) > 1:
             raise ValueError(f"it has {frames} frames, but a radiograph must have one")
         if any("16" in str(tile.args) for tile in image.tile) and not image.mode.startswith("I"):
-            raise ValueError("16-bit color is not supported; save it as 8-bit color or as 16-bit grey")
+            raise ValueError("16-bit color is not supported; save it as 8-bit color or as 16-bit gray")
         yield image
 
 

@@ -18,7 +18,7 @@ def decode_jpeg(data: bytes, image: Image.Image) -> Image.Image:
 
     Args:
         data: the file.
-        image: what Pillow reads from its header.
+        image: the same file opened by Pillow, of which only the header is used.
 
     Raises:
         ValueError: if the data are damaged or incomplete; states the reason.
@@ -35,7 +35,7 @@ def check_jpeg(data: bytes) -> None:
 
 
 def _as_eight_bits(data) -> bytes:
-    """Replaces the precision, since simplejpeg accepts 8 bits only. It does not change how the data are compressed."""
+    """Sets the precision to 8 bits, the only one that simplejpeg accepts. It does not affect the compressed data."""
     place = 2
     while place + 4 < len(data) and data[place] == 0xFF:
         if data[place + 1] in FRAME_HEADERS:

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def pixel_hash(grey: np.ndarray) -> str:
-    """Returns the SHA-256 of the pixels and shape of an image: equal for equal pictures in any file format."""
+    """Returns the SHA-256 of the pixels and shape of an image. It does not depend on the file format."""
     digest = hashlib.sha256(repr(grey.shape).encode())
     digest.update(np.ascontiguousarray(grey).data)
     return digest.hexdigest()

@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 FRAME = 1024
 """Height and width of the image, in pixels, that the boxes of a table refer to, regardless of the size of the file."""
 LEVELS = 3
-"""Number of folders above an image that are searched for a table. That of NIH is two above `images_001/images/`."""
+"""Number of folders above that of an image that are searched too. NIH's table is two above `images_001/images/`."""
 
 Box = tuple[float, float, float, float]
 
@@ -43,15 +43,15 @@ class RadiologistBoxes:
             logger.info("radiologists' boxes from %s, in a %d x %d pixel frame, for %s", file, FRAME, FRAME, images)
 
     def of(self, path: Path, height: int, width: int) -> list[tuple[str, Box]]:
-        """Returns finding and box of each box of an image.
+        """Returns the finding and the coordinates of each box of an image.
 
         Args:
             path: the image.
-            height: of the file in pixels.
-            width: of the file in pixels.
+            height: height of the image file in pixels.
+            width: width of the image file in pixels.
 
         Returns:
-            Boxes as left, top, width and height in pixels of the file.
+            Pairs of a finding and a box: left, top, width and height in pixels of the file.
         """
         rows = self.by_folder.get(path.parent, {}).get(path.name, [])
         x, y = width / FRAME, height / FRAME

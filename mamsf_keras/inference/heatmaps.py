@@ -21,8 +21,8 @@ class Heatmaps:
     Args:
         folder: folder for the panels; it is created if needed.
         source: a run, or a `.keras` file: the maps need the model itself.
-        boxes: of radiologists.
-        findings: what to draw; None draws the most probable of each image.
+        boxes: boxes drawn by radiologists.
+        findings: findings to draw; None draws the most probable ones of each image.
 
     Raises:
         ValueError: if the source is not a Keras model, or a finding is unknown.
@@ -73,7 +73,7 @@ class Heatmaps:
         record["panel"] = str(path)
 
     def _free_name(self, stem):
-        """Returns a name that no other panel has: images of two folders may have one name."""
+        """Returns a name that no other panel has: images in different folders may have the same name."""
         name, number = stem, 1
         while name.lower() in self.names:
             number += 1

@@ -10,7 +10,7 @@ from mamsf_keras.images.grey import SUFFIXES
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
 SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ", b"RIFF", b"BM")
-"""How PNG and JPEG files start, and other image formats, which are reported as unreadable and not skipped."""
+"""First bytes of PNG and JPEG files, and of other image files, which are reported as unreadable, not skipped."""
 EXPLICIT_VR = re.compile(
     b"AE|AS|AT|CS|DA|DS|DT|FL|FD|IS|LO|LT|OB|OD|OF|OL|OV|OW|PN|SH|SL|SQ|SS|ST|SV|TM|UC|UI|UL|UN|UR|US|UT|UV"
 )
@@ -69,7 +69,7 @@ def is_image(path: Path) -> bool:
     """Returns True if a file is an image by its content, or claims to be one by its suffix."""
     if path.suffix.lower() in (*SUFFIXES, *DICOM_SUFFIXES):
         return True
-    if path.name == "DICOMDIR":  # the table of contents of a DICOM disc
+    if path.name == "DICOMDIR":  # the table of contents of a DICOM disk
         return False
     try:
         with open(path, "rb") as file:
@@ -89,7 +89,8 @@ def is_bare_dicom(path: Path) -> bool:
 def starts_with_elements(start: bytes) -> bool:
     """Returns True if bytes are two consecutive elements of a DICOM data set without preamble.
 
-    An element is a group and number (2 bytes each), with explicit VR its two letters, and a length; PS3.5, 7.1.
+    An element starts with its group and its number (2 bytes each), the two letters of an explicit VR, and its length;
+    see PS3.5, 7.1.
 
     Args:
         start: the first bytes of a file, up to `HEADER_BYTES`.

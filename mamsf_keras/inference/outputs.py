@@ -59,7 +59,7 @@ def _check_panels(folder, overwrite):
 
 
 def _check_apart(folder, images):
-    """Raises `ValueError` if a folder for panels is in a folder of images, or is that of an image."""
+    """Raises `ValueError` if the folder for panels is inside a folder of images, or contains one of the images."""
     panels = folder.resolve()
     for image in map(Path, images):
         place = image.resolve() if image.is_dir() else image.parent.resolve()

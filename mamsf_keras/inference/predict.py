@@ -34,7 +34,7 @@ class PredictionSummary:
     """The result of `predict`.
 
     Attributes:
-        records: of the first readable images; docs/predicting.md describes their fields.
+        records: records of the first readable images; docs/predicting.md describes their fields.
         predicted: number of images predicted.
         failed: number of files and folders that could not be read. Each was named in the log.
         operating_point: name of the operating point of the decisions, if they are those of a run.

@@ -26,9 +26,9 @@ class InputImage:
     Attributes:
         path: the file.
         pixels: uint8 `(image_size, image_size)`; None if it cannot be read.
-        original: uint8 `(height, width)` as in the file, if it was asked for.
-        height: of the file in pixels.
-        width: of the file in pixels.
+        original: uint8 `(height, width)` as in the file; None unless requested.
+        height: height of the image in the file, in pixels.
+        width: width of the image in the file, in pixels.
         note: about how the file was read, or "".
         warning: why its predictions are unreliable, or "".
         error: why it cannot be read, or "".

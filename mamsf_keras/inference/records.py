@@ -89,8 +89,9 @@ def json_writer(path: str | Path, source: Source) -> Iterator[Write]:
 
 @contextlib.contextmanager
 def csv_writer(path: str | Path, source: Source) -> Iterator[Write]:
-    """Yields a function that writes the record of a readable image. The file appears when the block ends.
+    """Yields a function that writes the record of a readable image.
 
+    The file appears when the block ends without an error.
     The columns are `image`, NAME, and for a source with a calibration NAME_calibrated and NAME_positive (1, 0 or
     blank). They are those of the first record. Bytes of a file name that are not UTF-8 are written as escapes.
     """

@@ -22,7 +22,7 @@ class Scores:
     """The predictions of a batch, each float64 `(images, findings)`.
 
     Attributes:
-        probabilities: in [0, 1].
+        probabilities: probabilities in [0, 1].
         calibrated: calibrated probabilities, NaN where a finding has no calibration; None if the source has none.
         positive: 1 or 0 by the operating point, NaN where a finding has no threshold; None if the source has none.
     """
@@ -37,11 +37,11 @@ class Source:
     """A predictor with the calibration that turns its probabilities into decisions.
 
     Attributes:
-        name: of the run, the export or the server, as it was given.
+        name: path of the run or the export, or URL of the server, as it was given.
         predictor: makes the predictions.
         image_size: height and width that images are resized to.
         operating_point: name of the operating point of the decisions; None if an export makes them, or none are made.
-        calibration: of a run; None for exports, which hold their own, and for a run without one.
+        calibration: calibration of a run; None for exports, which contain theirs, and for a run without one.
         model_sha256: checksum of the model file; None for folders and servers.
     """
 
@@ -105,7 +105,8 @@ def open_source(
 
     Args:
         run_dir: folder of a run, whose best model and calibration are used.
-        model: an export: the folder of a version of a SavedModel, or a `.tflite` or `.keras` file.
+        model: an export: the folder of a version of a SavedModel, a `.tflite`, `.onnx` or `.keras` file, or the folder
+            of an export in Keras format.
         server: URL of a server; see `ServerPredictor`.
         operating_point: one of `OPERATING_POINTS`, for a run; "youden" by default. That of an export is fixed.
         image_size: height and width in pixels, for a model that accepts any.

@@ -52,13 +52,14 @@ def efficientnetv2(
         does the variant's own preprocessing; `final_block` takes the output of `features`.
 
     Raises:
-        ValueError: on an unknown name or cut, or weights that do not fit.
+        ValueError: if the name or the cut is unknown, or the weights do not fit.
+        FileNotFoundError: if the file of weights does not exist.
         ConnectionError: if the ImageNet weights cannot be downloaded.
     """
     if name not in VARIANTS:
-        raise ValueError(f"`backbone` must be one of {', '.join(VARIANTS)}. Received: {name}.")
+        raise ValueError(f"`backbone` must be one of {', '.join(VARIANTS)}. Received: backbone={name}.")
     if cut not in CUTS:
-        raise ValueError(f"`cut` must be one of {', '.join(CUTS)}. Received: {cut}.")
+        raise ValueError(f"`cut` must be one of {', '.join(CUTS)}. Received: cut={cut}.")
     full = _load(name, weights, image_size)
     entry = full.get_layer(_first_layer(full, cut)).input
     features = keras.Model(full.input, entry, name=f"{name}_features")
@@ -93,7 +94,7 @@ def build_backbone(
 ) -> Blocks:
     """Builds a registered backbone; see `efficientnetv2` for the arguments, the result and the errors."""
     if name not in FACTORIES:
-        raise ValueError(f"`backbone` must be one of {', '.join(FACTORIES)}. Received: {name}.")
+        raise ValueError(f"`backbone` must be one of {', '.join(FACTORIES)}. Received: backbone={name}.")
     return FACTORIES[name](name, cut, None if weights == "none" else weights, image_size)
 
 

@@ -28,7 +28,7 @@ class DecaySchedule:
         cosine_updates: n, at least 1, or None.
 
     Raises:
-        ValueError: on a value out of its range.
+        ValueError: if a value is out of range.
     """
 
     decay: float

@@ -63,8 +63,8 @@ class MomentumAnchor(keras.layers.Layer):
     ```
 
     Args:
-        online: the block, a built functional or sequential Keras model. Its weights of floating point are float32 or
-            float64, as under every mixed-precision policy.
+        online: the block, a built functional or sequential Keras model. Its floating-point weights must be float32 or
+            float64, as they are under every mixed-precision policy.
 
     Raises:
         ValueError: if the block is of another kind or not built, or a weight cannot be tracked (names it).
@@ -181,7 +181,7 @@ class MomentumAnchor(keras.layers.Layer):
         return shape, shape
 
     def load_own_variables(self, store: Any) -> None:
-        """Loads `update_count`, the second variable. The others are those of the `fit` that the file was saved in."""
+        """Loads `update_count`, the second variable. The others belong to the `fit` in which the file was saved."""
         self.update_count.assign(store["1"])
 
     def get_config(self) -> dict:

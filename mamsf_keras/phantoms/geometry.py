@@ -22,7 +22,7 @@ def stream(seed: int, number: int, patient: int = 0, follow_up: int = 0) -> np.r
     Args:
         seed: seed of the data set, at least 0.
         number: the purpose, one of the streams above.
-        patient: patient id.
+        patient: patient ID.
         follow_up: follow-up number.
     """
     return np.random.default_rng([seed, number, patient, follow_up])
@@ -78,7 +78,7 @@ def normal_body(seed: int, patient: int, follow_up: int, *, female: bool, portab
 
     Args:
         seed: seed of the data set, at least 0.
-        patient: patient id.
+        patient: patient ID.
         follow_up: follow-up number.
         female: whether the patient is female.
         portable: whether the view is AP.

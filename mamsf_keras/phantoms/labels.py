@@ -72,7 +72,7 @@ def phantom_table(images: int, seed: int = 0, tail: int = 0) -> pd.DataFrame:
 
 
 def _follow_ups(images, mean, rng):
-    """Returns the number of images of each patient, `images` in total. Most patients have one image, a few many."""
+    """Returns the number of images of each patient, `images` in total. Most patients have one, a few have many."""
     counts = np.empty(0, dtype=np.int64)
     several = max((mean - ONLY_ONE) / (1 - ONLY_ONE), 1)
     while counts.sum() < images:
@@ -84,7 +84,7 @@ def _follow_ups(images, mean, rng):
 
 
 def _patients(images, rng):
-    """Returns the patient, follow-up and official list of each row. In small data sets, test patients are small."""
+    """Returns the patient, follow-up and official list of each row. In small sets, test patients have fewer images."""
     test = round(images * TEST_IMAGES / IMAGES)
     usual, many = IMAGES_A_PATIENT["train_val"], IMAGES_A_PATIENT["test"]
     means = {"train_val": min(usual, (images - test) / 20), "test": usual + (many - usual) * min(images / IMAGES, 1)}
@@ -144,8 +144,8 @@ def _free_rows(table, official, count, rng):
     patients = free.index[free == 0].to_numpy()
     if len(patients) < count:
         raise ValueError(
-            f"`tail` patients of each finding do not fit into {len(table)} images: no patient without finding is "
-            f"left in {official}. Use more `images` or a smaller `tail`."
+            f"`tail` patients with each finding do not fit into {len(table)} images: too few patients without findings "
+            f"are left in {official}. Use more `images` or a smaller `tail`."
         )
     chosen = rng.choice(patients, count, replace=False)
     return table.index[table["patient"].isin(chosen)].to_series().groupby(table["patient"]).first()

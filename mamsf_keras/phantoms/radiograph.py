@@ -16,7 +16,7 @@ class RadiographSpec:
     """Describes the content of one radiograph.
 
     Args:
-        patient: patient id.
+        patient: patient ID.
         follow_up: follow-up number, from 0.
         findings: NIH names of the findings; empty for none.
         female: whether the patient is female.
@@ -54,8 +54,8 @@ class Radiograph:
 def draw(spec: RadiographSpec, seed: int = 0, size: int = 256) -> Radiograph:
     """Draws a radiograph.
 
-    Equal arguments give equal pixels. Every part has a separate random stream, so adding a finding to a radiograph
-    changes only that finding.
+    Equal arguments give equal pixels. Every part has a separate random stream, so a further finding does not change
+    the random choices for the rest of the radiograph.
 
     Args:
         spec: content of the radiograph.

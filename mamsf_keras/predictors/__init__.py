@@ -1,1 +1,1 @@
-"""Predictors: gray images in, probabilities out, for Keras, SavedModel, TFLite and servers."""
+"""Predictors: gray images in, probabilities out, for Keras, SavedModel, TFLite, ONNX and servers."""

@@ -35,7 +35,7 @@ class KerasPredictor(Predictor):
         return np.asarray(self.model.predict_on_batch(images))
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """Returns the logits of one batch, float `(batch, findings)`. The probabilities would lose digits."""
+        """Returns the logits of one batch, float `(batch, findings)`. Probabilities near 1 would lose digits."""
         return np.asarray(self._linear.predict_on_batch(images))
 
     @functools.cached_property
@@ -56,7 +56,7 @@ class PredictionBar(keras.callbacks.Callback):
     """Shows the progress of `predict` if it takes more than a second.
 
     Args:
-        stream: what is predicted.
+        stream: the images that are predicted.
     """
 
     async_safe = True

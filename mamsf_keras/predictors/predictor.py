@@ -9,7 +9,7 @@ from tqdm import tqdm
 from mamsf_keras.data.batches.stream import Stream, named_errors
 
 OUTPUTS = ("probabilities", "calibrated", "positive")
-"""The outputs of an export that `Predictor.outputs` returns, if they exist."""
+"""The outputs that `ServerPredictor.outputs` requests, if the export has them."""
 
 
 class Predictor(abc.ABC):
@@ -45,9 +45,9 @@ class Predictor(abc.ABC):
             images: uint8 `(batch, height, width, 1)`.
 
         Returns:
-            `probabilities`, float `(batch, findings)`; from exports also `logits`, and from exports of a calibrated
-            model `calibrated`, the calibrated probabilities, and `positive`, bool, the decisions at the operating
-            point of the export.
+            `probabilities`, float `(batch, findings)`. SavedModel, TFLite and ONNX files also return `logits`. With a
+            calibration, they and servers also return `calibrated`, the calibrated probabilities, and `positive`, bool,
+            the decisions at the operating point of the export.
         """
         return {"probabilities": self.predict(images)}
 

@@ -29,7 +29,7 @@ class ServerPredictor(Predictor):
         ConnectionError: if the server cannot be reached.
 
     Attributes:
-        request_pixels: most pixels per request. Batches above it are split, into single images if need be.
+        request_pixels: maximum number of pixels per request. Larger batches are split, down to single images.
     """
 
     request_pixels: int

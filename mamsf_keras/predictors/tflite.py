@@ -19,8 +19,9 @@ class TFLitePredictor(Predictor):
     """Predicts with a `.tflite` file that `export` wrote.
 
     Args:
-        path: the file, with the names of the findings attached as `labels.txt`. `FILE.json` beside it has the
-            calibration of an int8 file, whose graph ends at the logits; if it is missing, a warning is logged.
+        path: the file, with the names of the findings attached as `labels.txt`. An int8 file also needs
+            `FILE.json` next to it for its calibration, because its graph ends at the logits; without it, a warning is
+            logged.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -36,13 +37,13 @@ class TFLitePredictor(Predictor):
         self.shape: tuple[int, ...] = ()
 
     def _read_calibration(self, path):
-        """Returns the calibration that the description of an int8 file has; None if it has none, or for other files."""
+        """Returns the calibration in the description of an int8 file; None without one, or for other files."""
         if "probabilities" in self.output_details:
             return None
         if not path.exists():
             logger.warning(
                 "no calibrated probabilities and no decisions: %s is missing. Copy it from the folder of the export; "
-                "it has the calibration of the int8 file.",
+                "it contains the calibration of the int8 file.",
                 path,
             )
             return None

@@ -93,7 +93,7 @@ def write_comparison_page(result: dict, out: str | Path) -> None:
         out: the file.
     """
     blocks = [html.paragraph(text) for text in (*description(result), *result["notes"])]
-    blocks += [html.heading("How to read it"), html.paragraph(EXPLANATION)]
+    blocks += [html.heading("How to read this page"), html.paragraph(EXPLANATION)]
     for metric, title in METRICS.items():
         draw = functools.partial(_forest, result=result, metric=metric)
         height = 1.1 + 0.25 * len(_rows(result))
@@ -196,4 +196,4 @@ def _forest(axis, result, metric):
     axis.set_yticks(range(len(rows)), list(rows))
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.xaxis.set_major_locator(MaxNLocator(5))
-    axis.set_xlabel(f"{METRICS[metric]}, A − B, with 95% intervals\nblue: told apart, gray: not, hollow: no test")
+    axis.set_xlabel(f"{METRICS[metric]}, A − B, with 95% intervals\nblue: distinguishable, gray: not, hollow: no test")

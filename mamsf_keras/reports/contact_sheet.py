@@ -36,7 +36,7 @@ def write_contact_sheet(
         images: number of rows.
         versions: number of augmented versions of each image.
         split: "train", "validation" or "test".
-        seed: seed of the choice of images and the augmentation.
+        seed: random seed for choosing and augmenting the images.
     """
     from matplotlib.figure import Figure
 

@@ -33,14 +33,14 @@ class Description:
 def describe(data: DataConfig) -> Description:
     """Describes a data set. Missing or damaged images are counted and do not raise an error.
 
-    Duplicates are images with equal pixels. So the images of an original folder are decoded, in processes that are
-    spawned if there are many; a cache has the hashes of the pixels.
+    Duplicates are images with equal pixels. To find them, original images are decoded, in spawned processes if there
+    are many; a cache already contains the hashes of the pixels.
 
     Args:
         data: the folder, its labels, and the protocol of its splits.
 
     Raises:
-        ValueError, FileNotFoundError: as `open_dataset`.
+        ValueError, FileNotFoundError: see `open_dataset`.
     """
     dataset = open_dataset(data)
     facts, notes = dataset.store.inspect(dataset.table)
@@ -69,7 +69,7 @@ def note_one_kind(table: pd.DataFrame, findings: list[str]) -> tuple[str, ...]:
         counts = count_labels(table.loc[table["split"] == split, findings], findings)
         what = "learned" if split == "train" else "scored"
         if counts.one_kind:
-            text = f"findings that cannot be {what}, without both positive and negative images in {split}: "
+            text = f"findings that cannot be {what}, because {split} has no positive or no negative images of them: "
             notes.append(f"{text}{len(counts.one_kind)} of {len(findings)}: {counts.describe(counts.one_kind)}")
     return tuple(notes)
 

@@ -35,7 +35,7 @@ def write_evaluation_report(
             None. Arrays of equal length; `low` and `high` are None without a band.
         errors: by finding, `false_positives` and `false_negatives`, the worst first: dictionaries of `row`, `image`,
             `probability` and `labels`.
-        pixels: function from a `row` of `errors` to grey pixels, uint8 `(height, width)`; None shows no images.
+        pixels: function from a `row` of `errors` to gray pixels, uint8 `(height, width)`; None shows no images.
     """
     sections = {
         "protocol": ("Protocol", [html.facts(protocol_facts(summary)), _notes(summary)]),
@@ -97,7 +97,7 @@ def _means(summary) -> list[str]:
     return [
         html.paragraph(
             (f"{groups} " if groups else "") + "Undefined findings are left out of the means. The micro average pools "
-            "all labeled cells of all findings, so it also compares the probabilities of different findings."
+            "the labels of all findings, so it also compares the probabilities of different findings."
         ),
         html.table(tables.means(summary)),
         html.bullets([*mean_gaps(summary), *(f"No finding is in the {kind} group." for kind in absent)]),
@@ -116,8 +116,8 @@ def _ranking(summary, curves, kind, draw, metric) -> list[str]:
             figures.append(html.figure(image, f"{name}\n{plots.text(row, metric)}"))
     return [
         html.paragraph(
-            "The shaded band holds 95% of 200 resamples of the patients at each point. There is none below 10 "
-            f"positive or 10 negative patients. {line}" + (dot if has_points else "")
+            "The shaded band holds 95% of 200 resamples of the patients at each point. It is not drawn for fewer "
+            f"than 10 positive or 10 negative patients. {line}" + (dot if has_points else "")
         ),
         html.box("grid", figures),
         html.bullets(score_gaps(summary, intervals=False)),

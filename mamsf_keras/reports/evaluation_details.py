@@ -10,7 +10,7 @@ from mamsf_keras.reports import html
 from mamsf_keras.reports.evaluation_notes import published_gap
 
 Pixels = Callable[[int], np.ndarray]
-"""A function from a row of the predictions to grey pixels, uint8 `(height, width)`."""
+"""A function from a row of the predictions to gray pixels, uint8 `(height, width)`."""
 
 ATTRIBUTES = {"sex": "Sex", "age": "Age, years", "view": "View position"}
 
@@ -23,7 +23,7 @@ def subgroup_blocks(summary: Mapping[str, Any]) -> list[str]:
         html.paragraph(
             "Means of subgroups can be over different findings: a finding is left out, and has a dash below, where a "
             "subgroup lacks positives or negatives. n is the number of positive images. No interval is "
-            "given below 10 positive or 10 negative patients, nor for a mean with such a finding. Overlapping "
+            "given for fewer than 10 positive or 10 negative patients, or for a mean with such a finding. Overlapping "
             "intervals do not show that subgroups are alike."
         )
     ]
@@ -45,7 +45,7 @@ def error_blocks(errors: Mapping[str, Mapping], pixels: Pixels | None) -> list[s
     if pixels is None:
         blocks = [html.paragraph(text + "No images are shown: a predictions file was evaluated, without the images.")]
     else:
-        blocks = [html.paragraph(text + "Share these images only as the data may be shared.")]
+        blocks = [html.paragraph(text + "Share these images only if the terms of the data allow it.")]
     for name, kinds in errors.items():
         pair = [
             html.box("", [html.heading(f"{name}: {title}", 3), _examples(kinds[kind], pixels)])
@@ -72,7 +72,7 @@ def _examples(examples, pixels) -> str:
 
 
 def published_blocks(summary: Mapping[str, Any]) -> list[str]:
-    """Returns published results beside those of this evaluation, or a sentence why they are not comparable."""
+    """Returns published results next to those of this evaluation, or a sentence that states why there are none."""
     if gap := published_gap(summary):
         return [html.paragraph(gap)]
     return [

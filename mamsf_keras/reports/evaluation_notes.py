@@ -9,7 +9,7 @@ from mamsf_keras.reports.published import difference_from_protocol
 
 Summary = Mapping[str, Any]
 
-LABELS_AS = {"mask": "left out", "negative": "count as negative", "positive": "count as positive"}
+LABELS_AS = {"mask": "left out", "negative": "counted as negative", "positive": "counted as positive"}
 """What `blank` and `uncertain` of a label table do."""
 
 
@@ -71,7 +71,7 @@ def score_gaps(summary: Summary, intervals: bool = True) -> list[str]:
         names = ", ".join(
             f"{name} ({row['positives']:,} of {row['images']:,} positive)" for name, row in undefined.items()
         )
-        notes.append(f"Undefined, because all images or no images have the finding: {names}.")
+        notes.append(f"Undefined, because all or none of the images have the finding: {names}.")
     masked = [f"{name} ({row['masked']:,})" for name, row in rows.items() if row["masked"]]
     if masked:
         notes.append(f"Images without a label, left out: {', '.join(masked)}.")
@@ -84,7 +84,7 @@ def score_gaps(summary: Summary, intervals: bool = True) -> list[str]:
     if few:
         named = ", ".join(f"{name} ({counts})" for name, counts in few.items())
         limit = f"{FEWEST_PATIENTS} positive or {FEWEST_PATIENTS} negative patients"
-        notes.append(f"No patient-level interval below {limit}: {named}.")
+        notes.append(f"No patient-level interval with fewer than {limit}: {named}.")
     if extreme:
         notes.append(f"No interval for an AUROC of exactly 0 or 1: {', '.join(extreme)}.")
     if equal:
@@ -99,8 +99,8 @@ def groups_note(summary: Summary) -> str | None:
     head, medium = (f"{100 * limit:g}%" for limit in summary["group_limits"])
     source = "training images" if "protocol" in summary else "images of the whole NIH table"
     return (
-        f"Head findings are on at least {head} of the {source}, medium findings on at least {medium}, tail findings on "
-        "fewer."
+        f"Head findings occur in at least {head} of the {source}, medium findings in at least {medium}, tail findings "
+        "in fewer."
     )
 
 
@@ -172,7 +172,7 @@ def operating_point_gaps(summary: Summary) -> list[str]:
     )
     if rates:
         notes.append(f"A rate is undefined where its denominator is 0: {', '.join(rates)}.")
-    return [*notes, "A rate has no interval below 10 patients in its denominator, or if it is exactly 0 or 1."]
+    return [*notes, "A rate has no interval with fewer than 10 patients in its denominator, or if it is 0 or 1."]
 
 
 def published_gap(summary: Summary) -> str | None:

@@ -89,7 +89,7 @@ def _unit_square(axis, xlabel, ylabel):
 
 
 def calibration(axis: Any, raw: tuple | None, calibrated: tuple | None) -> None:
-    """Draws the share of positives over the mean probability of bins, `(x, y, low, high)`, raw and calibrated or None.
+    """Draws the share of positives against the mean probability of each bin; curves are `(x, y, low, high)` or None.
 
     The axes end where the bins do: the probabilities of rare findings are small.
     """
@@ -106,7 +106,7 @@ def calibration(axis: Any, raw: tuple | None, calibrated: tuple | None) -> None:
 
 
 def mean_name(name: str) -> str:
-    """Returns the name of a mean for people: "mean of all", "mean of head", "micro average"."""
+    """Returns the display name of a mean: "mean of all", "mean of head", "micro average"."""
     return {"macro": "mean of all", "micro": "micro average"}.get(name, f"mean of {name}")
 
 

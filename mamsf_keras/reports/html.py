@@ -100,7 +100,7 @@ def heading(text: str, level: int = 2, anchor: str = "") -> str:
 
 
 def contents(sections: Mapping[str, str]) -> str:
-    """Returns links to headings, by anchor to text."""
+    """Returns links to headings, given as a mapping from anchor to text."""
     links = (f'<a href="#{html.escape(anchor)}">{html.escape(text)}</a>' for anchor, text in sections.items())
     return f"<nav><p>{' · '.join(links)}</p></nav>"
 
@@ -169,7 +169,7 @@ def drawing(draw: Callable[[Any], object], alt: str, width: float = 1.9, height:
 
 
 def thumbnail(pixels: "np.ndarray", alt: str, size: int = 128) -> str:
-    """Returns grey pixels, uint8 `(height, width)`, as an embedded JPEG of at most `size` pixels."""
+    """Returns gray pixels, uint8 `(height, width)`, as an embedded JPEG of at most `size` pixels."""
     from PIL import Image
 
     image = Image.fromarray(pixels)

@@ -1,4 +1,4 @@
-"""Published results on the official test split of ChestX-ray14. Shown beside results on the same images only."""
+"""Published results on the official test split of ChestX-ray14. Shown only next to results on the same images."""
 
 import functools
 import importlib.resources

@@ -25,9 +25,9 @@ logger = logging.getLogger(__name__)
 class Checkpoint:
     """The state of a run after an epoch.
 
-    It holds every variable of the model and its optimizer: the states of the random generators too, which Keras' own
-    files leave out, and the shadow with its counts. (On PyTorch, a `Dropout` without `noise_shape` draws from PyTorch's
-    global generator, which is not included; EfficientNet has none.)
+    It holds every variable of the model and its optimizer, including the shadow with its counts and the states of the
+    random generators, which Keras' own files leave out. (On PyTorch, a `Dropout` without `noise_shape` draws from
+    PyTorch's global generator, which is not included; EfficientNet has none.)
 
     Attributes:
         history: the finished epochs; empty at the start of a run.
@@ -84,11 +84,11 @@ class Checkpoint:
             model: built and compiled like the one that was saved; its optimizer is built.
 
         Raises:
-            ValueError: if the state is that of another model or optimizer.
+            ValueError: if the state belongs to a different model or optimizer.
         """
         variables = _variables(model)
         if [array.shape for array in self.arrays] != [tuple(variable.shape) for variable in variables]:
-            raise ValueError("The checkpoint belongs to another model or optimizer.")
+            raise ValueError("The checkpoint belongs to a different model or optimizer. Start a new run.")
         for variable, array in zip(variables, self.arrays, strict=True):
             variable.assign(array)
         finalize(model)

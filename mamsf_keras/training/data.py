@@ -89,5 +89,8 @@ def steps_per_epoch(config: TrainConfig, training: Stream) -> int:
     """
     steps, at_once = config.steps_per_epoch or training.steps_per_pass, config.steps_per_execution
     if steps < at_once:
-        raise ValueError(f"`steps_per_execution` must be at most the {steps} steps of an epoch. Received: {at_once}.")
+        raise ValueError(
+            f"`steps_per_execution` must be at most the number of steps per epoch, {steps}. "
+            f"Received: steps_per_execution={at_once}."
+        )
     return steps - steps % at_once

@@ -15,7 +15,7 @@ class InferenceCopy:
     """Writes a model under training as a `.keras` file for inference: float32, sigmoid, no optimizer, no tracking.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         findings: names of the outputs.
     """
 

@@ -58,4 +58,4 @@ def copy_head(source: MAMSFNet, model: MAMSFNet) -> None:
         taken.append("classifier")
     logger.info("initial weights: %s", ", ".join(taken))
     if "classifier" not in taken:
-        logger.info("note: the classifier weights are not copied, because its findings, anchor or fusion differ")
+        logger.info("note: the classifier weights are not copied, because the findings, anchor or fusion differ")

@@ -1,4 +1,6 @@
-"""Losses from logits. Each returns one number per cell and never divides or masks: missing labels are sample weights.
+"""Losses from logits. Each returns one number per cell, that is, per image and finding.
+
+They neither average nor mask: missing labels have a sample weight of 0.
 
 z is a logit, p = sigmoid(z), y a label of 0 or 1, and n1, n0 are the positive and negative training images of a
 finding. Everything is computed in float32, from z and never from p where p rounds to 0 or 1.
@@ -179,10 +181,10 @@ class Asymmetric(Cellwise):
 class LDAM(CellwiseBCE):
     """Label-distribution-aware margins: cross-entropy of z - d1 for positives and z + d0 for negatives.
 
-    Cao et al., arXiv 1906.07413, equation 12, each finding being a problem of two classes: d = C / n^(1/4), C such
-    that the largest margin is `largest`. Logits are not normalized, so the scale s of the paper is 1. The deferred
-    re-weighting (section 3.3) weighs each class by 1 / (1 - b^n), b = 0.9999 (Cui et al., arXiv 1901.05555), both
-    weights of a finding being scaled to a sum of 2.
+    Cao et al., arXiv 1906.07413, equation 12, with each finding as a two-class problem: d = C / n^(1/4), where C is
+    chosen so that the largest margin is `largest`. Logits are not normalized, so the scale s of the paper is 1. The
+    deferred re-weighting (section 3.3) weights each class by 1 / (1 - b^n), b = 0.9999 (Cui et al., arXiv 1901.05555);
+    the two weights of a finding are scaled to sum to 2.
 
     Args:
         positives: n1, `(findings,)`.
@@ -234,7 +236,7 @@ LOSSES: dict[str, type[Cellwise]] = {
 
 
 def make_loss(name: str, positives: np.ndarray, negatives: np.ndarray, reweighted: bool = False) -> keras.losses.Loss:
-    """Returns the loss of a name, with weights and margins that follow from the training images.
+    """Returns the loss with the given name, with weights and margins that follow from the training images.
 
     Args:
         name: a key of `LOSSES`.

@@ -80,7 +80,7 @@ def compile_for_phase(
     Args:
         model: a model that returns logits.
         phase: what to train and how.
-        config: of the run.
+        config: configuration of the run.
         steps_per_epoch: steps per epoch.
         counts: positive and negative training images of each finding, two arrays `(findings,)`.
     """
@@ -98,7 +98,7 @@ def compile_for_phase(
 def adamw(config: TrainConfig, learning_rate: float, steps: int) -> keras.optimizers.AdamW:
     """Returns AdamW with warm-up, cosine decay to 0 over `steps`, gradient clipping, and weight decay on kernels only.
 
-    Under accumulation Keras' schedules count steps, not updates, and so does `steps`.
+    With gradient accumulation, Keras' schedules count steps, not updates, and so does `steps`.
     """
     warmup = max(1, round(config.warmup * steps)) if config.warmup else 0
     schedule = keras.optimizers.schedules.CosineDecay(

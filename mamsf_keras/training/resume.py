@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 def resumed_config(run: RunDir, config: TrainConfig) -> TrainConfig:
-    """Returns the configuration of a resumed run. If its data folder is a cache now, the cache has the labels.
+    """Returns the configuration of a resumed run. If its data folder is now a cache, the labels come from the cache.
 
     Args:
         run: the run to resume.
@@ -55,24 +55,26 @@ def check_end(old: TrainConfig, new: TrainConfig, history: History) -> None:
 
     Args:
         old: the configuration that the finished epochs were trained with.
-        new: that of the run from now on.
+        new: the configuration to continue with.
         history: the finished epochs.
 
     Raises:
-        ValueError: if more epochs are finished than the run is to have, or if one of them would then belong to another
+        ValueError: if more epochs are finished than `new` has, or if one of them would then belong to a different
             phase, which has its own optimizer.
     """
     done = len(history)
     assert new.epochs is not None  # `TrainConfig` fills it in
     if done > new.epochs:
-        raise ValueError(f"{done} epochs are finished, so the run cannot end after {new.epochs}.")
+        raise ValueError(
+            f"`epochs` must be at least the number of finished epochs, {done}. Received: epochs={new.epochs}."
+        )
     for epoch in range(done):
         was, now = phase_of(old, epoch), phase_of(new, epoch)
         if dataclasses.replace(was, end=now.end) != now:
             raise ValueError(
                 f"The run cannot be extended to {new.epochs} epochs: epoch {epoch + 1} was trained in the phase that "
-                f"starts with epoch {was.first + 1} ({was.loss}), and would then be in that of {now.first + 1} "
-                f"({now.loss}). Start a new run."
+                f"starts with epoch {was.first + 1} ({was.loss}), and would then belong to the phase that starts with "
+                f"epoch {now.first + 1} ({now.loss}). Start a new run."
             )
     if not done:
         return
@@ -90,7 +92,7 @@ def check_environment(run: RunDir, environment: dict) -> None:
         environment: what `describe_environment` returns now.
 
     Raises:
-        ValueError: on another backend, or other images, labels or splits, by their fingerprint.
+        ValueError: if the backend differs, or the images, labels or splits differ in their fingerprint.
     """
     before = json.loads(run.environment.read_text(encoding="utf-8"))
     if before["backend"] != environment["backend"]:

@@ -71,11 +71,12 @@ def train(
         class), `epochs`, `seconds`, `images_per_second` (of training with its validation, in this call).
 
     Raises:
-        ValueError: on data, weights or values that do not fit, a loss that is not finite, or a resumed run with another
-            configuration (names what differs).
-        FileExistsError: if `run_dir` exists and is not to be resumed.
-        FileNotFoundError: if `resume` is True and `run_dir` holds no run.
+        ValueError: if the data, weights or options do not fit together, the loss becomes NaN or infinite, or a resumed
+            run has a different configuration (names what differs).
+        FileExistsError: if `run_dir` exists and `resume` is False.
+        FileNotFoundError: if `resume` is True and `run_dir` is not a run folder, or data or weights are missing.
         BlockingIOError: if another process trains this run.
+        ConnectionError: if MLflow cannot be reached or the ImageNet weights cannot be downloaded.
     """
     config = _checked_config(config, run_dir, resume)
     devices = _set_up_backend(config)
@@ -111,7 +112,7 @@ def _checked_config(config: TrainConfig, run_dir, resume: bool) -> TrainConfig:
 
 
 def check_backend(config: TrainConfig) -> None:
-    """Raises `ValueError` on options that the backend in use does not support."""
+    """Raises `ValueError` if the current backend does not support an option."""
     backend = keras.backend.backend()
     if config.augment == "strong" and backend != "tensorflow":
         raise ValueError(f"`augment` strong needs `backend` tensorflow. Keras runs on {backend}.")
@@ -126,7 +127,7 @@ def check_backend(config: TrainConfig) -> None:
 
 
 def _set_up_backend(config: TrainConfig) -> Devices:
-    """Seeds the backend, makes it deterministic if asked for, and finds the devices."""
+    """Seeds the backend, makes it deterministic if requested, and finds the devices."""
     if config.deterministic:
         make_deterministic()
     keras.utils.set_random_seed(config.seed)
@@ -169,7 +170,7 @@ def _read_checkpoint(run: RunDir, config: TrainConfig) -> Checkpoint:
 
 
 def _open_dataset(config: TrainConfig) -> Dataset:
-    """Opens the data set. A cache must have the image size of the run, and its labels something to learn."""
+    """Opens the data set, and checks the image size of a cache and that there are findings to train on."""
     dataset = open_dataset(config)
     dataset.store.check_size(config.image_size)
     TrainedFindings.of(dataset).check(config)
@@ -177,7 +178,7 @@ def _open_dataset(config: TrainConfig) -> Dataset:
 
 
 def _build_blocks(config: TrainConfig, checkpoint: Checkpoint) -> tuple[Blocks, MAMSFNet | None]:
-    """Builds the backbone with its initial weights. Returns it and the model that `weights` names, if it does."""
+    """Builds the backbone with its initial weights. Returns it and the model in the file `weights`, or None."""
     if checkpoint.arrays:
         return build_backbone(config, None), None
     if is_model_file(config.weights):
@@ -209,7 +210,7 @@ def _run_phases(model, config: TrainConfig, data: TrainingData, checkpoint: Chec
     for phase in plan_phases(config):
         if phase.end < done:
             continue
-        if len(history) < phase.first:  # a callback has ended the phase before
+        if len(history) < phase.first:  # a callback ended the previous phase early
             break
         compile_for_phase(model, phase, config, data.steps_per_epoch, data.class_counts)
         if phase.first < done:
@@ -232,7 +233,7 @@ def _fit(model, data: TrainingData, start: int, stop: int, callbacks):
         epochs=stop,
         steps_per_epoch=steps,
         callbacks=callbacks,
-        shuffle=False,  # the stream has shuffled
+        shuffle=False,  # the stream is already shuffled
         verbose=0,  # `ProgressBar` shows what Keras' bar would
     )
 

@@ -88,4 +88,4 @@ def _advice(config) -> str:
     """Returns advice on how to include the findings."""
     masked = config.labels_csv is not None and config.labels_csv.blank == "mask"
     blank = "count blank labels as negative (`blank` negative), " if masked else ""
-    return f"To include them, {blank}use more images, or another `protocol`."
+    return f"To include them, {blank}use more images, or choose another `protocol`."

@@ -37,7 +37,7 @@ def test_option_overrides_the_environment(tmp_path):
 
 @pytest.mark.tensorflow
 def test_keras_json_has_no_effect(small_nih, tmp_path, monkeypatch):
-    """Beside a foreign keras.json, a command uses TensorFlow, says so, and has the same result as without the file."""
+    """Despite a foreign keras.json, a command uses TensorFlow, reports it, and has the same result as without it."""
     settings = {"backend": "torch", "floatx": "float16", "image_data_format": "channels_first", "epsilon": 1e-7}
     (tmp_path / "keras.json").write_text(json.dumps(settings))
     succeeded("train", "--data-dir", small_nih, "--run-dir", tmp_path / "run", *TOY, "--epochs", 1)

@@ -31,11 +31,11 @@ def test_results_on_other_data_are_kept_and_data_must_have_the_findings(small_ni
     evaluate = ["evaluate", "--run-dir", tmp_path / "run", "--data-dir"]
     check_fails(tmp_path, [*evaluate, tmp_path / "cache"], 1, "has no labels for Fracture")
     data = DataConfig(small_nih, labels_csv=tmp_path / "labels.csv", protocol="random-patient")
-    prepare(open_dataset(data), tmp_path / "labelled", image_size=32, workers=1)
+    prepare(open_dataset(data), tmp_path / "labeled", image_size=32, workers=1)
     (tmp_path / "labels.csv").unlink()
     check_fails(tmp_path, [*evaluate, small_nih], 1, "labels.csv of the run no longer exists. Prepare a cache")
-    assert "16 images of 8 patients" in succeeded(*evaluate, tmp_path / "labelled")
-    shutil.move(tmp_path / "labelled", tmp_path / "moved")
+    assert "16 images of 8 patients" in succeeded(*evaluate, tmp_path / "labeled")
+    shutil.move(tmp_path / "labeled", tmp_path / "moved")
     check_fails(tmp_path, [*evaluate, tmp_path / "moved"], 1, "contains the results for", "use --overwrite")
     succeeded(*evaluate, tmp_path / "moved", "--overwrite")
     assert len(pd.read_csv(tmp_path / "run" / "predictions-test.csv")) == 16

@@ -25,7 +25,8 @@ def test_bad_file_is_named_the_rest_is_predicted_and_the_status_is_1(tmp_path):
     run = untrained_run(tmp_path / "run")
     gray_images(tmp_path / "in", 3)
     (tmp_path / "in" / "bad.png").write_bytes(b"no image")
-    result = check_fails(tmp_path, ["predict", tmp_path / "in", "--run-dir", run.path], 1, "1 of 4 could not be read")
+    words = "1 of 4 inputs could not be read"
+    result = check_fails(tmp_path, ["predict", tmp_path / "in", "--run-dir", run.path], 1, words)
     assert "bad.png cannot be read as an image" in result.stderr and result.stdout.count("Mass 0.") == 3
 
 

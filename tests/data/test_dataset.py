@@ -59,7 +59,7 @@ def test_split_has_its_rows_in_order():
     assert dataset.resolved.table["image"].tolist() == ["a", "b", "d", "f"]
     with pytest.raises(ValueError, match="The test split contains no images."):
         dataset.split("test")
-    with pytest.raises(ValueError, match="`split` must be one of train, validation, test. Received: val."):
+    with pytest.raises(ValueError, match="`split` must be one of train, validation, test. Received: split=val."):
         dataset.split("val")
     with pytest.raises(ValueError, match="has no splits. Open it with a `protocol`"):
         dataset.unsplit.split("train")

@@ -26,13 +26,12 @@ def test_images_below_the_data_folder_need_no_note(tmp_path):
 
 @pytest.mark.parametrize("below", ["", "CheXpert-v1.0-small"])
 def test_another_root_that_fits_all_rows_is_used_and_noted(tmp_path, below):
-    """The data folder has the other release, or is its folder."""
+    """The data folder contains the folder of the other release, or is that folder."""
     write(tmp_path, small(IMAGES))
     paths, notes = find_by_path(IMAGES, tmp_path / below)
     assert paths.tolist() == [str(tmp_path / name) for name in small(IMAGES)]
     assert notes == (
-        "image paths in the table start at another root than the data folder: "
-        f"{IMAGES[0]} is {tmp_path / small(IMAGES)[0]}",
+        f"image paths in the table are not relative to the data folder: {IMAGES[0]} is {tmp_path / small(IMAGES)[0]}",
     )
 
 

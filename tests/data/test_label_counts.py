@@ -27,10 +27,10 @@ def test_labels_of_weight_zero_do_not_count():
     filled = np.nan_to_num(np.asarray(LABELS, "float32"))
     weights = 0.25 * ~np.isnan(LABELS)
     assert count_labels(filled, NAMES, weights) == count_labels(LABELS, NAMES)
-    assert count_labels(filled, NAMES).one_kind == ("Hernia", "Edema")  # a blank that is read as negative
+    assert count_labels(filled, NAMES).one_kind == ("Hernia", "Edema")  # a blank read as negative
 
 
 def test_empty_labels_are_counted_and_missing_columns_are_refused():
     assert count_labels(np.zeros((0, 4), "float32"), NAMES).one_kind == NAMES
-    with pytest.raises(ValueError, match=r"one column for each of 4 findings. Received: \(3, 2\)"):
+    with pytest.raises(ValueError, match=r"one column for each of the 4 findings. Received: shape \(3, 2\)"):
         count_labels(np.zeros((3, 2)), NAMES)

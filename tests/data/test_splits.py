@@ -88,9 +88,9 @@ def test_shared_patient_is_refused():
 
 
 def test_empty_split_and_unknown_protocol_are_refused():
-    with pytest.raises(ValueError, match="leaves the validation split of 2 images empty"):
+    with pytest.raises(ValueError, match="puts none of the 2 images into the validation split"):
         split_table(make_table([(1, [], "train_val"), (2, [], "test")]))
-    with pytest.raises(ValueError, match="`protocol` must be one of official, .* Received: random."):
+    with pytest.raises(ValueError, match="`protocol` must be one of official, .* Received: protocol=random."):
         split_table(make_table([(1, [], "train_val")]), protocol="random")
 
 
@@ -190,11 +190,11 @@ def test_disease_only_leaves_out_images_without_finding():
     part = split_table(table, protocol="disease-only")
     assert ((part == "") == (table[list(FINDINGS)].sum(axis=1) == 0)).all()
     healthy = table[list(FINDINGS)].sum(axis=1).eq(0).astype("int8")
-    labelled = split_table(table.assign(**{NO_FINDING: healthy}), (*FINDINGS, NO_FINDING), protocol="disease-only")
-    assert ((labelled == "") == (healthy == 1)).all()
+    labeled = split_table(table.assign(**{NO_FINDING: healthy}), (*FINDINGS, NO_FINDING), protocol="disease-only")
+    assert ((labeled == "") == (healthy == 1)).all()
     for name in ("No finding", "no_finding", "Normal"):
         table = random_table().assign(**{name: healthy})
-        np.testing.assert_array_equal(split_table(table, (*FINDINGS, name), protocol="disease-only"), labelled)
+        np.testing.assert_array_equal(split_table(table, (*FINDINGS, name), protocol="disease-only"), labeled)
 
 
 def test_custom_split_from_a_file(tmp_path):
@@ -227,7 +227,7 @@ def test_split_that_is_written_as_missing_is_refused(tmp_path, split):
 def test_open_quote_in_a_custom_split_is_refused(tmp_path):
     table = make_table([(p, ["Mass"], "") for p in range(5)]).assign(image=list("abcde"))
     (tmp_path / "lists.csv").write_text('image,split,why\na,train,\nb,train,"old\nc,validation,12"\nd,test,\ne,test,\n')
-    with pytest.raises(ValueError, match=r"lists.csv, line 3: a quoted field ends only in line 4"):
+    with pytest.raises(ValueError, match=r"lists.csv, line 3: a quoted field does not end until line 4"):
         split_table(table, protocol=f"file:{tmp_path / 'lists.csv'}")
 
 

@@ -52,9 +52,9 @@ def test_csv_keeps_commas_and_line_ends_inside_quotes(tmp_path):
         (b'a,b\n1,"2\n2"\n3,4,5\n', r"line 4: 3 fields, but the header has 2"),  # a line of the file, not a row
         (b'a,b\n1,"2" 3\n', r"t\.csv is not a CSV table, line 2: .*quotes inside it must be doubled"),
         (b'a,b\n1,"2 \\"3\\""\n', r"t\.csv is not a CSV table, line 2"),
-        (b"a;b;[c,d]\n1;2;3\n", "separates its columns by semicolons. Save it as CSV, separated by commas"),
-        (b"\n\xef\xbb\xbfa\tb\n1\t2\n", "separates its columns by tabs"),
-        (b"a|b\n1|2\n", "separates its columns by vertical bars"),
+        (b"a;b;[c,d]\n1;2;3\n", "separates its columns with semicolons. Save it as CSV, with commas"),
+        (b"\n\xef\xbb\xbfa\tb\n1\t2\n", "separates its columns with tabs"),
+        (b"a|b\n1|2\n", "separates its columns with vertical bars"),
         (b"a,b\n1,2\n", r"lacks the column\(s\) c\. Found: a, b\."),
         (b"a,b\n", "has no rows"),
         (b"", "has no rows"),

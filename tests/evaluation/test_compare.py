@@ -64,7 +64,7 @@ def test_runs_without_predictions_are_refused(recipes, tmp_path):
         compare(*recipes, tmp_path / "out")
     with pytest.raises(FileNotFoundError, match="a-0 has no predictions-validation.csv"):
         compare(*recipes, tmp_path / "out", "validation")
-    with pytest.raises(ValueError, match="`split` must be one of train, validation, test. Received: val."):
+    with pytest.raises(ValueError, match="`split` must be one of train, validation, test. Received: split=val."):
         compare(*recipes, tmp_path / "out", "val")
 
 
@@ -89,7 +89,7 @@ def test_caveats_are_noted_and_logged(tmp_path, caplog):
     notes = compare(a, b, tmp_path / "out", resamples=20)["notes"]
     for words in (
         "without test metrics, whose data and model are not checked: 8",
-        "Not enough seeds: recipe A has 3, recipe B has 5, and a test needs 5 of each.",
+        "Not enough seeds: recipe A has 3, recipe B has 5, and a test needs 5 per recipe.",
         "The two recipes have the same settings.",
         "The two recipes were trained on different data.",
         "no means are reported for these groups",

@@ -86,7 +86,7 @@ def test_means_are_over_the_findings_of_a_group(result):
 
 
 def test_p_values_of_findings_are_adjusted_by_holm(result):
-    """With two tests, twice the smaller one, and the greater of this and the larger one."""
+    """With two tests: twice the smaller p-value, and the maximum of that and the larger p-value."""
     for metric in METRICS:
         rows = [result["findings"][name][metric] for name in ("Effusion", "Mass")]
         small, large = sorted(rows, key=lambda row: row["p_value"])
@@ -162,7 +162,7 @@ def test_a_mean_that_most_resamples_do_not_define_has_no_test():
 
 
 def test_the_normal_distribution_has_no_degrees_of_freedom_in_strict_json():
-    """Equal values of all seeds leave the patients, and infinite degrees of freedom."""
+    """If all seeds have equal values, only the variation over patients remains: infinite degrees of freedom."""
     rng = np.random.default_rng(0)
     draws = rng.normal(0.8, 0.01, (2, 100)).repeat(5, axis=0)
     row = metric_difference(np.repeat([0.75, 0.5], 5), draws, 5, patients=30)

@@ -87,7 +87,7 @@ def test_the_validation_predictions_are_always_those_of_the_data_of_the_run(run,
     """The calibration is fitted on them, so predictions of other data never replace them, with or without it."""
     other = write_nih(tmp_path / "other", simple_rows(patients=44), test_from=29)
     for _ in range(2):
-        with pytest.raises(ValueError, match="is for the data that the run was trained on.*Choose another `split`"):
+        with pytest.raises(ValueError, match="must hold predictions for the data of the run.*Choose another `split`"):
             evaluate(run.path, other, "validation", overwrite=True)
         assert not run.metrics("validation").exists()
         evaluate(run.path, other)
@@ -98,7 +98,7 @@ def test_the_validation_predictions_are_always_those_of_the_data_of_the_run(run,
 
 
 def test_split_is_checked(run):
-    with pytest.raises(ValueError, match="`split` must be one of train, validation, test. Received: val."):
+    with pytest.raises(ValueError, match="`split` must be one of train, validation, test. Received: split=val."):
         evaluate(run.path, split="val")
 
 

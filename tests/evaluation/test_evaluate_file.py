@@ -41,7 +41,7 @@ def test_results_are_complete_and_not_replaced_unless_asked(tmp_path):
 
 
 def test_equal_scores_are_evaluated(tmp_path):
-    """A model that has collapsed: AUROC 0.5 and the prevalence as average precision, without intervals of no width."""
+    """A model that has collapsed: AUROC 0.5 and the prevalence as average precision, and no zero-width intervals."""
     labels = (np.arange(200)[:, None] % [4, 10] == 0).astype(float)
     predictions(np.full((200, 2), 0.5), labels, ("Mass", "Hernia")).write(tmp_path / "p.csv")
     summary = evaluate_file(tmp_path / "p.csv", None, tmp_path / "out")
@@ -86,7 +86,7 @@ def test_settings_and_notes_are_in_the_results(tmp_path):
     assert set(summary["findings"]) == set(names) and summary["findings"]["hernia"]["group"] == "tail"
     assert summary["findings"]["hernia"]["operating_points"]["youden"]["ppv_at_prevalence"] > 0
     report = (tmp_path / "out" / "report.html").read_text()
-    assert "count as positive" in report and "left out: 1 (first: z)" in report and "c.json" in report
+    assert "counted as positive" in report and "left out: 1 (first: z)" in report and "c.json" in report
 
 
 def test_prevalence_is_refused_where_it_would_be_ignored(tmp_path):

@@ -8,7 +8,7 @@ from tests.evaluation.test_predictions import predictions
 
 
 def pair_count(labels, scores):
-    """AUROC as the part of (positive, negative) pairs in the right order, a tie counting one half."""
+    """AUROC as the fraction of (positive, negative) pairs in the right order, with ties counting one half."""
     positive, negative = scores[labels == 1], scores[labels == 0]
     pairs = positive[:, None] - negative[None]
     return ((pairs > 0) + 0.5 * (pairs == 0)).mean()
@@ -98,11 +98,11 @@ def test_the_groups_are_explained_by_their_source_or_not_at_all():
     file = summarize_predictions(rows, groups={"A": "tail"}, resamples=20)
     for summary, source in ((file, "images of the whole NIH table"), (file | {"protocol": "x"}, "training images")):
         [line] = [line for line in metrics_table(summary).splitlines() if line.startswith("Head findings")]
-        assert line.startswith(f"Head findings are on at least 5% of the {source}, medium findings on at least 2%,")
+        assert line.startswith(f"Head findings occur in at least 5% of the {source}, medium findings in at least 2%,")
     assert "Head" not in metrics_table(summarize_predictions(rows, resamples=20))
 
 
-def test_means_without_an_interval_name_the_findings_in_the_way():
+def test_means_without_an_interval_name_the_findings_responsible():
     lines = table(np.eye(40, 1), np.random.default_rng(0).random((40, 1)), ["A"])
     assert lines[-1].startswith("No interval for the mean of all") and lines[-1].endswith("negative patients: A.")
 

@@ -24,7 +24,7 @@ def test_labels_belong_to_findings_in_any_spelling():
 
 
 @pytest.mark.parametrize("name", ["patient", "patient_id", "subject_id", "Patient ID"])
-def test_names_of_the_label_reader_are_no_findings(name):
+def test_names_of_the_label_reader_are_not_findings(name):
     columns = columns_of(f"image,{name},PatientSex,Patient Age,View Position,Mass")
     assert columns.properties == {"patient": name, "sex": "PatientSex", "age": "Patient Age", "view": "View Position"}
     assert list(columns.labels) == ["Mass"]
@@ -33,7 +33,7 @@ def test_names_of_the_label_reader_are_no_findings(name):
 @pytest.mark.parametrize(
     "header, message",
     [
-        ("image,patient", "p.csv has no column of a finding"),
+        ("image,patient", "p.csv has no column of probabilities"),
         ("image,A,A", "more than one column for A: A, A"),
         ("image,Mass,mass", "more than one column for Mass: Mass, mass"),
         ("image,A,A_label,a_label", "more than one column for A_label: A_label, a_label"),

@@ -62,13 +62,13 @@ def test_the_file_keeps_the_order_that_three_decimals_lose(tmp_path):
         ("image,A\na,0.5\na,0.6\n", "more than one row for the same image: 1 .first: a."),
         (
             "image,A\na,\nb,0.1\n",
-            "column A: a probability must be a finite number. Received none for the images 1",
+            "column A: a probability must be a finite number. Images without one: 1",
         ),
         ("image,A\na,nan\n", "a probability must be a finite number"),
         ("image,A\na,inf\n", "a probability must be a finite number"),
         ("image,A\na,0.5\nb,-1.25\n", "must be in .0, 1.. Received: -1.25 for the image b. If these are logits"),
-        ("image,patient\na,1\n", "has no column of a finding"),
-        ("image,A,A\na,0.1,0.2\n", "has the column.s. A twice"),
+        ("image,patient\na,1\n", "has no column of probabilities"),
+        ("image,A,A\na,0.1,0.2\n", "has the column.s. A more than once"),
         ("image,A,A_label\na,0.1,-1\n", "column A_label: a label must be 1, 0 or blank. Found: -1."),
         ("image,patient,A\na,NA,0.5\n", "has images without a patient: 1 .first: a."),
         ("picture,A\na,0.5\n", "lacks the column.s. image"),
@@ -95,7 +95,7 @@ def test_columns_without_labels_are_left_out_beside_labeled_ones_with_a_note(tmp
     read = Predictions.read(tmp_path / "p.csv", labeled_only=True)
     assert read.findings == ("A",) and not read.has_patients
     assert read.notes == ("columns without a NAME_label column, left out: height",)
-    with pytest.raises(ValueError, match="height.*Received: 170.*percent, divide them by 100.*remove it"):
+    with pytest.raises(ValueError, match="height.*Received: 170.*percentages, divide them by 100.*remove it"):
         Predictions.read(tmp_path / "p.csv")
 
 

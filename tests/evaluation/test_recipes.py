@@ -64,7 +64,7 @@ def test_backend_and_training_data_are_part_of_a_recipe(tmp_path):
         RunDir(path).environment.write_text(json.dumps({"backend": backend, "data": {"images": images}}))
     with pytest.raises(ValueError, match=r"`backend` \(jax, torch\)"):
         read_recipes([runs[0], runs[2]], [runs[1]])
-    with pytest.raises(ValueError, match="a-0 and .*a-1 were trained on different data"):
+    with pytest.raises(ValueError, match="must be trained on the same data. .*a-0 and .*a-1 were not"):
         read_recipes(runs[:2], runs[2:])
 
 

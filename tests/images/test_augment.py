@@ -16,7 +16,7 @@ class Draws:
         return np.array(self.draws)
 
 
-def disc(x, y, size=65, radius=6):
+def disk(x, y, size=65, radius=6):
     rows, columns = np.mgrid[:size, :size] + 0.5
     return np.where((columns - x) ** 2 + (rows - y) ** 2 < radius**2, 200, 0).astype(np.uint8)
 
@@ -31,15 +31,15 @@ def test_draws_of_zero_leave_the_image_unchanged():
     np.testing.assert_array_equal(light(image, Draws(0, 0, 0, 0, 0, 0)), image)
 
 
-def test_disc_moves_by_rotation_zoom_and_shift():
+def test_disk_moves_by_rotation_zoom_and_shift():
     x, y, middle = 45.0, 25.0, 32.5
     angle, zoom = np.deg2rad(ROTATION), 1 + ZOOM
     dx, dy = (x - middle) * zoom, (y - middle) * zoom
     turned = np.cos(angle) * dx - np.sin(angle) * dy, np.sin(angle) * dx + np.cos(angle) * dy
     expected = middle + turned[0] + TRANSLATION * 65, middle + turned[1] - TRANSLATION * 65
-    moved = light(disc(x, y), Draws(1, 1, -1, 1, 0, 0))
+    moved = light(disk(x, y), Draws(1, 1, -1, 1, 0, 0))
     np.testing.assert_allclose(center(moved), expected, atol=0.2)
-    assert moved.sum() / disc(x, y).sum() == pytest.approx(zoom**2, rel=0.03)
+    assert moved.sum() / disk(x, y).sum() == pytest.approx(zoom**2, rel=0.03)
 
 
 def test_contrast_and_brightness_by_hand():
@@ -49,7 +49,7 @@ def test_contrast_and_brightness_by_hand():
 
 
 def test_equal_generators_give_equal_bytes_and_sides_are_kept():
-    image = disc(50, 20)
+    image = disk(50, 20)
     outputs = [light(image, np.random.default_rng([7, 0, row])) for row in range(50)]
     np.testing.assert_array_equal(outputs[3], light(image, np.random.default_rng([7, 0, 3])))
     assert all(center(output)[0] > 32.5 for output in outputs)

@@ -287,7 +287,7 @@ def test_compressed_syntaxes_that_gdcm_decodes(tmp_path, syntax):
     ],
 )
 def test_lost_fragment_is_an_error(tmp_path, name, bits, lost):
-    """For all but the last two, gdcm prints "premature end of data segment" and returns half a picture."""
+    """For all but the last two, gdcm prints "premature end of data segment" and returns half an image."""
     grain = np.random.default_rng(0).integers(0, 4096, (96, 80), dtype=np.uint16)
     grain[40:] = 0  # a uniform lower border is no damage
     plain = write(tmp_path / "plain.dcm", grain if bits == 16 else (grain // 16).astype(np.uint8))

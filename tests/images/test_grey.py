@@ -108,7 +108,7 @@ def test_format_is_recognized_by_its_content(tmp_path, kind, suffix):
     assert np.abs(read_grey(path).astype(int) - RAMP).max() <= 4 and read_size(path) == RAMP.shape
 
 
-def test_file_of_several_pictures_is_refused(tmp_path):
+def test_file_with_several_frames_is_refused(tmp_path):
     frames = [Image.fromarray(RAMP), Image.fromarray(RAMP.T)]
     frames[0].save(tmp_path / "x.png", save_all=True, append_images=frames[1:])
     with pytest.raises(ValueError, match=r"x.png .* it has 2 frames, but a radiograph must have one"):

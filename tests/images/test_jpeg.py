@@ -68,7 +68,7 @@ def lose(data, how):
         return data[:half] + data[half + 300 :]
     if how == "end":
         return data[: -len(END)]
-    return data[:half] + bytes(300) + data[half + 300 :]  # zeros are codes of no picture, except in a progressive file
+    return data[:half] + bytes(300) + data[half + 300 :]  # zeros are not valid codes, except in a progressive file
 
 
 @pytest.mark.parametrize("how", ["second half", "middle", "end", "zeroed block"])

@@ -143,9 +143,9 @@ def test_failed_download_suggests_alternatives(monkeypatch):
 
 
 def test_unknown_name_or_cut_lists_the_valid_ones():
-    with pytest.raises(ValueError, match="must be one of efficientnetv2-b0, .*Received: resnet50"):
+    with pytest.raises(ValueError, match="must be one of efficientnetv2-b0, .*Received: backbone=resnet50"):
         efficientnetv2("resnet50")
-    with pytest.raises(ValueError, match="`cut` must be one of head, final_block, last_stage, whole. Received: tail"):
+    with pytest.raises(ValueError, match="`cut` must be one of head, final_block, last_stage, whole. .*: cut=tail"):
         efficientnetv2("efficientnetv2-b0", cut="tail")
 
 
@@ -169,7 +169,7 @@ def test_registered_backbone_is_accepted_by_the_configuration():
 
 @pytest.mark.tensorflow
 def test_unknown_backbone_lists_the_registered_ones():
-    with pytest.raises(ValueError, match="must be one of efficientnetv2-b0, .*, toy.*Received: resnet50"):
+    with pytest.raises(ValueError, match="must be one of efficientnetv2-b0, .*, toy.*Received: backbone=resnet50"):
         build_backbone("resnet50")
 
 

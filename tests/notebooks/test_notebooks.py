@@ -11,7 +11,7 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_notebook_runs_to_the_end(path, tmp_path, monkeypatch):
-    for name, value in {"IMAGES": 400, "SIZE": 32, "EPOCHS": 6}.items():  # fewer, and all images get one answer
+    for name, value in {"IMAGES": 400, "SIZE": 32, "EPOCHS": 6}.items():  # fewer: all images get the same prediction
         monkeypatch.setenv(f"MAMSF_NOTEBOOK_{name}", str(value))
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()

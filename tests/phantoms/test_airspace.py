@@ -100,7 +100,7 @@ def test_wedge_lies_between_spine_and_diaphragm(chests):
         lobe = airspace.wedge(chest, np.random.default_rng(seed), floor, 1.0) * chest.half(1)
         rows = [lobe[chest.rows(floor - height, floor - height + 1)] > 0.2 for height in (40, 10)]
         upper, lower = ((chest.across[: len(row)] * row).max() for row in rows)
-        assert lower > upper + 10  # a triangle widens towards the diaphragm
+        assert lower > upper + 10  # a triangle widens toward the diaphragm
 
 
 def test_more_plates_and_higher_grades_are_brighter(chests):

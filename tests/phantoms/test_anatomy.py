@@ -65,7 +65,7 @@ def test_ribs_are_bright_lines_inside_the_wall():
         assert 0.4 * height / chest.body.rib_spacing < crossings < 3 * height / chest.body.rib_spacing
 
 
-def test_vessels_thin_towards_the_wall():
+def test_vessels_thin_toward_the_wall():
     central, peripheral = [], []
     for chest in phantom_chests(6):
         tree = vessel_tree(chest, np.random.default_rng(0))
@@ -76,7 +76,7 @@ def test_vessels_thin_towards_the_wall():
     assert np.mean(central) > 1.5 * np.mean(peripheral) > 0
 
 
-def test_stamp_adds_its_weight_on_a_disc():
+def test_stamp_adds_its_weight_on_a_disk():
     chest = whole(phantom_chests(1)[0], tilt=0.0)
     tissue = np.zeros((128, 128), np.float32)
     stamp(chest, tissue, 30, -20, 15, 0.5, soft=1.0)

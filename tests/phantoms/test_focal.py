@@ -21,7 +21,7 @@ def test_ball_by_hand():
     assert (dented <= ball(chest, 10, 5, radius)).all() and dented[2] == 0
 
 
-def test_nodules_are_under_and_masses_over_three_centimetres():
+def test_nodules_are_under_and_masses_over_three_centimeters():
     sides = {"Nodule": [], "Mass": []}
     for name, found in sides.items():
         for number in range(40):
@@ -47,6 +47,6 @@ def test_hernia_is_behind_the_heart_with_air_above_fluid():
         dark, bright = shadow < -0.02, shadow > 0.02
         assert dark.any() and bright.any()
         mean = [(chest.y * part).sum() / part.sum() for part in (dark, bright)]
-        assert mean[0] < mean[1]  # y grows downwards
+        assert mean[0] < mean[1]  # y grows downward
         middle = (chest.x * (np.abs(shadow) > 0.02)).sum() / (np.abs(shadow) > 0.02).sum()
         assert -20 < middle < 40

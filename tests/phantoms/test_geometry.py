@@ -42,7 +42,7 @@ def test_women_are_smaller_and_bedside_films_have_higher_diaphragms():
 
     assert mean("half_width", female=True) < mean("half_width") - 5
     domes = [mean("domes", portable=portable) for portable in (True, False)]
-    assert domes[0] < domes[1] - 8  # y grows downwards
+    assert domes[0] < domes[1] - 8  # y grows downward
 
 
 def test_coordinates_are_millimeters_from_the_middle():

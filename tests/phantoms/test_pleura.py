@@ -51,7 +51,7 @@ def test_pneumothorax_is_a_dark_rim_without_vessels_on_one_side(chests):
 
 
 def test_pneumothorax_ends_at_a_bright_line():
-    """Half-way from lung to rim the line adds 0.08 to 0.16 to half of the darkness of the rim."""
+    """Halfway from lung to rim, the line adds 0.08 to 0.16 to half of the darkness of the rim."""
     for seed, chest in enumerate(phantom_chests(8, size=512)):
         [without] = pneumothorax(chest, vessels(chest), np.random.default_rng(seed))
         [with_vessels] = pneumothorax(chest, vessels(chest, 0.1), np.random.default_rng(seed))

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.no_keras
 
 THUMBNAIL = Path(__file__).with_name("thumbnail.png")
 CHANGE = 8
-"""Grey levels above which a change counts: VISIBLE times the steepest exposure, rounded up."""
+"""Gray levels above which a change counts: VISIBLE times the steepest exposure, rounded up."""
 
 
 def contact_sheet():
@@ -27,7 +27,7 @@ def contact_sheet():
     return np.block([images[row : row + 5] for row in (0, 5, 10)])
 
 
-def test_pixels_are_within_one_grey_level_of_the_stored_thumbnail():
+def test_pixels_are_within_one_gray_level_of_the_stored_thumbnail():
     stored = np.asarray(Image.open(THUMBNAIL)).astype(int)
     assert np.abs(contact_sheet().astype(int) - stored).max() <= 1
 

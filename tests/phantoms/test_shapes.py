@@ -29,7 +29,7 @@ def test_stripes_are_the_distance_to_the_nearest_multiple():
 
 
 def test_noise_interpolates_random_values_smoothly():
-    """At the corners of its cells the field has the values that were drawn, and half-way their mean."""
+    """At the corners of its cells the field has the values that were drawn, and halfway between them their mean."""
     field = noise(np.random.default_rng(0), (64, 64), 8)
     grid = np.random.default_rng(0).random((9, 9), dtype=np.float32) * 2 - 1
     np.testing.assert_allclose(field[::8, ::8], grid[:8, :8], atol=1e-6)

@@ -19,7 +19,7 @@ from tests.toys import phantom_chests, phantom_spec
 pytestmark = pytest.mark.no_keras
 
 CHANGE = 8
-"""Grey levels above which a change counts: VISIBLE times the steepest exposure, rounded up."""
+"""Gray levels above which a change counts: VISIBLE times the steepest exposure, rounded up."""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_heart_is_wide_in_cardiomegaly_and_never_in_congestion(bodies):
 def test_emphysema_inflates_the_lungs(bodies):
     for seed, body in enumerate(bodies):
         large = emphysema(body, np.random.default_rng(seed))
-        assert all(low > high + 10 for low, high in zip(large.domes, body.domes, strict=True))  # y grows downwards
+        assert all(low > high + 10 for low, high in zip(large.domes, body.domes, strict=True))  # y grows downward
         assert large.top < body.top and large.drop < body.drop and large.ratio < body.ratio
         assert large.vessels < 0.8 * body.vessels and large.lucency > body.lucency + 0.1
 

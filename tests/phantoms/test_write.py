@@ -51,8 +51,8 @@ def test_boxes_are_written_in_the_1024_frame_with_nih_names(written):
     out, table = written
     boxes = pd.read_csv(out / "BBox_List_2017.csv", skiprows=1, names=["image", "name", "x", "y", "w", "h"])
     boxes["name"] = boxes["name"].replace("Infiltrate", "Infiltration")
-    labelled = {(r.image, f) for r in table.itertuples() for f in BOX_FINDINGS if getattr(r, f)}
-    assert set(zip(boxes["image"], boxes["name"], strict=True)) == labelled
+    labeled = {(r.image, f) for r in table.itertuples() for f in BOX_FINDINGS if getattr(r, f)}
+    assert set(zip(boxes["image"], boxes["name"], strict=True)) == labeled
     assert ((boxes["x"] + boxes["w"]).max(), (boxes["y"] + boxes["h"]).max()) <= (1024, 1024)
     assert (boxes[["x", "y", "w", "h"]] % 16 == 0).all(axis=None)
 

@@ -30,7 +30,7 @@ def signature(outputs=("probabilities", "calibrated", "positive", "findings", "l
 
 
 def row(image):
-    """One row of `predictions`: the mean grey value as the probability of a mass."""
+    """One row of `predictions`: the mean gray value as the probability of a mass."""
     mean = float(np.mean(image)) / 255
     return {
         "probabilities": [mean, 1 - mean],

@@ -90,7 +90,7 @@ def test_frames_hold_the_numbers_as_text(result):
     assert noise == ["0.0100", "0.0100", "0.0200", "0.0200", "0.0100", "0.0075", "0.0125", "19.5"]
 
 
-def test_text_and_markdown_tell_what_was_compared(result):
+def test_text_and_markdown_describe_what_was_compared(result):
     for text in (comparison_text(result), comparison_markdown(result)):
         for words in (
             "official protocol, test split, 1,200 images of 400 patients",

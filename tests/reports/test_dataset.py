@@ -82,7 +82,7 @@ def test_findings_that_cannot_be_learned_or_scored_are_noted_with_their_counts(t
     (tmp_path / "s.csv").write_text("image,split\n" + "".join(f"{i}.png,{name}\n" for i, name in enumerate(splits)))
     labels = LabelsCsv(tmp_path / "t.csv", ("A", "B", "No Finding", "C"))
     notes = describe(DataConfig(tmp_path, labels, protocol=f"file:{tmp_path / 's.csv'}")).notes
-    text = "findings that cannot be {}, without both positive and negative images in {}: {}"
+    text = "findings that cannot be {}, because {} has no positive or no negative images of them: {}"
     assert [note for note in notes if "cannot be" in note] == [
         text.format("learned", "train", "2 of 4: No Finding (20 positive, 0 negative), C (0 positive, 0 negative)"),
         text.format(

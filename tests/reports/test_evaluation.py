@@ -55,7 +55,7 @@ def test_report_is_one_file_with_every_section_and_the_same_every_time(tmp_path)
 
 def test_numbers_in_the_text_are_the_constants_of_the_evaluation(tmp_path):
     page = page_of(tmp_path, *evaluated())
-    assert f"below {FEWEST_PATIENTS} positive or {FEWEST_PATIENTS} negative patients: Hernia (4 positive)" in page
+    assert f"fewer than {FEWEST_PATIENTS} positive or {FEWEST_PATIENTS} negative patients: Hernia (4 positive)" in page
     assert "No interval for the mean of all, because" in page
     assert f"fewer than {FEWEST_STABLE} positive validation patients" in page and f"95% of {DRAWS} resamples" in page
 
@@ -64,7 +64,7 @@ def test_what_is_missing_is_named(tmp_path):
     page = page_of(tmp_path, *evaluated(calibrated=False))
     assert "No images are shown" in page and "data:image/jpeg" not in page
     assert "No operating points: no calibration was applied." in page
-    assert "all images or no images have the finding: Edema (0 of 240 positive)" in page
+    assert "all or none of the images have the finding: Edema (0 of 240 positive)" in page
     assert "No finding is in the medium group." in page
     assert "Here there are" not in page and "Not shown. Published results" in page
 

@@ -26,9 +26,10 @@ def test_every_missing_score_has_its_reason():
         "E": row(None, None, 0.5, positive_patients=30, negative_patients=40, masked=0),
     }
     assert score_gaps({"findings": rows}) == [
-        "Undefined, because all images or no images have the finding: A (0 of 8 positive).",
+        "Undefined, because all or none of the images have the finding: A (0 of 8 positive).",
         "Images without a label, left out: A (2).",
-        "No patient-level interval below 10 positive or 10 negative patients: B (7 positive), D (9 negative).",
+        "No patient-level interval with fewer than 10 positive or 10 negative patients: "
+        "B (7 positive), D (9 negative).",
         "No interval for an AUROC of exactly 0 or 1: C.",
         "No interval where all resamples agree, as for equal scores: E.",
     ]
@@ -67,7 +68,7 @@ def test_protocol_lists_the_settings_of_a_predictions_file():
     summary, _, _ = evaluated(**settings, calibration=calibration, given_prevalence={"Hernia": 0.002, "": 0.01})
     facts = protocol_facts(summary)
     assert facts["Labels"] == "l.csv" and facts["Labels checksum"] == "SHA-256 ab"
-    assert facts["Blank labels"] == "count as negative" and facts["Uncertain labels"] == "left out"
+    assert facts["Blank labels"] == "counted as negative" and facts["Uncertain labels"] == "left out"
     assert facts["Calibration"] == "applied, fitted on the validation split, c.json"
     assert facts["Calibration checksum"] == "SHA-256 cd" and facts["Model of the calibration"] == "SHA-256 ef"
     assert facts["PPV is also given at"] == "prevalence 0.002 of Hernia, prevalence 0.01 of all other findings"

@@ -26,7 +26,7 @@ def test_a_file_without_patients_is_named():
         assert "column of patients" not in interval_note(known) and "1.00 images on average" in interval_note(known)
 
 
-def test_means_without_an_interval_name_the_findings_in_the_way():
+def test_means_without_an_interval_name_the_findings_responsible():
     assert mean_gaps(evaluated()[0]) == [
         f"No interval for the mean of {name}, because it includes findings with fewer than 10 positive or 10 negative "
         "patients: Hernia."

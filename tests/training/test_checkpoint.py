@@ -101,7 +101,7 @@ def test_state_of_another_model_is_refused(tmp_path):
     other = MAMSFNet(toy_backbone(), ("A",), use_fusion=False, classifier_activation=None)
     other.compile("adam", CellwiseBCE())
     other.optimizer.build(other.trainable_variables)
-    with pytest.raises(ValueError, match="belongs to another model"):
+    with pytest.raises(ValueError, match="belongs to a different model"):
         Checkpoint.read_newest(RunDir(tmp_path)).restore(other)
     assert list(contents(tmp_path)) == ["checkpoints/epoch-0001.npz"]
 

@@ -32,7 +32,7 @@ def test_versions_backend_and_data(shared_nih):
 
 @pytest.mark.tensorflow
 def test_data_are_identified_by_their_content_and_not_by_how_they_are_stored(small_nih, tmp_path):
-    """A cache has the fingerprint of the originals; with another label the fingerprint is another one."""
+    """A cache has the fingerprint of the originals; with a different label, the fingerprint differs."""
     prepare(open_dataset(small_nih), tmp_path / "cache", image_size=32, workers=1)
     originals, cache = (describe_environment(open_dataset(folder)) for folder in (small_nih, tmp_path / "cache"))
     assert originals["data"] == cache["data"] and originals["data_kind"] == cache["data_kind"] == "nih"

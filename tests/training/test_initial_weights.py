@@ -12,7 +12,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1), dtype=np.uint
 
 
 def scrambled(**options):
-    """A model whose weights are random, its shadow another one than its online block."""
+    """A model with random weights, whose shadow differs from its online block."""
     model = MAMSFNet(toy_backbone(), ("A", "B"), **options)
     for number, weight in enumerate(model.weights):
         weight.assign(np.random.default_rng(number).uniform(0.1, 1, weight.shape))
@@ -50,7 +50,7 @@ def test_weights_missing_from_the_file_are_initialized(tmp_path, caplog):
     assert equal(model.anchor.shadow, source.final_block)
     assert caplog.messages == [
         "initial weights: features, final block, fusion",
-        "note: the classifier weights are not copied, because its findings, anchor or fusion differ",
+        "note: the classifier weights are not copied, because the findings, anchor or fusion differ",
     ]
 
 
@@ -79,7 +79,7 @@ def test_only_files_of_a_mamsf_net_are_model_files(tmp_path):
 
 
 def test_run_starts_from_the_model_of_another_one(uninterrupted, shared_nih, tmp_path):
-    """The backbone is frozen and the learning rate is next to nothing."""
+    """The backbone is frozen and the learning rate is close to zero."""
     file = uninterrupted.model("last")
     config = toy_config(shared_nih, weights=str(file), phases=[{"epochs": 1, "frozen": True}], learning_rate=1e-12)
     train(config, tmp_path / "run")

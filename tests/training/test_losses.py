@@ -115,7 +115,7 @@ def test_special_cases_are_cross_entropy():
 
 @pytest.mark.parametrize("name", ["bce", *BALANCED])
 def test_best_constant_logit(name):
-    """The constant logit of the least loss, by a grid: 0 for the balanced losses, the log-odds for cross-entropy."""
+    """The best constant logit, by grid search: 0 for the balanced losses, the log-odds for cross-entropy."""
     n1, n0 = np.array([20.0]), np.array([980.0])
     labels = np.repeat([[1.0], [0.0]], [20, 980], axis=0).astype("float32")
     grid = np.linspace(-6, 2, 81)

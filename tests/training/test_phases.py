@@ -74,7 +74,7 @@ def test_backbone_learns_only_after_the_frozen_phase():
 
 @pytest.mark.parametrize("accumulate", [1, 4])
 def test_half_of_the_cosine_at_half_of_the_run(accumulate):
-    """Without warm-up, 8 epochs of 10 steps: half of the peak at half of the run, nothing at its end."""
+    """Without warm-up, 8 epochs of 10 steps: half the peak halfway through the run, and 0 at its end."""
     config = TrainConfig("data", epochs=8, learning_rate=0.02, warmup=0, accumulate=accumulate)
     model = MAMSFNet(toy_backbone(), ("A", "B"), use_anchor=False, use_fusion=False, classifier_activation=None)
     compile_for_phase(model, plan_phases(config)[0], config, 10, COUNTS)
@@ -90,7 +90,7 @@ def test_half_of_the_cosine_at_half_of_the_run(accumulate):
 
 
 def test_warm_up_is_linear():
-    """Half of four steps: a third, two thirds, then all of the peak; at the end nothing."""
+    """Two of four steps: a third, then two thirds of the peak, then the peak; 0 at the end."""
     optimizer, rates = adamw(TrainConfig("data", warmup=0.5, learning_rate=9.0), 0.3, 4), []
     for step in range(5):
         optimizer.iterations.assign(step)

@@ -52,7 +52,7 @@ def test_run_stopped_three_times_equals_an_uninterrupted_run(uninterrupted, tmp_
     caplog.set_level("INFO", "mamsf_keras")
     config, folder = uninterrupted.config, tmp_path / "run"
     with RunDir.create(folder, config) as run:
-        pass  # killed here, a run has left only this
+        pass  # a run killed here leaves only this folder
     with pytest.raises(Killed):
         train(config, folder, resume=True, callbacks=[StopAfter(0)])
     assert "resuming" not in caplog.text and run.environment.exists() and not run.model("last").exists()
@@ -184,9 +184,7 @@ def test_run_is_unchanged_after_a_refused_resume(small_nih, finished):
     def phases(*some):
         return {"phases": some, "epochs": None}
 
-    check_refused(
-        "6 epochs are finished, so the run cannot end after 5", **phases(first, main, PhaseConfig(1, "focal", 1e-4))
-    )
+    check_refused("`epochs` must be at least the .* epochs, 6", **phases(first, main, PhaseConfig(1, "focal", 1e-4)))
     longer = dataclasses.replace(main, epochs=4)
     check_refused("epoch 5 was trained in the phase that starts with epoch 5", **phases(first, longer, last))
     check_refused("another configuration: batch_size was 8, now 4; seed was 0, now 3", batch_size=4, seed=3)
@@ -248,7 +246,7 @@ def test_a_run_may_end_later_or_at_its_last_epoch(caplog):
     for epochs in (4, 9):
         check_end(old, dataclasses.replace(old, epochs=epochs), history)
         assert f"schedule of this phase now spans {epochs - 1} epochs (was 5)" in caplog.text
-    with pytest.raises(ValueError, match="4 epochs are finished, so the run cannot end after 3"):
+    with pytest.raises(ValueError, match="at least the number of finished epochs, 4. Received: epochs=3"):
         check_end(old, dataclasses.replace(old, epochs=3), history)
 
 
@@ -258,7 +256,7 @@ def test_finished_epochs_may_not_change_their_phase():
     old = toy_config("data", epochs=10, loss="ldam")
     longer = dataclasses.replace(old, epochs=12)
     check_end(old, longer, History([{"epoch": n + 1} for n in range(8)]))
-    words = r"epoch 9 was trained in the phase that starts with epoch 9 \(ldam\).* would then be in that of 1 \(ldam\)"
+    words = r"epoch 9 was trained in the phase that starts with epoch 9 \(ldam\).* would then .* epoch 1 \(ldam\)"
     with pytest.raises(ValueError, match=words):
         check_end(old, longer, History([{"epoch": n + 1} for n in range(9)]))
 

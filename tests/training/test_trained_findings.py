@@ -30,7 +30,7 @@ def test_everything_left_out_is_named_with_its_counts():
         "validation labels",
         "not scored on the validation split: Edema (0 positive, 1 negative)",
         "left out of the model, because the train split has labels of only one class: Hernia (0 positive, 2 negative), "
-        "No Finding (2 positive, 0 negative). To include them, use more images, or another `protocol`.",
+        "No Finding (2 positive, 0 negative). To include them, use more images, or choose another `protocol`.",
     ]
     complete = count_labels([[1, 0], [0, 1], [0, 1]], ("A", "B"))
     assert TrainedFindings(complete, complete).notes(NIH) == [

@@ -14,10 +14,11 @@ def training_batches(stream: Stream, start: int, stop: int) -> Any:
     """Returns the batches from step `start` to `stop` for `fit` with `steps_per_epoch`.
 
     Returns:
-        A `tf.data.Dataset` on TensorFlow, else a `PyDataset`.
+        A `tf.data.Dataset` on TensorFlow; otherwise a `PyDataset`, which is endless and ignores `stop`.
 
     Raises:
-        ValueError: if there are fewer images than one batch holds, or on "strong" augmentation on another backend.
+        ValueError: if the images do not fill a batch, or `stream.augment` is "strong" on a backend other than
+            TensorFlow.
     """
     stream.check_fills_a_batch()
     if keras.backend.backend() == "tensorflow":

@@ -45,7 +45,7 @@ class ReadAhead(keras.utils.PyDataset):
 
 
 def training_dataset(stream: Stream, start: int = 0, workers: int | None = None) -> ReadAhead:
-    """Returns the batches of a stream from a step on, endless, for `fit` with `steps_per_epoch`."""
+    """Returns an endless data set of a stream's batches from step `start`, for `fit` with `steps_per_epoch`."""
     return ReadAhead(lambda index: stream.batch(start + index), None, workers)
 
 

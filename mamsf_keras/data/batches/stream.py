@@ -31,10 +31,10 @@ class Stream:
         batch_size: images per batch.
         augment: "none", "light" or "strong".
         seed: seed of the order and the augmentation.
-        share: `(process, processes)`: which share of each batch this process reads, if several train together.
+        share: `(process, processes)`: the index of this process and the number of processes that share each batch.
 
     Raises:
-        ValueError: on an unknown augmentation, or a cache of another image size.
+        ValueError: if the augmentation is unknown, or the data set is a cache with a different image size.
     """
 
     def __init__(
@@ -74,11 +74,12 @@ class Stream:
         return np.random.default_rng([self.seed, pass_index]).permutation(len(self))
 
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Returns the batch at a step, or this process' share of it.
+        """Returns the batch at a step, or this process's share of it.
 
         Returns:
             images uint8 `(batch, height, width, 1)`, labels float32 `(batch, findings)` with 0 where missing, and
-            weights float32 `(batch, findings)`: observed x cells / observed cells of the whole batch.
+            weights float32 `(batch, findings)`: 0 where the label is missing, and elsewhere the number of all labels
+            divided by the number of labels that are not missing, both counted over the whole batch.
         """
         rows, pass_index = self.rows(int(step)), int(step) // self.steps_per_pass
         images = np.stack([self.augmented(row, pass_index) for row in rows[self.share]])[..., None]
@@ -97,13 +98,13 @@ class Stream:
         try:
             return self.pixels(row)
         except (ValueError, ImportError, OSError) as error:
-            self.error = error  # TensorFlow hides it in a long text: see `named_errors`
+            self.error = error  # TensorFlow buries it in a long message: see `named_errors`
             raise
 
     def images_in_order(self, batch_index: int) -> np.ndarray:
-        """Returns the images of a batch in row order, not augmented: uint8 `(batch, height, width, 1)`, or the share.
+        """Returns the images of a batch, or of this process's share, in row order: uint8 `(batch, height, width, 1)`.
 
-        The last batch is padded with the last image.
+        They are not augmented. The last batch is padded with the last image.
         """
         rows = np.arange(batch_index * self.batch_size, (batch_index + 1) * self.batch_size)[self.share]
         return np.stack([self.read(row) for row in np.minimum(rows, len(self) - 1)])[..., None]
@@ -120,8 +121,9 @@ class Stream:
 def labels_and_weights(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Turns labels with NaN where missing into labels and weights, both float32 `(batch, findings)`.
 
-    The weights are observed x cells / observed cells, so that the mean over all cells of loss x weight is the mean
-    over the observed cells. All are 0 where nothing is observed.
+    The weight of a missing label is 0; that of any other label is the number of all labels divided by the number of
+    labels that are not missing. The mean of loss x weight over all labels is then the mean loss over the labels that
+    are not missing. If all labels are missing, all weights are 0.
     """
     observed = ~np.isnan(labels)
     weights = observed * np.float32(labels.size / max(observed.sum(), 1))

@@ -12,7 +12,7 @@ from mamsf_keras.images.augment import strong
 def training_dataset(stream: Stream, start: int, stop: int, workers: int | None = None) -> tf.data.Dataset:
     """Returns the batches from step `start` to `stop`: (images, labels, weights).
 
-    `workers` batches are read at once, one per CPU core by default.
+    `workers` batches are read in parallel, by default one per CPU core.
     """
     batch, size, findings = stream.share_size, stream.image_size, stream.labels.shape[1]
     shapes = ((batch, size, size, 1), (batch, findings), (batch, findings))

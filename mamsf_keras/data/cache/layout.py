@@ -1,4 +1,4 @@
-"""The files of a cache, in which every image is decoded once, resized and stored as uint8 grey.
+"""The files of a cache, in which every image is decoded once, resized and stored as uint8 gray pixels.
 
     CACHE/
       plan.json          what the cache is made for: image size, number of files, findings, checksum of the table
@@ -35,7 +35,7 @@ FILES = {"plan.json", "shards", "meta.json", ".lock", *TABLES}
 
 
 def default_cache_dir(data: DataConfig, image_size: int) -> Path:
-    """Returns the cache of a data folder below the user's cache folder: `XDG_CACHE_HOME`, or else `~/.cache`."""
+    """Returns the default cache of a data folder, in the user's cache folder: `XDG_CACHE_HOME`, or else `~/.cache`."""
     source = repr([FORMAT, data.data_dir, data.labels_csv])
     name = f"{Path(data.data_dir).name}-{hashlib.sha256(source.encode()).hexdigest()[:8]}-{image_size}px"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mamsf-keras" / name

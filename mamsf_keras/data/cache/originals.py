@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 def check_originals(cache_dir: str | Path) -> None:
     """Checks that the originals of a finished cache are unchanged. Originals that no longer exist are skipped.
 
-    Each file is looked up once. Checksums are compared only if a file has the same size but a different modification
+    Each file is checked once. Checksums are compared only if a file has the same size but a different modification
     time.
 
     Raises:
@@ -33,7 +33,7 @@ def check_originals(cache_dir: str | Path) -> None:
     if changed:
         raise ValueError(
             f"Original images were changed after the cache {cache_dir} was made: {count_and_first(changed)}. Run the "
-            "same `mamsf-keras prepare` again."
+            "same `mamsf-keras prepare` command again."
         )
     if touched:
         text = "%d originals of the cache %s have new modification times but the same content. Run "

@@ -16,7 +16,7 @@ INTERPOLATION = "triangle, antialiased"
 
 
 def make_plan(images: Dataset, image_size: int, shard_images: int) -> dict:
-    """Returns the plan of a cache of resolved images, ready for JSON."""
+    """Returns the plan of a cache of resolved images as a JSON-ready dictionary."""
     content = images.table.drop(columns=["path", "split"], errors="ignore").to_csv(index=False, lineterminator="\n")
     return {
         "format": FORMAT,
@@ -30,12 +30,16 @@ def make_plan(images: Dataset, image_size: int, shard_images: int) -> dict:
 
 
 def check_plan(cache_dir: Path, plan: dict, table: pd.DataFrame) -> None:
-    """Raises `ValueError` if a folder holds anything but a cache of this plan, with the differences.
+    """Checks that a folder does not exist, is empty, or holds a cache of this plan.
 
     Args:
         cache_dir: the folder; it need not exist.
         plan: what `make_plan` returned.
         table: the table of the whole data set.
+
+    Raises:
+        NotADirectoryError: if it is a file.
+        ValueError: if it holds other files, or a cache of another plan; lists the differences.
     """
     if not cache_dir.exists():
         return

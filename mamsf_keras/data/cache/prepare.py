@@ -26,7 +26,7 @@ class UnreadableImages(ValueError):
     Attributes:
         count: number of unreadable images.
         cache_dir: the unfinished cache, whose `rejected.csv` lists them.
-        image_size: that of the cache.
+        image_size: height and width of the images in the cache, in pixels.
     """
 
     def __init__(self, message: str, count: int, cache_dir: Path, image_size: int) -> None:
@@ -62,7 +62,7 @@ def prepare(
         image_size: height and width in pixels.
         workers: number of processes, one per CPU core by default.
         allow_rejected: how many unreadable images may be left out, as a number or a percentage such as "1%". None
-            allows as many as an existing finished cache left out, and none in a new cache.
+            allows as many as an existing finished cache left out, and 0 in a new cache.
         verify: whether to read every shard of a finished cache, and to rebuild those with a wrong checksum.
         shard_images: images per shard.
 
@@ -70,8 +70,9 @@ def prepare(
         The data set that the cache holds, split by the protocol of `dataset`.
 
     Raises:
-        ValueError: if `dataset` is a cache, or the folder holds something else or a cache of another plan.
-        UnreadableImages: if more images are unreadable than allowed, or all. The next call tries these again.
+        ValueError: if `dataset` is a cache, or the folder holds other files or a cache of another plan.
+        NotADirectoryError: if `cache_dir` is a file.
+        UnreadableImages: if more images are unreadable than allowed, or if all are. The next call tries them again.
         OSError: if the disk is full.
     """
     if dataset.image_size is not None:

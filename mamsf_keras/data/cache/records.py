@@ -17,9 +17,9 @@ from mamsf_keras.storage import atomic_write, checksum
 class Record(NamedTuple):
     """The record of an image, as text.
 
-    `sha256`, `height` and `width` are of the pixels before they were resized. `bytes`, `modified` (in nanoseconds since
-    1970) and `checksum` (SHA-256) are of the file, blank where it could not be looked up. `error` is blank unless the
-    image was rejected.
+    `sha256`, `height` and `width` describe the pixels before they were resized. `bytes`, `modified` (in nanoseconds
+    since 1970) and `checksum` (SHA-256) describe the file; they are blank if it could not be accessed. `error` is blank
+    unless the image was rejected.
     """
 
     sha256: str
@@ -50,7 +50,7 @@ def write_records(path: str | Path, records: Iterable[Record]) -> None:
 
 
 def look_up(path: str | Path) -> tuple[str, str]:
-    """Returns size and modification time of a file, blank if the system cannot look it up."""
+    """Returns the size and the modification time of a file, or two blanks if it cannot be accessed."""
     try:
         status = os.stat(path)
     except OSError:

@@ -34,17 +34,17 @@ class Shard(NamedTuple):
 
     @property
     def record(self) -> Path:
-        """Path of the record: a CSV file with one row per image."""
+        """Path of the records: a CSV file with one row per image."""
         return record_path(self.path)
 
 
 def record_path(shard_path: str | Path) -> Path:
-    """Returns the path of the record of a shard."""
+    """Returns the path of the records of a shard."""
     return Path(shard_path).with_suffix(".csv")
 
 
 def make_shard(shard: Shard) -> int:
-    """Writes a shard and then its record. An image that cannot be read is black and has an error in the record.
+    """Writes a shard and then its records. An image that cannot be read is black, and its record has the error.
 
     Returns:
         The number of its images.
@@ -56,7 +56,7 @@ def make_shard(shard: Shard) -> int:
         records.append(record)
         if grey is not None:
             pixels[row] = resize(grey, shard.image_size)
-    content = io.BytesIO()  # writing to a file, NumPy does not report a full disk
+    content = io.BytesIO()  # NumPy does not report a full disk when it writes to a file itself
     np.save(content, pixels)
     with atomic_write(shard.path) as temporary:
         temporary.write_bytes(content.getbuffer())
@@ -65,7 +65,7 @@ def make_shard(shard: Shard) -> int:
 
 
 def _read(path) -> tuple[np.ndarray | None, Record]:
-    """Reads an image and its record. The file is looked up first, so that a later change is noticed."""
+    """Reads an image and its record. Its size and time are recorded first, so that a later change is noticed."""
     size, modified = look_up(path)
     record = Record("", "", "", path, size, modified, file_checksum(path), "", "")
     try:
@@ -80,7 +80,7 @@ def is_current(shard: Shard) -> bool:
     """Returns True if a shard is complete, its original files have the recorded sizes and modification times, and
     rejected images still cannot be read.
 
-    It looks up each file once and reads only those that were rejected.
+    It checks each file once and reads only those that were rejected.
     """
     records = _complete_records(shard)
     return records is not None and all(
@@ -92,7 +92,7 @@ def is_current(shard: Shard) -> bool:
 def refresh(shard: Shard) -> bool:
     """Returns True if a shard is complete and its images are unchanged, even if their modification times differ.
 
-    If only the times differ, the record is updated, so that `is_current` returns True the next time.
+    If only the times differ, the records are updated, so that `is_current` returns True the next time.
     """
     records = _complete_records(shard)
     if records is None:

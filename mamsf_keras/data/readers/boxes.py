@@ -25,7 +25,7 @@ def read_box_table(path: str | Path) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: if the list is missing.
-        ValueError: names the findings that have no boxes, or the images whose box is not four numbers.
+        ValueError: names the findings that are not in `BOX_FINDINGS`, or the images whose box is not four numbers.
     """
     raw = read_csv(path, required=("Image Index", "Finding Label"))
     finding = raw["Finding Label"].replace("Infiltrate", "Infiltration")

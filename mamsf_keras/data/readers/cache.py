@@ -22,7 +22,7 @@ def recognizes(config: DataConfig) -> bool:
 
 
 def read(config: DataConfig) -> Dataset:
-    """Reads a cache. It needs no original image, but those that are there must not have been changed.
+    """Reads a cache. The original images are not needed, but those that still exist must be unchanged.
 
     Raises:
         ValueError: if the cache is unfinished or damaged, is combined with a label table, or is older than a change
@@ -106,7 +106,7 @@ class CachedImages:
 
 
 def _allow_open_files(count: int):
-    """Raises the limit on open files. Each mapped shard keeps one open, and 1,024 is a usual limit."""
+    """Raises the limit on open files. Each mapped shard keeps one open, and 1,024 is a common limit."""
     if importlib.util.find_spec("resource") is None:  # Windows has no such limit
         return
     import resource

@@ -38,7 +38,7 @@ KNOWN = {
     "sex": ("sex", "gender", "patient_gender", "patient_sex", "patient_sex_dicom"),
     "view": ("view", "view_position", "AP/PA", "projection"),
 }
-"""Column names that are used where none is given; the first that the table has, in any spelling of `name_key`."""
+"""Column names to look for where none is given. The first one in the table is used; `name_key` compares names."""
 
 PATIENT_FOLDER = r"(?:^|/)((?:patient|p)\d{5,})/"
 """A folder in the path of an image that names the patient, as in CheXpert and MIMIC-CXR."""
@@ -51,7 +51,7 @@ class NoPatients(ValueError):
     """Raised if a table does not name the patients.
 
     Attributes:
-        image_column: the column of the images, which is that of the patients if each has only one image.
+        image_column: the column of the images, which can serve as the patient column if each patient has one image.
     """
 
     def __init__(self, image_column: str, message: str) -> None:
@@ -65,7 +65,7 @@ def recognizes(config: DataConfig) -> bool:
 
 
 def read(config: DataConfig) -> Dataset:
-    """Reads the table; see `LabelsCsv` for the options. The images are looked up later, by path.
+    """Reads the table; see `LabelsCsv` for the options. The images are searched for later, by path.
 
     The findings are the `label_columns`, or else every column that holds nothing but 1, 0, -1 and blanks, and at least
     one 1. The patient is taken from the `patient_column`, or else the first of `KNOWN`, or else a folder such as
@@ -139,7 +139,11 @@ def _read_images(raw, columns, path) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
 
 def _one_row_per_image(table, written, path) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Drops rows that repeat an image with the same labels, as in tables with one row per box; others are an error."""
+    """Drops rows that repeat an image with the same labels, as in tables with one row per box.
+
+    Raises:
+        ValueError: if rows for the same image have different labels or patients.
+    """
     values = written.apply(label_values)
     repeated = pd.concat([table[["image", "patient"]], values], axis=1).duplicated()
     kept = table[~repeated].reset_index(drop=True)
@@ -159,11 +163,11 @@ def _known(raw, what):
 
 
 def _check_columns(image, findings, others, raw, path):
-    """Checks that each column is there once, that each finding is, and that none has a reserved name."""
+    """Checks that no column and no finding occurs more than once, and that no finding has a reserved name."""
     repeated = {name for name in (image, *findings, *others) if (raw.columns == name).sum() > 1}
     twice = sorted(repeated | {name for name in (image, *findings) if (image, *findings).count(name) > 1})
     if twice:
-        raise ValueError(f"{path} has, or `label_columns` names, the column(s) {', '.join(twice)} more than once.")
+        raise ValueError(f"The column(s) {', '.join(twice)} occur more than once in {path} or in `label_columns`.")
     same = [name for name in findings if [name_key(other) for other in findings].count(name_key(name)) > 1]
     if same:
         raise ValueError(

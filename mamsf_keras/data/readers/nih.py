@@ -46,7 +46,7 @@ def recognizes(config: DataConfig) -> bool:
 
 
 def read(config: DataConfig) -> Dataset:
-    """Reads the tables. The images are looked up later, by base name.
+    """Reads the tables. The images are searched for later, by base name.
 
     Raises:
         ValueError: describes what is wrong with the tables, with counts and the first five names.
@@ -94,7 +94,7 @@ def _read_table(path) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
 
 def explain_absent(images: pd.Series, data_dir: str | Path) -> tuple[str, ...]:
-    """Names the archives in the data folder, in which absent images may still be packed."""
+    """Names the archives in the data folder, in which missing images may still be packed."""
     names = sorted(path.name for path in Path(data_dir).iterdir() if path.name.endswith(ARCHIVES))
     if not names:
         return ()
@@ -112,7 +112,7 @@ def find_images(images: pd.Series, data_dir: str | Path) -> tuple[pd.Series, tup
         The path of each image, NaN where there is none, and notes.
 
     Raises:
-        ValueError: if two files have the name of one image.
+        ValueError: if two files have the name of the same image.
     """
     files = _image_files(Path(data_dir))
     paths = images.map(_index(files, lambda file: file.name, set(images)))
@@ -148,7 +148,9 @@ def _official_lists(images, path) -> pd.Series:
     listed: dict[str, str] = {}
     for name, file in LISTS.items():
         if not (data_dir / file).is_file():
-            raise FileNotFoundError(f"{data_dir} lacks the official list {file}, which NIH provides with the tables.")
+            raise FileNotFoundError(
+                f"{data_dir} lacks the official list {file}. NIH provides it with the tables; add it to this folder."
+            )
         twice = [image for image in read_list(data_dir / file) if listed.setdefault(image, name) != name]
         if twice:
             raise ValueError(
@@ -177,7 +179,7 @@ def _image_files(data_dir) -> list[Path]:
         seen.add(real)
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
-        # Only links are looked up: a stat of each of 112,120 files takes long. A dangling link is neither kind.
+        # Only links are checked: a stat of all 112,120 files takes too long. A dangling link is neither kind.
         folders += [e.path for e in reversed(entries) if e.is_dir(follow_symlinks=False) or _links_to_folder(e)]
         images = [entry for entry in entries if os.path.splitext(entry.name)[1].lower() in SUFFIXES]
         files += [Path(e.path) for e in images if e.is_file(follow_symlinks=False) or may_be_file(e)]
@@ -189,7 +191,7 @@ def _links_to_folder(entry) -> bool:
 
 
 def _index(files, key, wanted) -> dict[str, str]:
-    """Maps keys to files. Two files with one wanted key are an error that names both."""
+    """Maps keys to files. Two files with the same wanted key raise an error that names both."""
     index: dict[str, str] = {}
     for file in files:
         first = index.setdefault(key(file), str(file))

@@ -64,11 +64,11 @@ FORMATS = {
     "onnx": Format(("onnx", "write_onnx"), ("onnx", "ONNXPredictor"), "{model}-{version}.onnx", FLOAT32),
     "keras": Format(("keras", "write_keras"), ("keras_model", "KerasPredictor"), "{model}-{version}-keras", FLOAT32),
 }
-"""The formats by name; each way to quantize TFLite is one. docs/serving.md explains the limits."""
+"""The formats by name. Each quantization of TFLite is a separate format. docs/serving.md explains the limits."""
 
 
 def selected(formats: Iterable[str], quantize: Iterable[str] = ("none",)) -> list[str]:
-    """Returns the names in `FORMATS` of formats and of the ways to quantize TFLite.
+    """Returns the keys of `FORMATS` for the given formats and the given quantizations of TFLite.
 
     Raises:
         ValueError: if one is unknown, there are none, or `quantize` is given without "tflite".

@@ -13,9 +13,9 @@ OPSET = 18
 
 
 def write_onnx(module: ServingModule, path: str | Path, images: np.ndarray | None = None) -> None:
-    """Converts to `.onnx` with a free batch size, the input `images` and the outputs of `ServingModule.function`.
+    """Converts to `.onnx` with a dynamic batch size, the input `images` and the outputs of `ServingModule.function`.
 
-    `FILE.json` describes inputs and outputs; the metadata entry `findings` has the names as a JSON list.
+    `FILE.json` describes inputs and outputs; the metadata entry `findings` contains their names as a JSON list.
 
     Args:
         module: the model and its functions.

@@ -14,7 +14,7 @@ from mamsf_keras.export.serving_module import ServingModule
 from mamsf_keras.storage import write_json
 
 WARMUP = "tf_serving_warmup_requests"
-"""The file in it that TensorFlow Serving replays before it serves a version."""
+"""The file in `EXTRA` that TensorFlow Serving replays before it serves a version."""
 
 logger = logging.getLogger(__name__)
 
@@ -22,8 +22,8 @@ logger = logging.getLogger(__name__)
 def write_saved_model(module: ServingModule, folder: str | Path, images: np.ndarray | None = None) -> None:
     """Writes a SavedModel with the signatures `serving_default` and `serve_bytes`; `ServingModule` describes them.
 
-    `assets.extra` gets `labels.txt`, `preprocessing.json`, `calibration.json` and warm-up requests, which need
-    tensorflow-serving-api; without it they are left out with a warning.
+    `assets.extra` gets `labels.txt`, `preprocessing.json`, `calibration.json` and warm-up requests. Writing
+    the requests needs the `serving` extra; without it, they are left out with a warning.
 
     Args:
         module: the model and its functions.

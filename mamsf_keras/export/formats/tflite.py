@@ -18,7 +18,7 @@ from mamsf_keras.storage import write_json
 def write_tflite(
     module: ServingModule, path: str | Path, images: np.ndarray | None = None, quantize: str = "none"
 ) -> None:
-    """Converts to `.tflite` with a free batch size and the signature `serving_default`.
+    """Converts to `.tflite` with a dynamic batch size and the signature `serving_default`.
 
     The outputs are those of `ServingModule.function`. An int8 graph ends at `logits`: with one 8-bit scale for all
     findings, a sigmoid would have no resolution for rare findings. `FILE.json` describes inputs and outputs and has the

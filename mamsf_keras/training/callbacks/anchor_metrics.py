@@ -13,8 +13,8 @@ class AnchorMetrics(keras.callbacks.Callback):
     """Adds `learning_rate` to the logs of an epoch, and `decay` and `drift` of the anchor while it is tracked.
 
     The drift is ||online - shadow|| / ||online|| over all weights of the block. With float16 it also adds
-    `skipped_steps`: the steps of the epoch whose gradients overflowed, which Keras leaves out and does not count in the
-    schedule of the learning rate.
+    `skipped_steps`: the steps of the epoch whose gradients overflowed, which Keras skips and does not count in the
+    learning-rate schedule.
     """
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:

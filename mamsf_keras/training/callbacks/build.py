@@ -42,12 +42,12 @@ def build_callbacks(
     Keras calls them in this order at the end of an epoch:
 
     1. `SyncReplicas` first, so that everything after it sees what is saved;
-    2. `StopOnNonFinite` before a validation of weights that are not finite;
+    2. `StopOnNonFinite`, so that weights that are not finite are never validated;
     3. `ValidationAUROC` and `AnchorMetrics` add to the logs;
     4. `RecordHistory` appends the complete logs to the history, which all callbacks after it read;
-    5. `SaveCheckpoint`: from here on the epoch is finished, and a run that is killed does not repeat it;
-    6. the files and loggers of finished epochs, `AFTER_CHECKPOINT`: `complete_last_epoch` makes up for a kill before
-       or during this step;
+    5. `SaveCheckpoint`: from here on, the epoch counts as finished, and a run that is killed later does not repeat it;
+    6. the files and loggers of finished epochs, `AFTER_CHECKPOINT`: if the run is killed before the end of this step,
+       `complete_last_epoch` completes it;
     7. `ProgressBar` reports the epoch;
     8. `StopWithoutProgress` last.
 
@@ -80,8 +80,8 @@ def complete_last_epoch(callbacks: Iterable[keras.callbacks.Callback], model: ke
     The callbacks of `AFTER_CHECKPOINT` write what is missing: after a complete epoch, nothing changes.
 
     Args:
-        callbacks: of the run.
-        model: with the state of the checkpoint.
+        callbacks: callbacks of the run.
+        model: model with the state of the checkpoint.
         epochs: number of finished epochs, at least 1.
     """
     for callback in callbacks:

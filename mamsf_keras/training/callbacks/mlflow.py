@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 def connect(uri: str) -> "MlflowClient":
-    """Returns a client of an MLflow server, a database or a folder. MLflow's telemetry is off unless a variable is set.
+    """Returns a client of an MLflow server, a database or a folder. It turns MLflow's telemetry off by default.
 
     Raises:
         ImportError: if MLflow is not installed.
@@ -42,20 +42,20 @@ def connect(uri: str) -> "MlflowClient":
         return client
     except (mlflow.exceptions.MlflowException, OSError) as error:
         database = uri.startswith(("sqlite:", "postgresql:", "mysql:", "mssql:"))
-        fix = " For a database, `pip install sqlalchemy alembic`, or name a server that uses it." if database else ""
-        raise ConnectionError(f"MLflow at {uri}: {error}{fix}") from error
+        fix = " A database also needs `pip install sqlalchemy alembic`; or use a server on it." if database else ""
+        raise ConnectionError(f"MLflow at {uri} cannot be used: {error}{fix}") from error
 
 
 class MLflow(keras.callbacks.Callback):
     """Sends the configuration and the logs of each epoch to an MLflow server. A resumed run continues its MLflow run.
 
-    The server gets each log of the history once, also if a run is killed after a checkpoint and before the server has
-    the epoch. If the connection is lost, this is logged and training continues; the missing epochs are sent when
-    the run is resumed. A log that the server refuses is left out and named.
+    The server receives each log of the history once, even if a run is killed after a checkpoint and before the epoch
+    is sent. If the connection is lost, this is logged and training continues; the missing epochs are sent when the run
+    is resumed. A log that the server rejects is skipped and named in a warning.
 
     Args:
-        config: of the run; `config.mlflow` is the tracking URI.
-        run: the run folder. The MLflow run has its name, and the id of the MLflow run is stored in it.
+        config: configuration of the run; `config.mlflow` is the tracking URI.
+        run: the run folder. The MLflow run has its name, and the ID of the MLflow run is stored in it.
         history: the finished epochs.
 
     Raises:
@@ -78,7 +78,7 @@ class MLflow(keras.callbacks.Callback):
             self.sent = self._known_logs()
             self._send_params(config)
         except self.errors as error:
-            raise ConnectionError(f"MLflow at {config.mlflow}: {error}") from error
+            raise ConnectionError(f"MLflow at {config.mlflow} cannot be used: {error}") from error
 
     def _experiment(self) -> str:
         experiment = self.client.get_experiment_by_name(EXPERIMENT)
@@ -104,7 +104,7 @@ class MLflow(keras.callbacks.Callback):
         return {(name, metric.step) for name in names for metric in self.client.get_metric_history(self.run_id, name)}
 
     def _send_params(self, config):
-        """Sends the fields of the configuration that the server does not have. It refuses to change one."""
+        """Sends the fields of the configuration that the server does not have. MLflow does not allow changing one."""
         from mlflow.entities import Param
 
         known = self.client.get_run(self.run_id).data.params
@@ -135,7 +135,7 @@ class MLflow(keras.callbacks.Callback):
         return [metric for metric in metrics if (metric.key, step) not in self.sent and metric.key not in self.refused]
 
     def _send(self, metrics: list["Metric"]) -> None:
-        """Sends metrics of one epoch: all at once, or if the server refuses that, one by one."""
+        """Sends the metrics of one epoch: all at once or, if the server rejects them, one by one."""
         import mlflow
 
         try:
@@ -163,5 +163,5 @@ class MLflow(keras.callbacks.Callback):
 
 
 def metric_name(log: str) -> str:
-    """Returns the name of a log on a server. Characters that MLflow refuses become their code: "a(b" is "a_28_b"."""
+    """Returns the name of a log on a server. Characters that MLflow rejects become hex codes: "a(b" is "a_28_b"."""
     return re.sub(r"[^\w./ -]", lambda match: f"_{ord(match[0]):x}_", scalar_name(log))

@@ -17,10 +17,10 @@ logger = logging.getLogger(__name__)
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """Shows images per second and the time that remains, and logs one line per epoch.
+    """Shows images per second and the remaining time, and logs one line per epoch.
 
-    Both leave out the first step of an epoch, which builds the graph or fills the pipeline. On JAX and PyTorch Keras
-    calls the batch hook from other threads, and in any order: a step behind the bar is ignored.
+    Both leave out the first step of an epoch, which builds the graph or fills the pipeline. On JAX and PyTorch, Keras
+    calls the batch hook from other threads and in any order. Steps before the one shown are ignored.
 
     Args:
         batch_size: images per step.

@@ -13,7 +13,7 @@ class SaveBestModel(keras.callbacks.Callback):
 
     Args:
         history: the finished epochs.
-        inference_copy: writes the model for use.
+        inference_copy: writes the model for inference.
         path: the file.
     """
 

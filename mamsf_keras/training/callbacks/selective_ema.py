@@ -23,17 +23,17 @@ class SelectiveEMACallback(keras.callbacks.Callback):
 
     With gradient accumulation over k steps, the shadow is updated once every k steps, at the first. A window that is
     incomplete at the end of an epoch or of `fit` is carried over. A step that float16 loss scaling skips counts for the
-    shadow but not for the optimizer, so their windows are offset by it until the next epoch.
+    shadow but not for the optimizer, so the two windows are offset by one step until the next epoch.
 
     Rate: `DecaySchedule` defines d(t), where t is the number of updates so far. To average over about K epochs, use
     `1 - 1 / (K x updates per epoch)`. A decay that is too large for the number of steps leaves the shadow near its
     initial weights: after 500 steps at 0.999, these still contribute 61% (timm issue 245).
 
-    A second `fit` continues the count of updates with the schedule of its callback. In a loaded model tracking is off
-    and the count is restored, so a resumed run continues with the same decay. Another callback may load weights during
-    `fit`, such as `BackupAndRestore` or `EarlyStopping`, in any order: this restores the shadow and the count, and the
-    tracking continues. After `MAMSFNet.fit` the shadow is no longer updated, even if `fit` ends with an error or
-    Ctrl-C. A custom model needs `mamsf_keras.stop_tracking(model)` after an error.
+    A second `fit` continues the count of updates and uses the schedule of its own callback. In a loaded model, tracking
+    is off and the count is restored, so a resumed run continues with the same decay. Other callbacks, such as
+    `BackupAndRestore` or `EarlyStopping`, may load weights during `fit`, in any order: loading restores the shadow and
+    the count, and tracking continues. After `MAMSFNet.fit`, the shadow is no longer updated, even if `fit` ends with an
+    error or Ctrl-C. A custom model needs `mamsf_keras.stop_tracking(model)` after an error.
 
     ```python
     model.fit(batches, epochs=10, callbacks=[SelectiveEMACallback(decay=0.999)])
@@ -47,7 +47,7 @@ class SelectiveEMACallback(keras.callbacks.Callback):
             2006.07733).
 
     Raises:
-        ValueError: on a value out of its range, at the start of `fit` if the model has no `MomentumAnchor`, or at the
+        ValueError: if a value is out of range, at the start of `fit` if the model has no `MomentumAnchor`, or at the
             end of an epoch if the model did not call its anchor once per step with `training=True`.
     """
 

@@ -15,7 +15,7 @@ from mamsf_keras.storage import write_csv
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
-    """Ends training with an error after the loss became NaN or infinite, and names the images of that step.
+    """Ends training with an error after the loss has become NaN or infinite, and names the images of that step.
 
     The callback never waits for a step. On JAX and PyTorch Keras calls the batch hook from other threads, later and in
     any order, so the hook only remembers the first bad step and asks `fit` to stop. The images of that step are found
@@ -49,9 +49,10 @@ class StopOnNonFinite(keras.callbacks.Callback):
         self.lock = threading.Lock()
 
     def set_model(self, model: keras.Model) -> None:
-        """Keeps the model for the batch hook: on JAX, reading `self.model` in another thread disturbs the next step.
+        """Keeps the model for the batch hook: on JAX, reading `self.model` in another thread breaks the next step.
 
-        It writes the state of the last step back to the model, whose buffers the next step has donated (Keras 3.15).
+        Reading it writes the state of the last step back to the model, but the next step has already donated the
+        buffers of that state (Keras 3.15).
         """
         super().set_model(model)
         self.trained = model
@@ -82,7 +83,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
         """Raises `ValueError` about a step of this epoch, and writes the names of its images.
 
         Args:
-            what: what was found.
+            what: start of the message, such as "The loss became nan".
             batch: number of the step in the epoch, from 0.
         """
         first = self.epoch * self.steps_per_epoch + batch + 1 - self.steps_per_execution
@@ -98,6 +99,6 @@ class StopOnNonFinite(keras.callbacks.Callback):
         Loss scaling skips steps whose gradients overflow, so a lower learning rate would not help.
         """
         if isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer):
-            return "a value exceeded float16 in the forward pass; use `precision` mixed_bfloat16 or float32"
+            return "a value overflowed float16 in the forward pass; use `precision` mixed_bfloat16 or float32"
         rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
         return f"the learning rate is now {rate:.3g}; use a lower `learning_rate`"

@@ -1,4 +1,4 @@
-"""StopWithoutProgress: early stopping that survives a resumed run."""
+"""StopWithoutProgress: early stopping that also works across resumed runs."""
 
 import keras
 
@@ -13,7 +13,7 @@ class StopWithoutProgress(keras.callbacks.Callback):
     Keras' `EarlyStopping` loses its count when a run is resumed. This callback depends only on the history.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         history: the finished epochs.
     """
 

@@ -10,7 +10,7 @@ from mamsf_keras.training.callbacks.validation_auroc import finding_log
 from mamsf_keras.training.history import History
 
 PREFIX = "events.out.tfevents.after-epoch."
-"""How the name of an event file starts. TensorBoard reads the files of a folder in the order of their names."""
+"""Prefix of the names of event files. TensorBoard reads the files of a folder in the order of their names."""
 
 
 class TensorBoard(keras.callbacks.Callback):

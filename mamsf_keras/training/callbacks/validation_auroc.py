@@ -12,9 +12,9 @@ from mamsf_keras.training.history import SCORE, SCORED_FINDINGS
 
 
 class ValidationAUROC(keras.callbacks.Callback):
-    """Adds the AUROC on the validation split to the logs of each epoch: the mean, its number of findings, and each one.
+    """Adds the AUROC on the validation split to the logs of each epoch: the mean, and that of each finding.
 
-    The log of a finding is named after it and is absent where its AUROC is undefined.
+    The number of findings that the mean is taken over is added too. A finding whose AUROC is undefined has no log.
 
     Args:
         stream: the validation images and labels.

@@ -16,7 +16,7 @@ def test_open_quote_is_refused(tmp_path):
     rows = ["0.png,Mass,1,2,3,4", '1.png,Mass,1,2,3,"4', "2.png,Mass,1,2,3,4", '3.png,Mass,1,2,3,4"']
     text = "\n".join(["Image Index,Finding Label,Bbox [x,y,w,h],,,", *rows]) + "\n"
     (tmp_path / "BBox_List_2017.csv").write_text(text)
-    with pytest.raises(ValueError, match="BBox_List_2017.csv, line 3: a quoted field ends only in line 5"):
+    with pytest.raises(ValueError, match="BBox_List_2017.csv, line 3: a quoted field does not end until line 5"):
         read_boxes(tmp_path)
 
 

@@ -110,11 +110,11 @@ def test_columns_that_look_like_labels_but_are_not_used_are_noted(read):
         ("path,patient,X,X\na,1,1,1\n", {"label_columns": ("X",)}, r"column\(s\) X more than once"),
         ("path,patient,row\na,1,1\n", {}, "cannot be named row"),
         ("path,patient,X\na,NA,1\nb,NA,0\n", {}, r"written as missing: 2 \(first: a has NA, b has NA\)"),
-        ('path,patient,X,Y\na,1,1,"see\nb,2,1,12"\n', {}, "line 2: a quoted field ends only in line 3"),
-        ("path;patient;X\na;1;1\n", {}, "separates its columns by semicolons"),
-        ("path,patient,patient,X\na,1,1,1\n", {}, r"column\(s\) patient more than once"),
-        ("path,patient,Age,Age,X\na,1,1,1,1\n", {}, r"column\(s\) Age more than once"),
-        ("path,patient,Sex,Sex,X\na,1,M,M,1\n", {}, r"column\(s\) Sex more than once"),
+        ('path,patient,X,Y\na,1,1,"see\nb,2,1,12"\n', {}, "line 2: a quoted field does not end until line 3"),
+        ("path;patient;X\na;1;1\n", {}, "separates its columns with semicolons"),
+        ("path,patient,patient,X\na,1,1,1\n", {}, r"column\(s\) patient occur more than once"),
+        ("path,patient,Age,Age,X\na,1,1,1,1\n", {}, r"column\(s\) Age occur more than once"),
+        ("path,patient,Sex,Sex,X\na,1,M,M,1\n", {}, r"column\(s\) Sex occur more than once"),
     ],
 )
 def test_faulty_table_is_refused(read, text, options, words):

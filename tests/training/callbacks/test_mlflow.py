@@ -149,7 +149,7 @@ def test_errors_of_databases_and_folders_name_what_is_missing(tmp_path, monkeypa
         connect(f"file:{tmp_path}/mlruns")
     if importlib.util.find_spec("sqlalchemy"):
         pytest.skip("SQLAlchemy is installed: databases work")
-    with pytest.raises(ConnectionError, match="MLflow at sqlite:.* For a database, `pip install sqlalchemy alembic`"):
+    with pytest.raises(ConnectionError, match="MLflow at sqlite:.* database also needs `pip install sqlalchemy"):
         connect(f"sqlite:///{tmp_path}/mlflow.db")
 
 

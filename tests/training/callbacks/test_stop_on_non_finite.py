@@ -92,7 +92,7 @@ def test_float16_overflow_does_not_suggest_a_lower_learning_rate():
     callback = started()
     callback.model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.125)), CellwiseBCE())
     callback.on_train_batch_end(1, {"loss": np.nan})
-    with pytest.raises(ValueError, match="exceeded float16 .* use `precision` mixed_bfloat16 or float32.$") as error:
+    with pytest.raises(ValueError, match="overflowed float16 .* use `precision` mixed_bfloat16 or float32.$") as error:
         callback.on_epoch_end(0)
     assert "learning" not in str(error.value)
 
