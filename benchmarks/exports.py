@@ -34,7 +34,7 @@ def main(run_dir, out, data_dir):
     for name, result in exported.items():
         changes = {finding: row.auroc_change for finding, row in result.parity.findings.items()}
         click.echo(f"{name}: " + ", ".join(f"{k} {v:+.4f}" for k, v in changes.items() if v is not None))
-    click.echo(f"without AUROC: {result.parity.undefined}; barely distinguished: {result.parity.blurred}")
+    click.echo(f"without AUROC: {result.parity.undefined}; barely distinguished: {result.parity.barely_distinguished}")
 
 
 if __name__ == "__main__":

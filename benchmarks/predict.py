@@ -44,14 +44,14 @@ def peak() -> float:
 
 def ways(images, run_dir, folder) -> dict[str, Callable]:
     """Returns functions that predict the images of a list of paths, each run once, so that everything is compiled."""
-    from mamsf_keras.images.grey import read_grey
+    from mamsf_keras.images.gray import read_gray
     from mamsf_keras.inference.predict import predict_records
     from mamsf_keras.inference.records import csv_writer, json_writer
     from mamsf_keras.inference.source import open_source
 
     source = open_source(run_dir)
     model, size = source.predictor.model, source.image_size
-    pixels = {path: read_grey(path, size) for path in {os.path.realpath(path) for path in images}}
+    pixels = {path: read_gray(path, size) for path in {os.path.realpath(path) for path in images}}
 
     def in_memory(paths):
         return np.stack([pixels[os.path.realpath(path)] for path in paths])[..., None]
@@ -61,7 +61,7 @@ def ways(images, run_dir, folder) -> dict[str, Callable]:
 
     def loop(paths, arrays):
         for start in range(0, len(paths), BATCH):
-            batch = [read_grey(path, size) for path in paths[start : start + BATCH]]
+            batch = [read_gray(path, size) for path in paths[start : start + BATCH]]
             model.predict_on_batch(np.stack(batch)[..., None])
 
     def evaluate(paths, arrays):

@@ -36,10 +36,10 @@ def compiled(model, **options):
 
 def plain(backbone, size, **options):
     """Builds the backbone of `keras.applications` with average pooling and a dense layer."""
-    grey = keras.Input((size, size, 1))
+    gray = keras.Input((size, size, 1))
     full = VARIANTS[backbone](include_top=False, weights=None, input_shape=(size, size, 3), pooling="avg")
-    features = full(keras.layers.Concatenate()([grey, grey, grey]))
-    return compiled(keras.Model(grey, keras.layers.Dense(len(FINDINGS))(features)), **options)
+    features = full(keras.layers.Concatenate()([gray, gray, gray]))
+    return compiled(keras.Model(gray, keras.layers.Dense(len(FINDINGS))(features)), **options)
 
 
 def mamsf(backbone, size, update=True, **parts):

@@ -48,8 +48,8 @@ def write_nih(folder, rows, size=16, header=HEADER, suffix="", end="\n", encodin
     lines = [header]
     for number, (image, labels, patient) in enumerate(rows):
         lines.append(f"{image},{labels},0,{patient},50,F,PA,2500,2048,0.171,0.171{suffix}")
-        grey = np.random.default_rng(number).integers(0, 256, (size, size), dtype=np.uint8)
-        Image.fromarray(grey).save(images / Path(image).name)
+        gray = np.random.default_rng(number).integers(0, 256, (size, size), dtype=np.uint8)
+        Image.fromarray(gray).save(images / Path(image).name)
     (folder / "Data_Entry_2017.csv").write_text(end.join(lines) + end, encoding=encoding, newline="")
     lists = {"train_val_list.txt": [], "test_list.txt": []}
     for image, _, patient in rows:

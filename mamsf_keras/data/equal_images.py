@@ -1,6 +1,6 @@
 """Images with equal pixels, and notes about them. `describe`, `prepare` and `train` all report what is defined here.
 
-Two images are equal if their gray pixels are, as `images/grey.py` reads them and before they are resized. The format
+Two images are equal if their gray pixels are, as `images/gray.py` reads them and before they are resized. The format
 of the files does not matter.
 """
 

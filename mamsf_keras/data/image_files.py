@@ -8,7 +8,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from mamsf_keras.allowance import allowed_count
-from mamsf_keras.images.grey import read_grey, read_with_note
+from mamsf_keras.images.gray import read_gray, read_with_note
 from mamsf_keras.images.pixel_hash import pixel_hash
 from mamsf_keras.parallel import parallel_map
 
@@ -71,7 +71,7 @@ class ImageFiles:
     def open(self, table: pd.DataFrame, image_size: int) -> Callable[[int], np.ndarray]:
         """Returns a function that decodes and resizes the image of a row."""
         paths = table["path"].tolist()
-        return lambda row: read_grey(paths[row], image_size)
+        return lambda row: read_gray(paths[row], image_size)
 
     def inspect(self, table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
         """Decodes each image once, in worker processes, to find its size and the hash of its pixels."""
@@ -97,8 +97,8 @@ def _inspect_chunk(paths: list[str]) -> list[tuple]:
     rows: list[tuple] = []
     for path in paths:
         try:
-            grey, _ = read_with_note(path)
-            rows.append((*grey.shape, pixel_hash(grey), None))
+            gray, _ = read_with_note(path)
+            rows.append((*gray.shape, pixel_hash(gray), None))
         except ValueError as error:
             rows.append((None, None, None, str(error)))
     return rows

@@ -22,7 +22,7 @@ class LabelCounts:
     negatives: tuple[int, ...]
 
     @property
-    def one_kind(self) -> tuple[str, ...]:
+    def single_class(self) -> tuple[str, ...]:
         """The findings without a positive or without a negative label, which can be neither learned nor scored."""
         rows = zip(self.findings, self.positives, self.negatives, strict=True)
         return tuple(name for name, positive, negative in rows if not (positive and negative))
@@ -38,7 +38,7 @@ def count_labels(labels: ArrayLike, findings: Iterable[str], weights: ArrayLike 
 
     ```python
     training = dataset.split("train")
-    count_labels(training.labels, training.findings).one_kind  # ("Hernia",)
+    count_labels(training.labels, training.findings).single_class  # ("Hernia",)
     ```
 
     Args:

@@ -16,7 +16,7 @@ from keras import ops
 from scipy import ndimage
 
 from mamsf_keras.devices import without_gradients
-from mamsf_keras.images.grey import resize_map
+from mamsf_keras.images.gray import resize_map
 from mamsf_keras.model.mamsf import MAMSFNet
 
 BOX_LEVEL = 0.5

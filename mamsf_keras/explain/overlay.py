@@ -10,7 +10,7 @@ from PIL import Image
 
 from mamsf_keras.config import NOTICE
 from mamsf_keras.explain.heatmap import Peak
-from mamsf_keras.images.grey import resize_map
+from mamsf_keras.images.gray import resize_map
 from mamsf_keras.storage import atomic_write
 
 Box = tuple[float, float, float, float]
@@ -63,7 +63,7 @@ class Score:
 
 def write_panel(
     path: str | Path,
-    grey: np.ndarray,
+    gray: np.ndarray,
     maps: Sequence[FindingMap],
     scores: Mapping[str, Score],
     *,
@@ -74,7 +74,7 @@ def write_panel(
 
     Args:
         path: the file to write.
-        grey: uint8 `(height, width)`.
+        gray: uint8 `(height, width)`.
         maps: the maps to show, at least one.
         scores: scores of all findings, by name.
         title: heading.
@@ -82,14 +82,14 @@ def write_panel(
     """
     from matplotlib.figure import Figure
 
-    height, width = grey.shape
+    height, width = gray.shape
     column = 3.6 * float(np.clip(width / height, 0.6, 1.6))
     figure = Figure(figsize=(column * (1 + len(maps)) + 3.8, 4.5), layout="constrained")
     ratios = [column] * (1 + len(maps)) + [3.8]
     xray, *places, bars = figure.subplots(1, len(ratios), width_ratios=ratios)
-    draw_xray(xray, grey, boxes)
+    draw_xray(xray, gray, boxes)
     for place, one in zip(places, maps, strict=True):
-        draw_map(place, grey, one, scores[one.finding])
+        draw_map(place, gray, one, scores[one.finding])
     draw_scores(bars, scores)
     title = title.encode("utf-8", "backslashreplace").decode()  # a file name may have bytes that cannot be drawn
     figure.suptitle(title, fontsize=10, x=0.01, ha="left", parse_math=False)
@@ -107,23 +107,23 @@ def _legend(maps) -> str:
     )
 
 
-def draw_xray(axes: Any, grey: np.ndarray, boxes: Sequence[tuple[str, Box]]) -> None:
+def draw_xray(axes: Any, gray: np.ndarray, boxes: Sequence[tuple[str, Box]]) -> None:
     """Draws the X-ray with all boxes of radiologists."""
-    _draw_gray(axes, grey)
+    _draw_gray(axes, gray)
     axes.set_title("X-ray", fontsize=9)
     for finding, box in boxes:
         _draw_box(axes, box, BOX_COLOR, "--")
         axes.text(box[0], box[1], finding, color=BOX_COLOR, fontsize=7, va="bottom", bbox=SHADE, clip_on=True)
 
 
-def draw_map(axes: Any, grey: np.ndarray, shown: FindingMap, score: Score) -> None:
+def draw_map(axes: Any, gray: np.ndarray, shown: FindingMap, score: Score) -> None:
     """Draws the positive evidence for one finding over the X-ray, with its peak; states if there is none."""
     from matplotlib.colors import ListedColormap
 
-    _draw_gray(axes, grey)
+    _draw_gray(axes, gray)
     for box in shown.boxes:
         _draw_box(axes, box, BOX_COLOR, "--")
-    height, width = grey.shape
+    height, width = gray.shape
     place = evidence_text(shown, height, width)
     axes.set_title(f"{shown.finding} {score_text(score)}\n{place}", fontsize=9)
     if shown.peak is None:
@@ -171,9 +171,9 @@ def draw_scores(axes: Any, scores: Mapping[str, Score]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_gray(axes, grey):
-    height, width = grey.shape
-    image = Image.fromarray(grey)
+def _draw_gray(axes, gray):
+    height, width = gray.shape
+    image = Image.fromarray(gray)
     image.thumbnail((SHOWN_PIXELS, SHOWN_PIXELS), Image.Resampling.BILINEAR)
     axes.imshow(np.asarray(image), cmap="gray", vmin=0, vmax=255, extent=(0, width, height, 0))
     axes.axis("off")

@@ -1,17 +1,17 @@
-"""Decodes PNG and JPEG inside a TensorFlow graph, by the rules of `images/grey.py`.
+"""Decodes PNG and JPEG inside a TensorFlow graph, by the rules of `images/gray.py`.
 
-The gray values equal those of `read_grey`; after resizing they differ by at most 1, because Pillow rounds between its
+The gray values equal those of `read_gray`; after resizing they differ by at most 1, because Pillow rounds between its
 two passes. Files of other kinds, 16-bit color, animated PNG and damaged files raise an error.
 
 TensorFlow has no strict JPEG decoder: libjpeg fills lost data with the gray value 128 and only issues a warning. An
 image with a row of blocks of this value is therefore rejected. This detects lost data of baseline files, gray or color,
-unless less than a row of blocks was lost. Lost data of progressive and CMYK files are not detected: only `read_grey`
+unless less than a row of blocks was lost. Lost data of progressive and CMYK files are not detected: only `read_gray`
 rejects these files.
 """
 
 import tensorflow as tf
 
-from mamsf_keras.images.grey import BIT_DEPTHS
+from mamsf_keras.images.gray import BIT_DEPTHS
 
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
@@ -36,16 +36,16 @@ def decode_batch(contents: tf.Tensor, size: int | None) -> tf.Tensor:
         float32 `(batch, height, width, 1)`, whole numbers from 0 (black) to 255 (white).
     """
     spec = tf.TensorSpec((size, size, 1), tf.float32)
-    return tf.map_fn(lambda content: decode_grey(content, size), contents, fn_output_signature=spec)
+    return tf.map_fn(lambda content: decode_gray(content, size), contents, fn_output_signature=spec)
 
 
-def decode_grey(content: tf.Tensor, size: int | None) -> tf.Tensor:
+def decode_gray(content: tf.Tensor, size: int | None) -> tf.Tensor:
     """Decodes one image, a string scalar, to float32 `(height, width, 1)`. See `decode_batch`."""
     is_png = tf.equal(tf.strings.substr(content, 0, len(PNG)), PNG)
-    grey = tf.cond(is_png, lambda: _decode_png(content), lambda: _decode_jpeg(content))[..., tf.newaxis]
+    gray = tf.cond(is_png, lambda: _decode_png(content), lambda: _decode_jpeg(content))[..., tf.newaxis]
     if size is not None:
-        grey = tf.round(tf.image.resize(grey, (size, size), antialias=True))
-    return grey
+        gray = tf.round(tf.image.resize(gray, (size, size), antialias=True))
+    return gray
 
 
 def _decode_jpeg(content):
@@ -53,13 +53,13 @@ def _decode_jpeg(content):
     with tf.control_dependencies([tf.debugging.assert_equal(is_jpeg, True, "image_bytes must be PNG or JPEG files")]):
         content = tf.identity(content)
     # Pillow also uses the accurate transform; TensorFlow's default is a different one.
-    grey = _luma(tf.io.decode_jpeg(content, dct_method="INTEGER_ACCURATE"))
-    height = tf.shape(grey)[0] // BLOCK * BLOCK
-    rows = tf.reshape(grey[:height], (height // BLOCK, BLOCK * tf.shape(grey)[1]))
+    gray = _luma(tf.io.decode_jpeg(content, dct_method="INTEGER_ACCURATE"))
+    height = tf.shape(gray)[0] // BLOCK * BLOCK
+    rows = tf.reshape(gray[:height], (height // BLOCK, BLOCK * tf.shape(gray)[1]))
     lost = tf.reduce_any(tf.reduce_all(tf.equal(rows, LOST_VALUE), axis=1))
     message = f"image_bytes contains a JPEG file with lost data: {BLOCK} rows have only the value {LOST_VALUE}"
     with tf.control_dependencies([tf.debugging.assert_equal(lost, False, message)]):
-        return tf.identity(grey)
+        return tf.identity(gray)
 
 
 def _decode_png(content):
@@ -97,5 +97,5 @@ def _luma(pixels):
         red, green, blue = (tf.cast(pixels[..., channel], tf.int32) for channel in range(3))
         return tf.bitwise.right_shift(red * 19595 + green * 38470 + blue * 7471 + 0x8000, 16)
 
-    grey = tf.cond(tf.shape(pixels)[-1] >= 3, of_color, lambda: tf.cast(pixels[..., 0], tf.int32))
-    return tf.cast(grey, tf.float32)
+    gray = tf.cond(tf.shape(pixels)[-1] >= 3, of_color, lambda: tf.cast(pixels[..., 0], tf.int32))
+    return tf.cast(gray, tf.float32)

@@ -52,7 +52,7 @@ def describe(module: "ServingModule") -> dict[str, Any]:
 
 
 def preprocessing(image_size: int | None) -> dict[str, Any]:
-    """Describes how pixels become the input `images`; the rules are at the top of `mamsf_keras/images/grey.py`."""
+    """Describes how pixels become the input `images`; the rules are at the top of `mamsf_keras/images/gray.py`."""
     return {
         "input": "images",
         "type": "float32",

@@ -179,12 +179,12 @@ def _check(exported):
     if found:
         raise ValueError(f"An export differs too much from Keras, so nothing was published. {'; '.join(found)}.")
     parity = next(iter(exported.values())).parity
-    if parity.blurred:
+    if parity.barely_distinguished:
         logger.warning(
             "the model barely distinguishes these images (interquartile range of the logit below %g) for %s: agreement "
             "with Keras says little there",
             SMALLEST_SPREAD,
-            ", ".join(parity.blurred),
+            ", ".join(parity.barely_distinguished),
         )
     if parity.undefined:
         logger.info("no AUROC to compare, because the images contain only one class: %s", ", ".join(parity.undefined))

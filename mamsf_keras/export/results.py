@@ -73,7 +73,7 @@ class Parity:
         return [name for name, row in self.findings.items() if row.auroc is None]
 
     @property
-    def blurred(self) -> list[str]:
+    def barely_distinguished(self) -> list[str]:
         """The findings for which the model barely distinguishes these images. Their AUROC is not compared."""
         return [name for name, row in self.findings.items() if row.spread < SMALLEST_SPREAD]
 
@@ -108,7 +108,7 @@ class Parity:
             name: row.auroc_change
             for name, row in self.findings.items()
             if row.auroc_change is not None
-            and name not in self.blurred
+            and name not in self.barely_distinguished
             and abs(row.auroc_change) > row.allowed_change + 1e-12
         }
 
@@ -117,7 +117,7 @@ class Parity:
         return {
             **dataclasses.asdict(self),
             "undefined": self.undefined,
-            "hardly_told_apart": self.blurred,
+            "barely_distinguished": self.barely_distinguished,
             "largest_auroc_change": self.largest_auroc_change,
             "decisions_changed": self.decisions_changed,
         }

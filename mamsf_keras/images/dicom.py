@@ -73,7 +73,7 @@ def read_dicom(path: str | Path) -> tuple[np.ndarray, str]:
         if "TransferSyntaxUID" not in dataset.file_meta:
             dataset.file_meta.TransferSyntaxUID = _plain_syntax(dataset)
         _check_decoder(dataset.file_meta.TransferSyntaxUID)
-        return _grey(dataset), BARE if bare else ""
+        return _gray(dataset), BARE if bare else ""
 
 
 def read_dicom_size(path: str | Path) -> tuple[int, int]:
@@ -127,7 +127,7 @@ def _check_decoder(syntax):
         raise Refused(f"no installed package decodes its transfer syntax {syntax.name}")
 
 
-def _grey(dataset) -> np.ndarray:
+def _gray(dataset) -> np.ndarray:
     from pydicom.pixels import pixel_array
 
     if int(dataset.get("NumberOfFrames") or 1) > 1:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mamsf_keras.images.grey import SUFFIXES
+from mamsf_keras.images.gray import SUFFIXES
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
 SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ", b"RIFF", b"BM")
@@ -69,7 +69,7 @@ def is_image(path: Path) -> bool:
     """Returns True if a file is an image by its content, or claims to be one by its suffix."""
     if path.suffix.lower() in (*SUFFIXES, *DICOM_SUFFIXES):
         return True
-    if path.name == "DICOMDIR":  # the table of contents of a DICOM disk
+    if path.name == "DICOMDIR":  # the table of contents of a DICOM disc
         return False
     try:
         with open(path, "rb") as file:

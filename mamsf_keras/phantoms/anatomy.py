@@ -52,8 +52,8 @@ def wall(chest: Chest, rng: np.random.Generator) -> np.ndarray:
     tissue[rows] += 0.16 * ramp(chest.y[rows] - chest.floor[rows], 70)
     tissue *= outline(chest)
     columns = chest.columns(22)
-    disc = stripes(chest.y - body.rib_phase, 0.95 * body.rib_spacing)
-    tissue[:, columns] += ramp(17 - chest.across[:, columns], 5) * (0.03 + 0.05 * ramp(disc - 3.5, 3))
+    disk = stripes(chest.y - body.rib_phase, 0.95 * body.rib_spacing)
+    tissue[:, columns] += ramp(17 - chest.across[:, columns], 5) * (0.03 + 0.05 * ramp(disk - 3.5, 3))
     rows = chest.rows(-999, body.top + 90)
     pipe = ramp(8 - np.abs(chest.x[rows, columns] - 2), 5) * (0.09 * ramp(body.top + 82 - chest.y[rows], 16))
     tissue[rows, columns] -= pipe

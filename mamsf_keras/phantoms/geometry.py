@@ -128,9 +128,9 @@ class Chest:
         self.size = size
         self.span = rows or slice(0, size)
         self.pixel = body.frame / size
-        centre = (np.arange(size, dtype=np.float32) + 0.5) * self.pixel - body.frame / 2
-        self.y = (centre[self.span] - body.shift[1])[:, None]
-        self.x = (centre - body.shift[0]) + self.y * body.tilt
+        center = (np.arange(size, dtype=np.float32) + 0.5) * self.pixel - body.frame / 2
+        self.y = (center[self.span] - body.shift[1])[:, None]
+        self.x = (center - body.shift[0]) + self.y * body.tilt
         self.across = np.abs(self.x)
 
     @cached_property

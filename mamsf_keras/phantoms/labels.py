@@ -12,7 +12,7 @@ from mamsf_keras.phantoms.geometry import LABELS, TAIL, stream
 TEST_IMAGES = 25_596
 """Number of images in `test_list.txt` of NIH, of 112,120."""
 
-IMAGES_A_PATIENT = {"train_val": 86_524 / 28_008, "test": 25_596 / 2_797}
+IMAGES_PER_PATIENT = {"train_val": 86_524 / 28_008, "test": 25_596 / 2_797}
 """Images per patient in the two NIH lists: 3.09 and 9.15."""
 
 ONLY_ONE = 0.57
@@ -86,7 +86,7 @@ def _follow_ups(images, mean, rng):
 def _patients(images, rng):
     """Returns the patient, follow-up and official list of each row. In small sets, test patients have fewer images."""
     test = round(images * TEST_IMAGES / IMAGES)
-    usual, many = IMAGES_A_PATIENT["train_val"], IMAGES_A_PATIENT["test"]
+    usual, many = IMAGES_PER_PATIENT["train_val"], IMAGES_PER_PATIENT["test"]
     means = {"train_val": min(usual, (images - test) / 20), "test": usual + (many - usual) * min(images / IMAGES, 1)}
     sizes = {"train_val": images - test, "test": test}
     by_list = {name: _follow_ups(n, means[name], rng) for name, n in sizes.items()}

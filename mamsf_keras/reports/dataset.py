@@ -58,19 +58,19 @@ def describe(data: DataConfig) -> Description:
         "Image sizes, height x width in pixels": sizes(table),
         "Duplicates": duplicates(table, same),
     }
-    notes += (*note_one_kind(table, findings), overlap_line(table))
+    notes += (*note_single_class(table, findings), overlap_line(table))
     return Description(table, dataset.findings, tuple(dict.fromkeys(notes)), tables)
 
 
-def note_one_kind(table: pd.DataFrame, findings: list[str]) -> tuple[str, ...]:
+def note_single_class(table: pd.DataFrame, findings: list[str]) -> tuple[str, ...]:
     """Returns a note for each split that names the findings that cannot be learned or scored there."""
     notes = []
     for split in SPLITS:
         counts = count_labels(table.loc[table["split"] == split, findings], findings)
         what = "learned" if split == "train" else "scored"
-        if counts.one_kind:
+        if counts.single_class:
             text = f"findings that cannot be {what}, because {split} has no positive or no negative images of them: "
-            notes.append(f"{text}{len(counts.one_kind)} of {len(findings)}: {counts.describe(counts.one_kind)}")
+            notes.append(f"{text}{len(counts.single_class)} of {len(findings)}: {counts.describe(counts.single_class)}")
     return tuple(notes)
 
 

@@ -32,12 +32,12 @@ class TrainedFindings:
     @property
     def trained(self) -> tuple[str, ...]:
         """The findings that are trained, in the order of the data."""
-        return tuple(name for name in self.training.findings if name not in self.training.one_kind)
+        return tuple(name for name in self.training.findings if name not in self.training.single_class)
 
     @property
     def scored(self) -> tuple[str, ...]:
         """The trained findings whose validation AUROC is defined. The mean over them selects the best model."""
-        return tuple(name for name in self.trained if name not in self.validation.one_kind)
+        return tuple(name for name in self.trained if name not in self.validation.single_class)
 
     def check(self, config: TrainConfig) -> None:
         """Raises `ValueError` if no finding can be trained, or none of them can be scored."""
@@ -67,7 +67,7 @@ class TrainedFindings:
     @property
     def left_out_text(self) -> str:
         """The findings that are not trained, with their labels in the train split; empty if there are none."""
-        return self.training.describe(self.training.one_kind)
+        return self.training.describe(self.training.single_class)
 
     @property
     def score_text(self) -> str:

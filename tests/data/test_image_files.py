@@ -6,7 +6,7 @@ from PIL import Image
 from mamsf_keras.config import DataConfig
 from mamsf_keras.data.image_files import ImageFiles
 from mamsf_keras.data.open import open_dataset
-from mamsf_keras.images.grey import read_grey
+from mamsf_keras.images.gray import read_gray
 from mamsf_keras.images.pixel_hash import pixel_hash
 
 pytestmark = pytest.mark.no_keras
@@ -59,7 +59,7 @@ def test_inspect_reads_sizes_and_the_hashes_of_pixels(table, tmp_path):
         image.save(tmp_path / "b.png", compress_level=9)  # other bytes
     facts, notes = ImageFiles(tmp_path, in_folder).inspect(table)
     assert facts[["height", "width"]].to_numpy()[:4].tolist() == [[4, 6], [4, 6], [4, 6], [8, 8]]
-    hashes = [pixel_hash(read_grey(tmp_path / name)) for name in table["image"][:4]]
+    hashes = [pixel_hash(read_gray(tmp_path / name)) for name in table["image"][:4]]
     assert facts["sha256"][:4].tolist() == hashes and hashes[0] == hashes[1] != hashes[2]
     assert facts.loc[4].isna().all()
     assert notes[:2] == ("a note", "images found: 5 of 5; not readable: 1")

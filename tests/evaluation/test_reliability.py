@@ -45,9 +45,9 @@ def test_bins_of_equal_mass_by_hand_and_ties_in_one_bin():
 
 def test_undefined_values_are_none():
     assert set(reliability(np.zeros(0), np.zeros(0)).values()) == {None}
-    one_kind = reliability(np.zeros(3), np.array([0.1, 0.2, 0.3]))
-    assert one_kind["calibration_slope"] is None and one_kind["calibration_intercept"] is None
-    assert one_kind["brier"] == pytest.approx((0.01 + 0.04 + 0.09) / 3)
+    single_class = reliability(np.zeros(3), np.array([0.1, 0.2, 0.3]))
+    assert single_class["calibration_slope"] is None and single_class["calibration_intercept"] is None
+    assert single_class["brier"] == pytest.approx((0.01 + 0.04 + 0.09) / 3)
     separated = reliability(np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9]))
     assert separated["calibration_slope"] is None and separated["calibration_intercept"] == pytest.approx(0, abs=1e-6)
     assert reliability(np.array([0, 1]), np.array([0.5, 0.5]))["calibration_slope"] is None

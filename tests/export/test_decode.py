@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mamsf_keras.images.grey import read_grey
+from mamsf_keras.images.gray import read_gray
 
 pytestmark = pytest.mark.tensorflow
 
@@ -88,9 +88,9 @@ def decode():
 
 
 @pytest.mark.parametrize("kind", IMAGES)
-def test_graph_decodes_as_read_grey_and_resizes_to_within_one_level(tmp_path, decode, kind):
+def test_graph_decodes_as_read_gray_and_resizes_to_within_one_level(tmp_path, decode, kind):
     (tmp_path / "x").write_bytes(IMAGES[kind])
-    original, resized = read_grey(tmp_path / "x"), read_grey(tmp_path / "x", 24)
+    original, resized = read_gray(tmp_path / "x"), read_gray(tmp_path / "x", 24)
     np.testing.assert_array_equal(decode([IMAGES[kind]])[0, ..., 0], original)
     assert np.abs(decode([IMAGES[kind]] * 3, 24)[..., 0] - resized).max() <= 1
 
@@ -140,7 +140,7 @@ def test_other_files_are_errors_and_the_next_request_is_served(decode, kind):
 def test_pillow_rejects_the_same_files(tmp_path, kind):
     (tmp_path / "x").write_bytes(REFUSED[kind][0])
     with pytest.raises(ValueError, match="cannot be read as an image"):
-        read_grey(tmp_path / "x")
+        read_gray(tmp_path / "x")
 
 
 @pytest.fixture(scope="module")
@@ -151,23 +151,23 @@ def radiograph(nih_dir):
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("options", [{}, {"quality": 100}, {"restart_marker_rows": 4}], ids=str)
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_jpeg_that_lost_data_is_refused_as_by_read_grey(tmp_path, decode, radiograph, mode, options, loss):
+def test_jpeg_that_lost_data_is_refused_as_by_read_gray(tmp_path, decode, radiograph, mode, options, loss):
     whole = encoded(radiograph.convert(mode), "JPEG", **options)
     (tmp_path / "x").write_bytes(LOSSES[loss](whole))
     with pytest.raises(ValueError, match="cannot be read as an image"):
-        read_grey(tmp_path / "x")
+        read_gray(tmp_path / "x")
     with pytest.raises(Exception, match="lost data"):
         decode([LOSSES[loss](whole)], 24)
     assert decode([whole], 24).shape == (1, 24, 24, 1)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_lost_data_of_progressive_jpeg_are_found_only_by_read_grey(tmp_path, decode, radiograph, loss):
+def test_lost_data_of_progressive_jpeg_are_found_only_by_read_gray(tmp_path, decode, radiograph, loss):
     """A known gap. If this test fails, TensorFlow has become strict: simplify the check and its documentation."""
     content = LOSSES[loss](encoded(radiograph, "JPEG", progressive=True))
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(ValueError, match="cannot be read as an image"):
-        read_grey(tmp_path / "x")
+        read_gray(tmp_path / "x")
     assert decode([content], 24).shape == (1, 24, 24, 1)
 
 
@@ -179,11 +179,11 @@ def test_intact_jpeg_of_any_quality_and_with_a_border_is_accepted(tmp_path, nih_
             if border is not None:
                 image.paste(border, (0, image.height - 40, image.width, image.height))
             (tmp_path / "x").write_bytes(content := encoded(image, "JPEG", quality=quality))
-            np.testing.assert_array_equal(decode([content])[0, ..., 0], read_grey(tmp_path / "x"))
+            np.testing.assert_array_equal(decode([content])[0, ..., 0], read_gray(tmp_path / "x"))
 
 
 def test_real_originals(nih_dir, decode):
     files = sorted((nih_dir / "originals_1024").glob("*.png"))[::6]
     batch = decode([file.read_bytes() for file in files], 24)
     for pixels, file in zip(batch, files, strict=True):
-        assert np.abs(pixels[..., 0] - read_grey(file, 24)).max() <= 1
+        assert np.abs(pixels[..., 0] - read_gray(file, 24)).max() <= 1

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mamsf_keras import load_model
-from mamsf_keras.images.grey import read_grey
+from mamsf_keras.images.gray import read_gray
 from mamsf_keras.inference.predict import KEPT, predict
 from tests.conftest import BACKEND
 from tests.inference.test_inputs import bare_dicom
@@ -33,7 +33,7 @@ def test_results_equal_those_of_the_model_called_by_hand_in_order(tmp_path, run)
     files = {"json_file": tmp_path / "p.json", "csv_file": tmp_path / "p.csv"}
     summary = predict([tmp_path / "in"], run_dir=run.path, batch_size=4, **files)
     order = sorted(map(str, paths))
-    pixels = np.stack([read_grey(path, 32) for path in order])[..., None].astype("float32")
+    pixels = np.stack([read_gray(path, 32) for path in order])[..., None].astype("float32")
     expected = keras.ops.convert_to_numpy(load_model(run.model("best"))(pixels, training=False))
     table = pd.read_csv(tmp_path / "p.csv")
     assert table["image"].tolist() == order

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from mamsf_keras.images.dicom import BARE
-from mamsf_keras.images.grey import read_grey
+from mamsf_keras.images.gray import read_gray
 from mamsf_keras.inference.reading import NEARLY_BLACK, read_batches, read_image
 from tests.inference.test_inputs import bare_dicom
 
@@ -26,15 +26,15 @@ def paths(tmp_path):
 
 def test_pixels_equal_those_of_every_other_command(paths):
     image = read_image(paths[0], 16, keep_original=True)
-    np.testing.assert_array_equal(image.pixels, read_grey(paths[0], 16))
-    np.testing.assert_array_equal(image.original, read_grey(paths[0]))
+    np.testing.assert_array_equal(image.pixels, read_gray(paths[0], 16))
+    np.testing.assert_array_equal(image.original, read_gray(paths[0]))
     assert (image.height, image.width, image.note, image.warning, image.error) == (20, 30, "", "", "")
     assert read_image(paths[0], 16).original is None
 
 
 def test_sixteen_bit_ramp_has_the_gray_values_of_prepare(tmp_path):
     path = write(tmp_path / "x.png", np.tile(65 * np.arange(64, dtype=np.uint16), (64, 1)))
-    np.testing.assert_array_equal(read_image(path, 32).pixels, read_grey(path, 32))
+    np.testing.assert_array_equal(read_image(path, 32).pixels, read_gray(path, 32))
     assert np.ptp(read_image(path, 32).pixels) > 200
 
 

@@ -67,8 +67,8 @@ def test_heads_that_make_no_sense_are_refused(argument, value):
 
 def test_blocks_that_do_not_fit_are_refused():
     features, final_block = toy_backbone()
-    grey = keras.Sequential([keras.Input((32, 32, 1)), keras.layers.Conv2D(8, 3)])
-    for pair in ((grey, final_block), (features, grey)):
+    gray = keras.Sequential([keras.Input((32, 32, 1)), keras.layers.Conv2D(8, 3)])
+    for pair in ((gray, final_block), (features, gray)):
         with pytest.raises(ValueError, match="`backbone` must be two models, the first from"):
             MAMSFNet(pair)
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from mamsf_keras import MAMSFNet
-from mamsf_keras.images.grey import read_grey
+from mamsf_keras.images.gray import read_gray
 from mamsf_keras.inference.predict import predict
 from mamsf_keras.predictors.server import open_server
 from tests.runs import gray_images
@@ -109,7 +109,7 @@ def test_sixteen_images_of_465_kb_give_sixteen_results(served, tmp_path):
     summary = predict([tmp_path / "in"], server=url, batch_size=16, csv_file=tmp_path / "p.csv")
     assert (summary.predicted, summary.failed) == (16, 0)
     table = pd.read_csv(tmp_path / "p.csv")
-    pixels = np.stack([read_grey(path, SIZE) for path in table["image"]])[..., None]
+    pixels = np.stack([read_gray(path, SIZE) for path in table["image"]])[..., None]
     np.testing.assert_allclose(table[list(FINDINGS)], expected(model, pixels), atol=1e-6)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from mamsf_keras.images.grey import read_with_note
+from mamsf_keras.images.gray import read_with_note
 from mamsf_keras.storage import atomic_write, checksum
 
 

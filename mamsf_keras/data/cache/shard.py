@@ -15,7 +15,7 @@ from mamsf_keras.data.cache.records import (
     updated,
     write_records,
 )
-from mamsf_keras.images.grey import read_with_note, resize
+from mamsf_keras.images.gray import read_with_note, resize
 from mamsf_keras.images.pixel_hash import pixel_hash
 from mamsf_keras.storage import atomic_write
 
@@ -33,12 +33,12 @@ class Shard(NamedTuple):
     image_size: int
 
     @property
-    def record(self) -> Path:
+    def records(self) -> Path:
         """Path of the records: a CSV file with one row per image."""
-        return record_path(self.path)
+        return records_path(self.path)
 
 
-def record_path(shard_path: str | Path) -> Path:
+def records_path(shard_path: str | Path) -> Path:
     """Returns the path of the records of a shard."""
     return Path(shard_path).with_suffix(".csv")
 
@@ -52,15 +52,15 @@ def make_shard(shard: Shard) -> int:
     pixels = np.zeros((len(shard.images), shard.image_size, shard.image_size), np.uint8)
     records = []
     for row, path in enumerate(shard.images):
-        grey, record = _read(path)
+        gray, record = _read(path)
         records.append(record)
-        if grey is not None:
-            pixels[row] = resize(grey, shard.image_size)
+        if gray is not None:
+            pixels[row] = resize(gray, shard.image_size)
     content = io.BytesIO()  # NumPy does not report a full disk when it writes to a file itself
     np.save(content, pixels)
     with atomic_write(shard.path) as temporary:
         temporary.write_bytes(content.getbuffer())
-    write_records(shard.record, records)
+    write_records(shard.records, records)
     return len(shard.images)
 
 
@@ -69,11 +69,11 @@ def _read(path) -> tuple[np.ndarray | None, Record]:
     size, modified = look_up(path)
     record = Record("", "", "", path, size, modified, file_checksum(path), "", "")
     try:
-        grey, note = read_with_note(path)
+        gray, note = read_with_note(path)
     except ValueError as error:
         return None, record._replace(error=str(error))
-    height, width = map(str, grey.shape)
-    return grey, record._replace(sha256=pixel_hash(grey), height=height, width=width, note=note)
+    height, width = map(str, gray.shape)
+    return gray, record._replace(sha256=pixel_hash(gray), height=height, width=width, note=note)
 
 
 def is_current(shard: Shard) -> bool:
@@ -101,13 +101,13 @@ def refresh(shard: Shard) -> bool:
     if None in new:
         return False
     if new != records:
-        write_records(shard.record, [record for record in new if record])
+        write_records(shard.records, [record for record in new if record])
     return True
 
 
 def _complete_records(shard) -> list[Record] | None:
     """Returns the records of a shard, or None if it is incomplete."""
-    records = read_records(shard.record)
+    records = read_records(shard.records)
     if records is None or len(records) != len(shard.images) or not shard.path.exists():
         return None
     size = NPY_HEADER + len(shard.images) * shard.image_size**2

@@ -30,7 +30,7 @@ from mamsf_keras.data.tables import (
     read_list,
 )
 from mamsf_keras.findings import FINDINGS, NO_FINDING, find_name, with_nearest
-from mamsf_keras.images.grey import SUFFIXES
+from mamsf_keras.images.gray import SUFFIXES
 from mamsf_keras.storage import may_be_file
 
 TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
@@ -59,7 +59,7 @@ def read(config: DataConfig) -> Dataset:
             f"{data_dir} has no table {TABLES[1]} (or {TABLES[0]}). `data_dir` must be the folder that contains it. "
             "For another table, use `labels_csv`."
         )
-    store = ImageFiles(data_dir, find_images, config.allow_missing, explain_absent)
+    store = ImageFiles(data_dir, find_images, config.allow_missing, explain_missing)
     sources = (path, *(data_dir / name for name in LISTS.values()))
     table, notes = _read_table(path)
     kind = "phantoms" if is_phantoms(data_dir) else "nih"
@@ -93,7 +93,7 @@ def _read_table(path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     return pd.concat([table, _label_columns(raw["Finding Labels"], path)], axis=1), notes
 
 
-def explain_absent(images: pd.Series, data_dir: str | Path) -> tuple[str, ...]:
+def explain_missing(images: pd.Series, data_dir: str | Path) -> tuple[str, ...]:
     """Names the archives in the data folder, in which missing images may still be packed."""
     names = sorted(path.name for path in Path(data_dir).iterdir() if path.name.endswith(ARCHIVES))
     if not names:

@@ -125,11 +125,11 @@ def test_processes_that_start_together_make_one_cache(small_nih, tmp_path):
 
 def test_cache_made_again_in_the_same_process_has_the_new_pixels(small_nih, tmp_path):
     image = next(small_nih.rglob("00000001_000.png"))
-    for grey in (10, 200):
-        Image.fromarray(np.full((12, 12), grey, np.uint8)).save(image)
+    for gray in (10, 200):
+        Image.fromarray(np.full((12, 12), gray, np.uint8)).save(image)
         shutil.rmtree(tmp_path / "cache", ignore_errors=True)
         make(small_nih, tmp_path / "cache")
-        assert (open_dataset(tmp_path / "cache").resolved.open_images(12)(0) == grey).all()
+        assert (open_dataset(tmp_path / "cache").resolved.open_images(12)(0) == gray).all()
 
 
 def test_changed_images_are_read_again(small_nih, tmp_path):

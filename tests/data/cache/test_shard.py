@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mamsf_keras.data.cache.shard import Shard, is_current, make_shard, open_shard, record_path, refresh
+from mamsf_keras.data.cache.shard import Shard, is_current, make_shard, open_shard, records_path, refresh
 
 pytestmark = pytest.mark.no_keras
 
@@ -21,7 +21,7 @@ def shard(tmp_path):
 
 
 def records(shard):
-    return records_of(shard.record.read_text())
+    return records_of(shard.records.read_text())
 
 
 def records_of(text):
@@ -49,14 +49,14 @@ def test_record_has_the_original_size_hash_and_error(shard, tmp_path):
     with Image.open(shard.images[1]) as image:
         assert b["sha256"] == hashlib.sha256(b"(8, 10)" + image.tobytes()).hexdigest()
     assert "c.png cannot be read as an image" in c["error"] and c["sha256"] == ""
-    assert shard.record == record_path(shard.path) == tmp_path / "00000.csv"
+    assert shard.records == records_path(shard.path) == tmp_path / "00000.csv"
 
 
 def test_equal_inputs_give_equal_files(shard):
     make_shard(shard)
-    before = shard.path.read_bytes(), shard.record.read_bytes()
+    before = shard.path.read_bytes(), shard.records.read_bytes()
     make_shard(shard)
-    assert (shard.path.read_bytes(), shard.record.read_bytes()) == before
+    assert (shard.path.read_bytes(), shard.records.read_bytes()) == before
     assert sorted(path.name for path in shard.path.parent.iterdir()) == [
         "00000.csv",
         "00000.npy",
@@ -73,7 +73,7 @@ def test_shard_is_current_until_its_files_or_images_change(shard, tmp_path):
     assert is_current(good)
     for other in (Shard(good.images[:1], good.path, 12), Shard(good.images, good.path, 13)):
         assert not is_current(other)
-    for path in (good.path, good.record, tmp_path / "a.png"):
+    for path in (good.path, good.records, tmp_path / "a.png"):
         content, times = path.read_bytes(), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
         path.write_bytes(content[:-20])
         os.utime(path, ns=times)
@@ -81,19 +81,19 @@ def test_shard_is_current_until_its_files_or_images_change(shard, tmp_path):
         path.write_bytes(content)
         os.utime(path, ns=times)
         assert is_current(good) and refresh(good)
-    good.record.unlink()
+    good.records.unlink()
     assert not is_current(good)
 
 
 def test_new_modification_time_is_compared_by_checksum_and_then_kept(shard, tmp_path):
     make_shard(shard)
-    before = shard.record.read_text()
+    before = shard.records.read_text()
     path = tmp_path / "a.png"
     content = path.read_bytes()
     os.utime(path, ns=(10**18, 10**18))
-    assert not is_current(shard) and shard.record.read_text() == before
+    assert not is_current(shard) and shard.records.read_text() == before
     assert refresh(shard) and is_current(shard)
-    assert shard.record.read_text() == before.replace(records_of(before)[0]["modified"], str(10**18))
+    assert shard.records.read_text() == before.replace(records_of(before)[0]["modified"], str(10**18))
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # of the same size
     os.utime(path, ns=(2 * 10**18, 2 * 10**18))
     assert not is_current(shard) and not refresh(shard)

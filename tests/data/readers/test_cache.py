@@ -13,7 +13,7 @@ from mamsf_keras.data.cache.layout import read_meta
 from mamsf_keras.data.cache.prepare import prepare
 from mamsf_keras.data.open import open_dataset
 from mamsf_keras.data.readers.cache import read, read_cache, recognizes
-from mamsf_keras.images.grey import read_grey
+from mamsf_keras.images.gray import read_gray
 from mamsf_keras.reports.dataset import describe
 from tests.toys import contents
 
@@ -45,7 +45,7 @@ def test_shards_hold_the_resized_pixels_and_their_checksums(small_nih, tmp_path)
     dataset = read_cache(tmp_path / "cache").resolved
     pixels = dataset.open_images(12)
     for row, image in enumerate(dataset.table["image"]):
-        expected = read_grey(small_nih / "images_001" / "images" / image, 12)
+        expected = read_gray(small_nih / "images_001" / "images" / image, 12)
         np.testing.assert_array_equal(pixels(row), expected)
     shards, meta = tmp_path / "cache" / "shards", read_meta(tmp_path / "cache")
     shapes = [(32, 12, 12), (32, 12, 12), (16, 12, 12)]

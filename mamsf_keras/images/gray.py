@@ -35,7 +35,7 @@ FORMATS = ("PNG", "JPEG")
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-def read_grey(path: str | Path, size: int | None = None) -> np.ndarray:
+def read_gray(path: str | Path, size: int | None = None) -> np.ndarray:
     """Reads an image file as gray pixels by the rules of this module.
 
     Args:
@@ -49,14 +49,14 @@ def read_grey(path: str | Path, size: int | None = None) -> np.ndarray:
         ImportError: if the file is DICOM and pydicom is not installed.
         ValueError: if the file cannot be read; names the file and states the reason.
     """
-    grey, note = read_with_note(path)
+    gray, note = read_with_note(path)
     if note:
         warnings.warn(note, stacklevel=2)
-    return resize(grey, size)
+    return resize(gray, size)
 
 
 def read_with_note(path: str | Path) -> tuple[np.ndarray, str]:
-    """Reads an image like `read_grey`, and returns the pixels and a note for the user, or ""."""
+    """Reads an image like `read_gray`, and returns the pixels and a note for the user, or ""."""
     with _named(path):
         if not is_dicom(path):
             return _read(Path(path).read_bytes()), ""
@@ -64,7 +64,7 @@ def read_with_note(path: str | Path) -> tuple[np.ndarray, str]:
 
 
 def read_size(path: str | Path) -> tuple[int, int]:
-    """Reads the height and width of an image file from its header. Raises the same errors as `read_grey`."""
+    """Reads the height and width of an image file from its header. Raises the same errors as `read_gray`."""
     with _named(path):
         if not is_dicom(path):
             with _opened(path) as image:
@@ -81,11 +81,11 @@ def _named(path):
         raise ValueError(f"{path} cannot be read as an image: {' '.join(str(error).split())}") from error
 
 
-def resize(grey: np.ndarray, size: int | None) -> np.ndarray:
+def resize(gray: np.ndarray, size: int | None) -> np.ndarray:
     """Resizes uint8 `(height, width)` pixels to `(size, size)`, antialiased; None or an equal size changes nothing."""
-    if size is None or grey.shape == (size, size):
-        return grey
-    return np.asarray(Image.fromarray(grey).resize((size, size), Image.Resampling.BILINEAR))
+    if size is None or gray.shape == (size, size):
+        return gray
+    return np.asarray(Image.fromarray(gray).resize((size, size), Image.Resampling.BILINEAR))
 
 
 def resize_map(cells: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -97,10 +97,10 @@ def resize_map(cells: np.ndarray, height: int, width: int) -> np.ndarray:
 def _read(data: bytes) -> np.ndarray:
     with _opened(io.BytesIO(data)) as image:
         if image.format == "JPEG":
-            return _grey(decode_jpeg(data, image))
+            return _gray(decode_jpeg(data, image))
         image.verify()  # checks the checksums, which decoding ignores; the image cannot be used afterwards
     with Image.open(io.BytesIO(data)) as image:
-        return _grey(image)
+        return _gray(image)
 
 
 @contextlib.contextmanager
@@ -120,7 +120,7 @@ def _opened(file):
         yield image
 
 
-def _grey(image: Image.Image) -> np.ndarray:
+def _gray(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I"):
         return _scaled(np.asarray(image))
     if image.mode == "L":
