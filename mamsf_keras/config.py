@@ -28,6 +28,8 @@ OPERATING_POINTS = {
 """The operating points, and how their thresholds are chosen."""
 FEWEST_PATIENTS = 10
 """Fewest positive patients, and fewest negative patients, for which an interval or a test is reported."""
+FEW_PATIENTS = f"fewer than {FEWEST_PATIENTS} positive or {FEWEST_PATIENTS} negative patients"
+"""Why an interval or a test is left out, in the words of reports."""
 NOTICE = "Not a medical device. For research and engineering only; do not use it for diagnosis or treatment."
 """The disclaimer in everything that a user could mistake for a medical product."""
 CUTS = ("head", "final_block", "last_stage", "whole")
@@ -281,19 +283,20 @@ class TrainConfig(DataConfig):
         if decay is not None:
             self._set("decay", decay)  # the command line passes 0.9 as "0.9"
         self._check_phases()
-        mirrored = self.distribute == "mirrored"
-        multiple = f"be a multiple of `steps_per_execution` ({self.steps_per_execution})"
-        for wrong, name, rule in (
-            ((self.steps_per_epoch or 0) % self.steps_per_execution, "steps_per_epoch", multiple),
-            (
-                self.deterministic and self.augment == "strong",
-                "deterministic",
-                "be off with `augment` strong, which is not reproducible",
-            ),
-            (mirrored and self.accumulate > 1, "accumulate", "be 1 with `distribute` mirrored (limitation of Keras)"),
-            (mirrored and self.jit == "on", "jit", "not be on with `distribute` mirrored, which does not support XLA"),
-        ):
-            require(not wrong, name, rule, getattr(self, name))
+        self._check_combinations()
+
+    def _check_combinations(self):
+        at_once = self.steps_per_execution
+        whole = (self.steps_per_epoch or 0) % at_once == 0
+        require(whole, "steps_per_epoch", f"be a multiple of `steps_per_execution` ({at_once})", self.steps_per_epoch)
+        reproducible = self.augment != "strong" or not self.deterministic
+        rule = "be off with `augment` strong, which is not reproducible"
+        require(reproducible, "deterministic", rule, self.deterministic)
+        if self.distribute == "mirrored":
+            rule = "be 1 with `distribute` mirrored (limitation of Keras)"
+            require(self.accumulate == 1, "accumulate", rule, self.accumulate)
+            rule = "not be on with `distribute` mirrored, which does not support XLA"
+            require(self.jit != "on", "jit", rule, self.jit)
 
     def _check_phases(self):
         """Fills in `epochs` and checks it against `phases` or `freeze_epochs`."""

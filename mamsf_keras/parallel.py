@@ -66,8 +66,10 @@ def parallel_map(
     with ProcessPoolExecutor(workers, context, _start_worker) as pool:
         try:
             with _interrupts_delayed():
-                results = pool.map(function, tasks)
-            return _gather(results, on_result)
+                # Not `pool.map`, which cancels its futures on an interrupt: the thread of the pool then fails on them
+                # when the processes are killed (Python 3.11).
+                futures = [pool.submit(function, task) for task in tasks]
+            return _gather((future.result() for future in futures), on_result)
         except BrokenProcessPool as error:
             raise ChildProcessError(
                 "A worker process died. It ran out of memory or was killed, or the script lacks "

@@ -5,9 +5,10 @@ import functools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mamsf_keras.config import TrainConfig
-from mamsf_keras.storage import exclusive_lock
+from mamsf_keras.storage import exclusive_lock, read_json
 
 
 class RunDir:
@@ -107,9 +108,20 @@ class RunDir:
         """The configuration that the run was started with."""
         return TrainConfig.load(self.config_file)
 
+    def read_environment(self) -> dict[str, Any]:
+        """Reads `environment.json`. Raises `FileNotFoundError` if it is missing, `ValueError` if it is damaged."""
+        return read_json(self.environment)
+
     def model(self, name: str) -> Path:
         """Returns the path of a model for inference: "best" (highest validation AUROC) or "last"."""
         return self.path / f"{name}.keras"
+
+    def best_model(self) -> Path:
+        """Returns the path of the best model. Raises `FileNotFoundError` if the run has not finished an epoch."""
+        path = self.model("best")
+        if not path.exists():
+            raise FileNotFoundError(f"{self.path} has no {path.name} yet. Resume the run until an epoch is finished.")
+        return path
 
     def predictions(self, split: str) -> Path:
         """Returns the path of the predictions on one split, a CSV file."""
@@ -118,6 +130,10 @@ class RunDir:
     def metrics(self, split: str) -> Path:
         """Returns the path of the metrics on one split, a JSON file."""
         return self.path / f"metrics-{split}.json"
+
+    def read_metrics(self, split: str) -> dict[str, Any]:
+        """Reads the metrics on one split; {} if there are none. Raises `ValueError` if the file is damaged."""
+        return read_json(self.metrics(split)) if self.metrics(split).exists() else {}
 
     def report(self, split: str) -> Path:
         """Returns the path of the report on one split, an HTML file."""

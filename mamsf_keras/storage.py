@@ -118,6 +118,22 @@ def write_json(path: str | Path, content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Reads a JSON file that contains an object.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it contains something else.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is damaged. Restore it, or remove it.")
+    return content
+
+
 def write_csv(path: str | Path, frame: "pd.DataFrame", **options: Any) -> None:
     """Writes a data frame as CSV, without its index, atomically. `options` are those of `DataFrame.to_csv`."""
     with atomic_write(path) as temporary:

@@ -17,6 +17,7 @@ from mamsf_keras.storage import (
     exclusive_lock,
     format_bytes,
     may_be_file,
+    read_json,
     remove_unfinished,
     scratch_folder,
     write_csv,
@@ -182,3 +183,10 @@ def test_may_be_file_is_false_only_for_paths_known_not_to_be_files(tmp_path):
     assert may_be_file(tmp_path / "file") and may_be_file(tmp_path / "loop") and may_be_file(tmp_path / ("x" * 300))
     for name in (".", "none", "dangling", "file/below", "nu\0ll"):
         assert not may_be_file(f"{tmp_path}/{name}")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "null"])
+def test_json_file_without_an_object_is_damaged(tmp_path, content):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(ValueError, match="a.json is damaged"):
+        read_json(tmp_path / "a.json")

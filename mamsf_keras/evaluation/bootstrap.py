@@ -81,7 +81,7 @@ class PatientBootstrap:
         labels, scores = np.asarray(labels, float), np.asarray(scores, float)
         observed = ~np.isnan(labels)
         ranking = Ranking(labels[observed] == 1, scores[observed], self.patient[observed], len(self.counts))
-        parts = [ranking.scores(counts) for counts in self._chunks(ranking.rows)]
+        parts = [ranking.scores(counts) for counts in self.chunks(ranking.rows)]
         auroc, average_precision = np.concatenate(parts, axis=1)
         return auroc, average_precision
 
@@ -111,7 +111,8 @@ class PatientBootstrap:
         """Returns the numbers of patients with a positive and with a negative image, for 1/0/NaN labels `(images,)`."""
         return self.patients_with(labels == 1), self.patients_with(labels == 0)
 
-    def _chunks(self, rows) -> Iterator[np.ndarray]:
+    def chunks(self, rows: int) -> Iterator[np.ndarray]:
+        """Yields the counts in parts `(patients, resamples)`, small enough for arrays of `rows` rows per resample."""
         step = max(CHUNK // max(rows, 1), 1)
         for start in range(0, self.counts.shape[1], step):
             yield self.counts[:, start : start + step]

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 
 from mamsf_keras.config import FEWEST_PATIENTS
-from mamsf_keras.evaluation import bootstrap as resampling
 from mamsf_keras.evaluation.bootstrap import PatientBootstrap, Ranking
 from mamsf_keras.evaluation.calibration import Calibration
 from mamsf_keras.evaluation.predictions import Predictions
@@ -84,9 +83,7 @@ def ranking_curves(labels: np.ndarray, scores: np.ndarray, bootstrap: PatientBoo
     sensitivity, precision = _at_grid(ranking, np.ones((patients, 1), np.float32))
     bands: tuple = (None, None), (None, None)
     if min(bootstrap.patients_by_class(positive)) >= FEWEST_PATIENTS:
-        step = max(resampling.CHUNK // ranking.rows, 1)
-        chunks = [bootstrap.counts[:, i : i + step] for i in range(0, bootstrap.counts.shape[1], step)]
-        resampled = zip(*(_at_grid(ranking, counts) for counts in chunks), strict=True)
+        resampled = zip(*(_at_grid(ranking, counts) for counts in bootstrap.chunks(ranking.rows)), strict=True)
         bands = tuple(_band(np.concatenate(rows)) for rows in resampled)
     return Curve(FALSE_POSITIVE_RATES, sensitivity[0], *bands[0]), Curve(RECALLS, precision[0], *bands[1])
 

@@ -152,10 +152,7 @@ def run_calibration(run: RunDir, predictor: KerasPredictor, dataset: Dataset) ->
 
 def best_model(run: RunDir) -> KerasPredictor:
     """Loads the best model of a run. Raises `FileNotFoundError` if the run has not finished an epoch."""
-    path = run.model("best")
-    if not path.exists():
-        raise FileNotFoundError(f"{run.path} has no {path.name} yet. Resume the run until an epoch is finished.")
-    return KerasPredictor(path)
+    return KerasPredictor(run.best_model())
 
 
 def _check_own_data(run, dataset):

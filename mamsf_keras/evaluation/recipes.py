@@ -1,7 +1,6 @@
 """Checks that runs can be compared: several seeds of two recipes, evaluated on the same images."""
 
 import dataclasses
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,7 +69,7 @@ def evaluation_records(runs: Sequence[RunDir], split: str) -> tuple[dict[str, An
     Raises:
         ValueError: if a run was evaluated on other data, or its predictions are those of an earlier model.
     """
-    records = {run.path: _read_json(run.metrics(split)) for run in runs}
+    records = {run.path: run.read_metrics(split) for run in runs}
     unknown = [path for path, record in records.items() if not record]
     note = f"Runs without {split} metrics, whose data and model are not checked: {count_and_first(unknown)}."
     common: dict[str, Any] = {}
@@ -140,7 +139,7 @@ def _recipe(runs) -> Recipe:
 
 
 def _single(run) -> Recipe:
-    environment = _read_json(run.environment)
+    environment = run.read_environment() if run.environment.exists() else {}
     settings = {**_settings(run.config), "backend": environment.get("backend")}
     return Recipe((run,), (run.config.seed,), settings, environment.get("data"))
 
@@ -156,16 +155,3 @@ def _settings(config: TrainConfig) -> dict[str, Any]:
     if fields["weights"] not in ("imagenet", "none"):
         fields["weights"] = checksum(fields["weights"]) or fields["weights"]
     return fields
-
-
-def _read_json(path) -> dict:
-    """Returns the content of a JSON file, or {} if there is none."""
-    if not path.exists():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} is damaged. Restore it, or remove it.")
-    return content

@@ -14,6 +14,7 @@ from mamsf_keras.evaluation.predictions import Predictions
 from mamsf_keras.findings import IMAGES, POSITIVES, find_name
 from mamsf_keras.reports.evaluation import Pixels, write_evaluation_report
 from mamsf_keras.reports.interval_notes import mean_gaps, usable_notes
+from mamsf_keras.reports.score_text import score_text
 from mamsf_keras.storage import atomic_write, write_json
 
 SCHEMA_VERSION = 2
@@ -65,21 +66,13 @@ def markdown_table(summary: dict) -> str:
     lines = ["| finding | positives (patients) | AUROC (95% CI) | average precision (95% CI) |", "|---|--:|--:|--:|"]
     for name, row in summary["findings"].items():
         counts = f"{row['positives']:,} ({row['positive_patients']:,})"
-        lines.append(f"| {name} | {counts} | {cell(row, 'auroc')} | {cell(row, 'average_precision')} |")
+        lines.append(f"| {name} | {counts} | {score_text(row, 'auroc')} | {score_text(row, 'average_precision')} |")
     for label, row in summary["means"].items():
         name = f"{label} average over {row['findings']} findings"
-        lines.append(f"| {name} | | {cell(row, 'auroc')} | {cell(row, 'average_precision')} |")
+        lines.append(f"| {name} | | {score_text(row, 'auroc')} | {score_text(row, 'average_precision')} |")
     for note in (*mean_gaps(summary), *usable_notes(summary)):
         lines += ["", note]
     return "\n".join(lines) + "\n"
-
-
-def cell(row: dict, metric: str) -> str:
-    """Formats a metric with its interval: "0.841 (0.790 to 0.882)", without the interval or as "–" where undefined."""
-    if row[metric] is None:
-        return "–"
-    interval = row[f"{metric}_interval"]
-    return f"{row[metric]:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
 
 
 def training_groups(dataset: Dataset, findings: Iterable[str]) -> dict[str, str]:

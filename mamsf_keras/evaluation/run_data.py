@@ -1,6 +1,5 @@
 """The data of a run: opened again, compared with those it was trained on, and with the findings of its model."""
 
-import json
 import logging
 from pathlib import Path
 
@@ -47,4 +46,4 @@ def with_findings_of(predictor: Predictor, dataset: Dataset) -> Dataset:
 
 def trained_fingerprint(run: RunDir) -> dict:
     """Returns the `Dataset.fingerprint` of the data that a run was trained on."""
-    return json.loads(run.environment.read_text(encoding="utf-8"))["data"]
+    return run.read_environment()["data"]

@@ -10,7 +10,6 @@ the map is the class activation map of B. Zhou et al., CVPR 2016 (arXiv 1512.041
 
 import dataclasses
 
-import keras
 import numpy as np
 from keras import ops
 from scipy import ndimage
@@ -58,12 +57,9 @@ def evidence_maps(model: MAMSFNet, images: np.ndarray) -> Evidence:
         images: uint8 or float `(batch, height, width, 1)` in [0, 255].
     """
     maps = model.feature_maps(ops.convert_to_tensor(images), training=False)
-    kernel, start, total = ops.convert_to_tensor(model.classifier.kernel), 0, 0.0
-    for part in maps:
-        stop = start + part.shape[-1]
-        total += ops.matmul(ops.cast(part, "float32"), kernel[start:stop])
-        start = stop
-    return Evidence(keras.ops.convert_to_numpy(total), keras.ops.convert_to_numpy(model.classifier.bias))
+    features = ops.concatenate([ops.cast(part, "float32") for part in maps], axis=-1)
+    evidence = ops.matmul(features, model.classifier.kernel)
+    return Evidence(ops.convert_to_numpy(evidence), ops.convert_to_numpy(model.classifier.bias))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,9 +5,9 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from mamsf_keras.config import NOTICE
-from mamsf_keras.evaluation.results import cell
 from mamsf_keras.export.model_card import INTENDED_USE, OUT_OF_SCOPE, SPLIT
 from mamsf_keras.reports.evaluation_tables import number
+from mamsf_keras.reports.score_text import score_text
 
 LICENSE = """The weights are subject to the terms of the training data and of the initial weights, which this card does
 not replace. Read them before you publish or use the model. The software, mamsf-keras, is licensed under Apache-2.0."""
@@ -84,10 +84,10 @@ def _results(card) -> str:
     ]
     for name, row in metrics["findings"].items():
         decision = (row.get("operating_points") or {}).get(point) or {}
-        scores = [cell(row, "auroc"), cell(row, "average_precision"), number(decision.get("threshold"))]
-        scores += [cell(decision, key) if key in decision else "–" for key in ("sensitivity", "specificity")]
+        scores = [score_text(row, "auroc"), score_text(row, "average_precision"), number(decision.get("threshold"))]
+        scores += [score_text(decision, key) if key in decision else "–" for key in ("sensitivity", "specificity")]
         lines.append(f"| {name} | {row['positives']} | {' | '.join(scores)} |")
-    lines += [f"| {label} average | | {cell(row, 'auroc')} | {cell(row, 'average_precision')} | | | |"
+    lines += [f"| {label} average | | {score_text(row, 'auroc')} | {score_text(row, 'average_precision')} | | | |"
               for label, row in metrics["means"].items()]  # fmt: skip
     return "\n".join([*lines, "", *_lacking(card["uncalibrated"])])
 

@@ -50,28 +50,23 @@ def decode_gray(content: tf.Tensor, size: int | None) -> tf.Tensor:
 
 def _decode_jpeg(content):
     is_jpeg = tf.equal(tf.strings.substr(content, 0, len(JPEG)), JPEG)
-    with tf.control_dependencies([tf.debugging.assert_equal(is_jpeg, True, "image_bytes must be PNG or JPEG files")]):
-        content = tf.identity(content)
+    content = _checked(content, is_jpeg, "image_bytes must be PNG or JPEG files")
     # Pillow also uses the accurate transform; TensorFlow's default is a different one.
     gray = _luma(tf.io.decode_jpeg(content, dct_method="INTEGER_ACCURATE"))
     height = tf.shape(gray)[0] // BLOCK * BLOCK
     rows = tf.reshape(gray[:height], (height // BLOCK, BLOCK * tf.shape(gray)[1]))
     lost = tf.reduce_any(tf.reduce_all(tf.equal(rows, LOST_VALUE), axis=1))
     message = f"image_bytes contains a JPEG file with lost data: {BLOCK} rows have only the value {LOST_VALUE}"
-    with tf.control_dependencies([tf.debugging.assert_equal(lost, False, message)]):
-        return tf.identity(gray)
+    return _checked(gray, ~lost, message)
 
 
 def _decode_png(content):
     complete = tf.strings.length(content) >= HEADER_BYTES
     start = tf.strings.substr(content, 0, tf.minimum(tf.strings.length(content), ANIMATION_BYTES))
     animated = tf.strings.regex_full_match(start, ANIMATION)
-    checks = [
-        tf.debugging.assert_equal(complete, True, "image_bytes contains a truncated PNG file"),
-        tf.debugging.assert_equal(animated, False, "image_bytes contains an animated PNG file; use one frame"),
-    ]
-    with tf.control_dependencies(checks):
-        header = tf.io.decode_raw(tf.strings.substr(content, HEADER_BYTES - 2, 2), tf.uint8)
+    content = _checked(content, complete, "image_bytes contains a truncated PNG file")
+    content = _checked(content, ~animated, "image_bytes contains an animated PNG file; use one frame")
+    header = tf.io.decode_raw(tf.strings.substr(content, HEADER_BYTES - 2, 2), tf.uint8)
     # Decoded as uint8, a 16-bit image would silently lose the lower byte of each pixel.
     return tf.cond(
         tf.equal(header[0], 16),
@@ -82,12 +77,17 @@ def _decode_png(content):
 
 def _decode_deep_png(content, color_type):
     message = "16-bit color is not supported. Save it as 8-bit color or as 16-bit gray"
-    with tf.control_dependencies([tf.debugging.assert_equal(color_type, tf.constant(0, tf.uint8), message)]):
-        content = tf.identity(content)
+    content = _checked(content, tf.equal(color_type, 0), message)
     pixels = tf.cast(tf.io.decode_png(content, dtype=tf.uint16)[..., 0], tf.float64)
     ranges = tf.constant([2.0**bits - 1 for bits in BIT_DEPTHS], tf.float64)
     top = tf.reduce_min(tf.boolean_mask(ranges, ranges >= tf.reduce_max(pixels)))
     return tf.cast(tf.round(pixels * (255 / top)), tf.float32)
+
+
+def _checked(value, condition, message):
+    """Returns a value after checking a condition in the graph."""
+    with tf.control_dependencies([tf.debugging.assert_equal(condition, True, message)]):
+        return tf.identity(value)
 
 
 def _luma(pixels):

@@ -74,14 +74,14 @@ def export_run(
             representative = write_images(folder.work / "representative.npy", training, size)
         calibration = existing_calibration(run)
         source = Source(
-            run.model("best"),
-            images,
-            representative,
-            predictor.findings,
-            validation.labels,
-            calibration,
-            operating_point,
-            describe_run(run, calibration, operating_point),
+            model=run.best_model(),
+            images=images,
+            representative=representative,
+            findings=predictor.findings,
+            labels=validation.labels,
+            calibration=calibration,
+            operating_point=operating_point,
+            card=describe_run(run, calibration, operating_point),
         )
         return _export(source, folder, names)
 
@@ -123,7 +123,15 @@ def export_model(
         model_file, images_file = folder.work / "model.keras", folder.work / "images.npy"
         model.save(model_file)
         np.save(images_file, images)
-        source = Source(model_file, images_file, images_file, model.findings, labels, calibration, operating_point)
+        source = Source(
+            model=model_file,
+            images=images_file,
+            representative=images_file,
+            findings=model.findings,
+            labels=labels,
+            calibration=calibration,
+            operating_point=operating_point,
+        )
         return _export(source, folder, names)
 
 
@@ -152,14 +160,14 @@ def _tasks(source, folder, names) -> dict[str, Task]:
         source.calibration.save(calibration)
     return {
         name: Task(
-            name,
-            str(Path(source.model).resolve()),
-            str(folder.path_of(name)),
-            str(source.images),
-            str(source.representative),
-            calibration and str(calibration),
-            source.operating_point,
-            str(folder.work),
+            name=name,
+            model=str(Path(source.model).resolve()),
+            path=str(folder.path_of(name)),
+            images=str(source.images),
+            representative=str(source.representative),
+            calibration=calibration and str(calibration),
+            operating_point=source.operating_point,
+            work=str(folder.work),
         )
         for name in names
     }

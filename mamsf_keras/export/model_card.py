@@ -1,6 +1,5 @@
 """The model card of an export: what the model is, what it was trained on, its performance and its limits."""
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,7 @@ def describe_run(run: RunDir, calibration: Calibration | None, operating_point: 
     The metrics are those of `metrics-test.json`, if they belong to this model; otherwise `evaluation` is None, with a
     warning.
     """
-    environment = json.loads(run.environment.read_text(encoding="utf-8")) if run.environment.exists() else {}
+    environment = run.read_environment() if run.environment.exists() else {}
     config = run.config
     return {
         "schema_version": SCHEMA_VERSION,
@@ -90,8 +89,7 @@ def without_fit(calibration: Calibration | None, operating_point: str) -> dict[s
 
 def matching_metrics(run: RunDir) -> dict[str, Any] | None:
     """Returns the metrics of the test split if they are those of the best model, without paths of this machine."""
-    path = run.metrics(SPLIT)
-    metrics = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    metrics = run.read_metrics(SPLIT)
     if metrics.get("model_sha256") != checksum(run.model("best")):
         logger.warning("the model card has no metrics: evaluate the test split with `evaluate` before the export")
         return None

@@ -33,26 +33,11 @@ ELEMENTS = """
     HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit ModalityLUTSequence RescaleSlope
     RescaleIntercept VOILUTSequence VOILUTFunction WindowCenter WindowWidth PixelData
 """.split()
-OTHER_SIGNATURES = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
-"""First bytes of PNG, JPEG, GIF, BMP, WebP and TIFF files, regardless of their suffix."""
 BARE = "DICOM files without preamble or transfer syntax, read as uncompressed"
 
 
 class Refused(ValueError):
     """An error raised by this module itself. Its text contains no header data except the elements that it names."""
-
-
-def is_dicom(path: str | Path) -> bool:
-    """Returns True if a file is DICOM: by its content, or by its suffix where it has neither preamble nor signature."""
-    start = _first_bytes(path)
-    bare = str(path).lower().endswith((".dcm", ".dicom")) and not start.startswith(OTHER_SIGNATURES)
-    return start.endswith(b"DICM") or bare
-
-
-def _first_bytes(path) -> bytes:
-    """Reads the preamble and the letters after it."""
-    with open(path, "rb") as file:
-        return file.read(132)
 
 
 def read_dicom(path: str | Path) -> tuple[np.ndarray, str]:
@@ -69,7 +54,7 @@ def read_dicom(path: str | Path) -> tuple[np.ndarray, str]:
         dataset = pydicom.dcmread(path, force=True, specific_tags=ELEMENTS)
         if "PixelData" not in dataset:
             raise Refused("it has no pixel data")
-        bare = not _first_bytes(path).endswith(b"DICM") or "TransferSyntaxUID" not in dataset.file_meta
+        bare = dataset.preamble is None or "TransferSyntaxUID" not in dataset.file_meta
         if "TransferSyntaxUID" not in dataset.file_meta:
             dataset.file_meta.TransferSyntaxUID = _plain_syntax(dataset)
         _check_decoder(dataset.file_meta.TransferSyntaxUID)

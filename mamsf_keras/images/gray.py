@@ -27,7 +27,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from mamsf_keras.images.dicom import is_dicom, read_dicom, read_dicom_size
+from mamsf_keras.images.dicom import read_dicom, read_dicom_size
+from mamsf_keras.images.dicom_signature import is_dicom
 from mamsf_keras.images.jpeg import decode_jpeg
 
 BIT_DEPTHS = (8, 10, 12, 14, 16)

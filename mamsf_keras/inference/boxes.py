@@ -1,7 +1,7 @@
 """Boxes of radiologists for images that are predicted, from tables like NIH's `BBox_List_2017.csv`."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -30,7 +30,7 @@ class RadiologistBoxes:
         ValueError: if a table cannot be used.
     """
 
-    def __init__(self, paths: Iterable[Path], table: str | Path | None = None) -> None:
+    def __init__(self, paths: Collection[Path], table: str | Path | None = None) -> None:
         folders = {path.parent for path in paths}
         tables = {folder: Path(table) if table is not None else _find_table(folder) for folder in folders}
         read = {file: _read(file) for file in sorted({file for file in tables.values() if file is not None})}

@@ -2,20 +2,15 @@
 
 import dataclasses
 import os
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from mamsf_keras.images.dicom_signature import SUFFIXES as DICOM_SUFFIXES
+from mamsf_keras.images.dicom_signature import is_dicom
 from mamsf_keras.images.gray import SUFFIXES
 
-DICOM_SUFFIXES = (".dcm", ".dicom")
 SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ", b"RIFF", b"BM")
 """First bytes of PNG and JPEG files, and of other image files, which are reported as unreadable, not skipped."""
-EXPLICIT_VR = re.compile(
-    b"AE|AS|AT|CS|DA|DS|DT|FL|FD|IS|LO|LT|OB|OD|OF|OL|OV|OW|PN|SH|SL|SQ|SS|ST|SV|TM|UC|UI|UL|UN|UR|US|UT|UV"
-)
-"""The value representations of PS3.5, table 6.2-1."""
-HEADER_BYTES = 2048
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,46 +68,7 @@ def is_image(path: Path) -> bool:
         return False
     try:
         with open(path, "rb") as file:
-            start = file.read(HEADER_BYTES)
+            known = file.read(len(max(SIGNATURES, key=len))).startswith(SIGNATURES)
+        return known or is_dicom(path)
     except OSError:
         return True  # reported as unreadable when it is read
-    return start.startswith(SIGNATURES) or start[128:132] == b"DICM" or starts_with_elements(start)
-
-
-def is_bare_dicom(path: Path) -> bool:
-    """Returns True if a file has no DICOM preamble but starts with DICOM elements, regardless of its suffix."""
-    with open(path, "rb") as file:
-        start = file.read(HEADER_BYTES)
-    return start[128:132] != b"DICM" and starts_with_elements(start)
-
-
-def starts_with_elements(start: bytes) -> bool:
-    """Returns True if bytes are two consecutive elements of a DICOM data set without preamble.
-
-    An element starts with its group and its number (2 bytes each), the two letters of an explicit VR, and its length;
-    see PS3.5, 7.1.
-
-    Args:
-        start: the first bytes of a file, up to `HEADER_BYTES`.
-    """
-    for order in ("little", "big"):
-        first, after = _element(start, 0, order)
-        if first is None:
-            continue
-        second, _ = _element(start, after, order)
-        if second is not None and first < second:
-            return True
-    return False
-
-
-def _element(start: bytes, at: int, order) -> tuple[tuple[int, int] | None, int]:
-    """Returns group and number of the element at an offset, None if there is none, and the offset of the next one."""
-    group, number = (int.from_bytes(start[i : i + 2], order) for i in (at, at + 2))
-    if len(start) < at + 8 or not 2 <= group <= 0x7FE0 or group % 2:
-        return None, 0
-    if EXPLICIT_VR.fullmatch(start[at + 4 : at + 6]):
-        long = start[at + 4 : at + 6] in (b"OB", b"OW", b"SQ", b"UN", b"UT", b"OF", b"OD", b"OL", b"UC", b"UR")
-        length = int.from_bytes(start[at + 8 : at + 12] if long else start[at + 6 : at + 8], order)
-        return (group, number), at + (12 if long else 8) + length
-    length = int.from_bytes(start[at + 4 : at + 8], order)
-    return ((group, number), at + 8 + length) if order == "little" and length % 2 == 0 else (None, 0)

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mamsf_keras.images.dicom import read_dicom
 from mamsf_keras.images.gray import read_with_note, resize
-from mamsf_keras.inference.inputs import is_bare_dicom
 
 NEARLY_BLACK = "its gray values are at most 1 of 255: it is nearly black, or was scaled to [0, 1] before it was saved"
 CHUNK = 8
@@ -53,7 +51,7 @@ def read_image(path: Path, image_size: int, keep_original: bool = False) -> Inpu
         keep_original: whether to return the original pixels too.
     """
     try:
-        gray, note = read_dicom(path) if is_bare_dicom(path) else read_with_note(path)
+        gray, note = read_with_note(path)
     except (ValueError, OSError, ImportError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         text = reason if reason.startswith(str(path)) else f"{path} cannot be read as an image: {reason}"

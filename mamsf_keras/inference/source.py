@@ -5,9 +5,10 @@ import logging
 from pathlib import Path
 
 import numpy as np
+from scipy.special import expit
 
 from mamsf_keras.config import require_operating_point
-from mamsf_keras.evaluation.calibration import Calibration
+from mamsf_keras.evaluation.calibration import Calibration, logits
 from mamsf_keras.inference.exports import open_export
 from mamsf_keras.predictors.predictor import Predictor
 from mamsf_keras.predictors.server import open_server
@@ -71,13 +72,10 @@ class Source:
         return self._decide(self.calibration, arrays["probabilities"])
 
     def _decide(self, calibration, probabilities) -> Scores:
-        calibrated, positive = np.full_like(probabilities, np.nan), np.full_like(probabilities, np.nan)
-        for i, name in enumerate(self.predictor.findings):
-            if (values := calibration.apply(name, probabilities[:, i])) is not None:
-                calibrated[:, i] = values
-            if (threshold := self.thresholds[name]) is not None:
-                positive[:, i] = probabilities[:, i] >= threshold
-        return Scores(probabilities, calibrated, positive)
+        coefficients = calibration.coefficients(self.predictor.findings, self.operating_point)
+        slope, intercept, threshold = map(np.array, coefficients.values())
+        positive = np.where(np.isinf(threshold), np.nan, probabilities >= threshold)
+        return Scores(probabilities, expit(logits(probabilities) * slope + intercept), positive)
 
     @property
     def thresholds(self) -> dict[str, float | None]:
@@ -133,9 +131,7 @@ def open_source(
 
 
 def _open_run(run, operating_point, image_size) -> Source:
-    path = run.model("best")
-    if not path.exists():
-        raise FileNotFoundError(f"{run.path} has no {path.name} yet. Resume the run until an epoch is finished.")
+    path = run.best_model()
     predictor, model = open_export(path), checksum(path)
     calibration = Calibration.of_model(run.calibration, model)
     if calibration is None:

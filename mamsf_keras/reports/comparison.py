@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mamsf_keras.config import FEW_PATIENTS
 from mamsf_keras.reports import html
 
 METRICS = {"auroc": "AUROC", "average_precision": "Average precision"}
@@ -125,7 +126,7 @@ def description(result: dict) -> list[str]:
     for name, row in _means(result).items():
         if row["too_few_patients"]:
             lines.append(
-                f"No test of the {name}, which includes findings with fewer than 10 positive or 10 negative patients: "
+                f"No test of the {name}, which includes findings with {FEW_PATIENTS}: "
                 f"{', '.join(row['too_few_patients'])}"
             )
     for metric, title in METRICS.items():

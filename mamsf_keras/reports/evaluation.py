@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mamsf_keras.config import FEW_PATIENTS
 from mamsf_keras.reports import evaluation_plots as plots
 from mamsf_keras.reports import evaluation_tables as tables
 from mamsf_keras.reports import html
@@ -17,6 +18,7 @@ from mamsf_keras.reports.evaluation_notes import (
     score_gaps,
 )
 from mamsf_keras.reports.interval_notes import interval_note, mean_gaps, usable_notes
+from mamsf_keras.reports.score_text import score_text
 
 
 def write_evaluation_report(
@@ -71,7 +73,7 @@ def _headline(summary) -> str:
         "Not a medical device. These results describe a research model on one data set. They are not evidence of "
         "safety or clinical benefit."
     ) + html.paragraph(
-        f"Mean AUROC {plots.text(macro, 'auroc')}, mean average precision {plots.text(macro, 'average_precision')}, "
+        f"Mean AUROC {score_text(macro, 'auroc')}, mean average precision {score_text(macro, 'average_precision')}, "
         f"over {macro['findings']} findings, on {summary['images']:,} images of {summary['patients']:,} patients. "
         "Ranges in parentheses are 95% intervals."
     )
@@ -113,11 +115,11 @@ def _ranking(summary, curves, kind, draw, metric) -> list[str]:
     for name, row in summary["findings"].items():
         if (curve := curves[name][kind]) is not None:
             image = html.drawing(functools.partial(draw, curve=curve, row=row), f"{kind} curve of {name}")
-            figures.append(html.figure(image, f"{name}\n{plots.text(row, metric)}"))
+            figures.append(html.figure(image, f"{name}\n{score_text(row, metric)}"))
     return [
         html.paragraph(
-            "The shaded band holds 95% of 200 resamples of the patients at each point. It is not drawn for fewer "
-            f"than 10 positive or 10 negative patients. {line}" + (dot if has_points else "")
+            "The shaded band holds 95% of 200 resamples of the patients at each point. It is not drawn for "
+            f"{FEW_PATIENTS}. {line}" + (dot if has_points else "")
         ),
         html.box("grid", figures),
         html.bullets(score_gaps(summary, intervals=False)),

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from mamsf_keras.config import FEW_PATIENTS
 from mamsf_keras.reports import evaluation_tables as tables
 from mamsf_keras.reports import html
 from mamsf_keras.reports.evaluation_notes import published_gap
@@ -22,9 +23,9 @@ def subgroup_blocks(summary: Mapping[str, Any]) -> list[str]:
     blocks = [
         html.paragraph(
             "Means of subgroups can be over different findings: a finding is left out, and has a dash below, where a "
-            "subgroup lacks positives or negatives. n is the number of positive images. No interval is "
-            "given for fewer than 10 positive or 10 negative patients, or for a mean with such a finding. Overlapping "
-            "intervals do not show that subgroups are alike."
+            "subgroup lacks positives or negatives. n is the number of positive images. No interval is given for "
+            f"{FEW_PATIENTS}, or for a mean with such a finding. Overlapping intervals do not show that subgroups are "
+            "alike."
         )
     ]
     for attribute, groups in summary["subgroups"].items():

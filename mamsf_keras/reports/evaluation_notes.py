@@ -172,7 +172,8 @@ def operating_point_gaps(summary: Summary) -> list[str]:
     )
     if rates:
         notes.append(f"A rate is undefined where its denominator is 0: {', '.join(rates)}.")
-    return [*notes, "A rate has no interval with fewer than 10 patients in its denominator, or if it is 0 or 1."]
+    few = f"A rate has no interval with fewer than {FEWEST_PATIENTS} patients in its denominator, or if it is 0 or 1."
+    return [*notes, few]
 
 
 def published_gap(summary: Summary) -> str | None:

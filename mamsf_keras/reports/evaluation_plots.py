@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from mamsf_keras.reports.score_text import mean_name, score_text
+
 PATIENTS, IMAGES, RAW = "#1f4e79", "#e08a1e", "#8a8a8a"
 """Colors of patient-level intervals, of image-level intervals, and of raw probabilities."""
 
@@ -28,7 +30,7 @@ def forest(axis: Any, summary: Mapping[str, Any]) -> None:
         _bar(axis, y - 0.1, row["auroc_interval"], PATIENTS, "patient-level", 2.2)
         mean = y >= len(summary["findings"])
         axis.plot(row["auroc"], y - 0.1, "D" if mean else "o", color=PATIENTS, ms=3, mfc="white", mew=0.9)
-        axis.text(1.02, y, text(row, "auroc"), transform=axis.get_yaxis_transform(), va="center")
+        axis.text(1.02, y, score_text(row, "auroc"), transform=axis.get_yaxis_transform(), va="center")
     axis.axhline(len(summary["findings"]) - 0.5, color="#bbb", lw=0.6)
     axis.axvline(0.5, color="#bbb", lw=0.8, ls="--")
     axis.set_yticks(range(len(rows)), rows)
@@ -103,16 +105,3 @@ def calibration(axis: Any, raw: tuple | None, calibrated: tuple | None) -> None:
     axis.set(xlim=(-end / 50, end), ylim=(-end / 50, end), aspect="equal")
     axis.set(xlabel="mean probability", ylabel="share of positives")
     axis.locator_params(nbins=4)
-
-
-def mean_name(name: str) -> str:
-    """Returns the display name of a mean: "mean of all", "mean of head", "micro average"."""
-    return {"macro": "mean of all", "micro": "micro average"}.get(name, f"mean of {name}")
-
-
-def text(row: Mapping[str, Any], metric: str) -> str:
-    """Formats a metric with its interval: "0.841 (0.790–0.882)", "–" where undefined."""
-    if row[metric] is None:
-        return "–"
-    interval = row.get(f"{metric}_interval")
-    return f"{row[metric]:.3f}" + (f" ({interval[0]:.3f}–{interval[1]:.3f})" if interval else "")

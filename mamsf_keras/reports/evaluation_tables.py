@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mamsf_keras.reports.evaluation_plots import mean_name, text
 from mamsf_keras.reports.published import published
+from mamsf_keras.reports.score_text import interval_text, mean_name, score_text
 
 POINTS = {
     "youden": "Highest sensitivity + specificity",
@@ -45,10 +45,10 @@ def discrimination(summary: Summary) -> pd.DataFrame:
                 "group": row["group"] or "–",
                 "images": f"{row['images']:,}",
                 "positives (patients)": f"{row['positives']:,} ({row['positive_patients']:,})",
-                "AUROC (95% interval)": text(row, "auroc"),
-                "image-level interval": _interval(row["auroc_interval_images"]),
+                "AUROC (95% interval)": score_text(row, "auroc"),
+                "image-level interval": interval_text(row["auroc_interval_images"]),
                 "ratio of widths": number(width_ratio(row), 2),
-                "average precision (95% interval)": text(row, "average_precision"),
+                "average precision (95% interval)": score_text(row, "average_precision"),
             }
             for name, row in summary["findings"].items()
         }
@@ -61,8 +61,8 @@ def means(summary: Summary) -> pd.DataFrame:
         {
             mean_name(name): {
                 "findings": str(row["findings"]),
-                "AUROC (95% interval)": text(row, "auroc"),
-                "average precision (95% interval)": text(row, "average_precision"),
+                "AUROC (95% interval)": score_text(row, "auroc"),
+                "average precision (95% interval)": score_text(row, "average_precision"),
             }
             for name, row in summary["means"].items()
         }
@@ -97,7 +97,7 @@ def _decisions(row, point) -> dict[str, str]:
     if found is None:
         return dict.fromkeys(titles, "–")
     counts = [f"{found[key]:,}" for key in ("true_positives", "false_positives", "true_negatives", "false_negatives")]
-    rates = [text(found, key) for key in ("sensitivity", "specificity", "ppv")]
+    rates = [score_text(found, key) for key in ("sensitivity", "specificity", "ppv")]
     threshold = f"{found['threshold']:.3g}" + (", unstable" if found["unstable"] else "")
     cells = dict(zip(titles, (threshold, *counts, *rates), strict=True))
     if "ppv_at_prevalence" in found:
@@ -125,8 +125,8 @@ def subgroup_means(groups: Mapping[str, Summary]) -> pd.DataFrame:
                 "images": f"{group['images']:,}",
                 "patients": f"{group['patients']:,}",
                 "findings": str(group["means"]["macro"]["findings"]),
-                "mean AUROC (95% interval)": text(group["means"]["macro"], "auroc"),
-                "mean average precision (95% interval)": text(group["means"]["macro"], "average_precision"),
+                "mean AUROC (95% interval)": score_text(group["means"]["macro"], "auroc"),
+                "mean average precision (95% interval)": score_text(group["means"]["macro"], "average_precision"),
             }
             for value, group in groups.items()
         }
@@ -138,7 +138,7 @@ def subgroup_findings(groups: Mapping[str, Summary]) -> pd.DataFrame:
     names = next(iter(groups.values()))["findings"]
 
     def cell(row):
-        return f"{text(row, 'auroc')}, n={row['positives']:,}"
+        return f"{score_text(row, 'auroc')}, n={row['positives']:,}"
 
     return _frame(
         {name: {str(value): cell(group["findings"][name]) for value, group in groups.items()} for name in names}
@@ -157,7 +157,7 @@ def published_means(summary: Summary) -> pd.DataFrame:
             "network": result["network"],
             "pixels": str(result["image_size"] or "–"),
             "mean AUROC (interval as stated)": stated(result["mean_auroc"])
-            + (f" ({_interval(result['interval'])})" if result["interval"] else ""),
+            + (f" ({interval_text(result['interval'])})" if result["interval"] else ""),
             "source": result["source"],
         }
         for result in results
@@ -170,15 +170,11 @@ def published_findings(summary: Summary) -> pd.DataFrame:
     columns = {result["method"]: result["findings"] for result in published()["results"] if "findings" in result}
     return _frame(
         {
-            name: {"this evaluation": text(row, "auroc")}
+            name: {"this evaluation": score_text(row, "auroc")}
             | {method: stated(values[name]) for method, values in columns.items()}
             for name, row in summary["findings"].items()
         }
     )
-
-
-def _interval(interval) -> str:
-    return "–" if interval is None else f"{interval[0]:.3f}–{interval[1]:.3f}"
 
 
 def _frame(rows: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mamsf_keras.reports.evaluation_plots import mean_name
+from mamsf_keras.config import FEW_PATIENTS
 from mamsf_keras.reports.evaluation_tables import median_and_range, width_ratio
+from mamsf_keras.reports.score_text import mean_name
 
 Summary = Mapping[str, Any]
 
@@ -34,8 +35,8 @@ def interval_note(summary: Summary) -> str:
 def mean_gaps(summary: Summary) -> list[str]:
     """Returns why means have no interval."""
     return [
-        f"No interval for the {mean_name(name)}, because it includes findings with fewer than 10 positive or 10 "
-        f"negative patients: {', '.join(row['too_few_patients'])}."
+        f"No interval for the {mean_name(name)}, because it includes findings with {FEW_PATIENTS}: "
+        f"{', '.join(row['too_few_patients'])}."
         for name, row in summary["means"].items()
         if row.get("too_few_patients")
     ]

@@ -1,7 +1,6 @@
 """Checks that a run is resumed with the same configuration, data and backend."""
 
 import dataclasses
-import json
 import logging
 
 from mamsf_keras.config import TrainConfig
@@ -94,7 +93,7 @@ def check_environment(run: RunDir, environment: dict) -> None:
     Raises:
         ValueError: if the backend differs, or the images, labels or splits differ in their fingerprint.
     """
-    before = json.loads(run.environment.read_text(encoding="utf-8"))
+    before = run.read_environment()
     if before["backend"] != environment["backend"]:
         raise ValueError(
             f"The run cannot be resumed on another backend: it was started on {before['backend']}, but Keras now runs "

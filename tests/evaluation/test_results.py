@@ -17,9 +17,9 @@ def test_markdown_table_has_intervals_where_they_are_defined():
         {"findings": dict(zip("AB", both, strict=True)), "means": {"macro": both[0] | {"findings": 1}}}
     )
     assert text.splitlines()[2:] == [
-        "| A | 1,200 (300) | 0.841 (0.800 to 0.871) | 0.841 |",
+        "| A | 1,200 (300) | 0.841 (0.800–0.871) | 0.841 |",
         "| B | 0 (0) | – | – |",
-        "| macro average over 1 findings | | 0.841 (0.800 to 0.871) | 0.841 |",
+        "| macro average over 1 findings | | 0.841 (0.800–0.871) | 0.841 |",
     ]
 
 

@@ -48,7 +48,7 @@ def test_text_has_results_with_intervals_subgroups_and_what_is_missing(evaluated
     text = card_text(evaluated, "toy-1", "| the table |")
     row = evaluated["evaluation"]["findings"]["A"]
     low, high = row["auroc_interval"]
-    assert f"| A | {row['positives']} | {row['auroc']:.3f} ({low:.3f} to {high:.3f}) |" in text
+    assert f"| A | {row['positives']} | {row['auroc']:.3f} ({low:.3f}–{high:.3f}) |" in text
     threshold = row["operating_points"]["youden"]["threshold"]
     assert f"{threshold:.3f}" in text and "| B | 0 | – | – | – | – | – |" in text
     assert "Without threshold (never positive): B." in text and "| sex F |" in text and "| the table |" in text

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mamsf_keras.inference.inputs import find_inputs, is_bare_dicom, is_image, starts_with_elements
+from mamsf_keras.inference.inputs import find_inputs, is_image
+from tests.images.test_dicom_signature import bare_dicom
 
 pytestmark = pytest.mark.no_keras
 
@@ -13,21 +14,6 @@ pytestmark = pytest.mark.no_keras
 def image(path, kind="PNG"):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(path, kind)
-    return path
-
-
-def bare_dicom(path, implicit=True, little=True, **elements):
-    """Writes DICOM without preamble and file meta information."""
-    pydicom = pytest.importorskip("pydicom", reason="pydicom is the extra `dicom`")
-    dataset = pydicom.Dataset()
-    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 4, 4, 1, "MONOCHROME2"
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
-    dataset.PixelData = np.full((4, 4), 200, np.uint8).tobytes()
-    dataset["PixelData"].VR = "OB"
-    for name, value in elements.items():
-        setattr(dataset, name, value)
-    pydicom.dcmwrite(path, dataset, implicit_vr=implicit, little_endian=little)
-    assert path.read_bytes()[128:132] != b"DICM"
     return path
 
 
@@ -57,19 +43,8 @@ def test_content_counts_and_the_suffix_only_where_it_claims_an_image(tmp_path):
     assert sorted(found.paths) == sorted(kept) and sorted(found.skipped) == sorted(others)
 
 
-@pytest.mark.parametrize(("implicit", "little"), [(True, True), (False, True), (False, False)])
-@pytest.mark.parametrize("elements", [{}, {"SOPInstanceUID": "1.2.3"}, {"PatientID": "7"}])
-def test_dicom_without_preamble_or_suffix_is_found(tmp_path, implicit, little, elements):
-    path = bare_dicom(tmp_path / "IM0001", implicit, little, **elements)
-    assert is_image(path) and is_bare_dicom(path)
-
-
-def test_other_bytes_are_not_elements(tmp_path):
-    rng = np.random.default_rng(0)
-    assert not any(starts_with_elements(rng.bytes(2048)) for _ in range(500))
-    for start in (b"", b"\0" * 2048, b"\xff" * 2048, b"plain text " * 200, b"\x08\x00", b"PK\3\4" + b"\0" * 400):
-        assert not starts_with_elements(start)
-    assert not is_bare_dicom(image(tmp_path / "x.png"))
+def test_dicom_without_preamble_or_suffix_is_found(tmp_path):
+    assert is_image(bare_dicom(tmp_path / "IM0001"))
 
 
 @pytest.mark.parametrize("kind", ["BMP", "GIF", "TIFF", "WebP"])

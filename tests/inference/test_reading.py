@@ -8,7 +8,7 @@ from PIL import Image
 from mamsf_keras.images.dicom import BARE
 from mamsf_keras.images.gray import read_gray
 from mamsf_keras.inference.reading import NEARLY_BLACK, read_batches, read_image
-from tests.inference.test_inputs import bare_dicom
+from tests.images.test_dicom_signature import bare_dicom
 
 pytestmark = pytest.mark.no_keras
 

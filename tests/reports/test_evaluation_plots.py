@@ -3,6 +3,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from mamsf_keras.reports import evaluation_plots as plots
+from mamsf_keras.reports.score_text import score_text
 from tests.reports.test_evaluation import evaluated
 
 pytestmark = pytest.mark.no_keras
@@ -19,7 +20,7 @@ def test_forest_plot_has_a_row_for_each_finding_and_mean_and_both_intervals():
     axis = Figure().subplots()
     plots.forest(axis, summary)
     assert texts(axis)[:5] == ["Mass", "Hernia", "Edema", "mean of all", "mean of head"]
-    assert "undefined" in texts(axis) and plots.text(summary["findings"]["Mass"], "auroc") in texts(axis)
+    assert "undefined" in texts(axis) and score_text(summary["findings"]["Mass"], "auroc") in texts(axis)
     lines = [list(line.get_xdata()) for line in axis.lines]
     for key in ("auroc_interval", "auroc_interval_images"):
         assert summary["findings"]["Mass"][key] in lines

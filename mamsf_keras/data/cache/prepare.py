@@ -120,7 +120,8 @@ def _is_complete(cache_dir, allow_rejected) -> bool:
     """
     if not (is_finished(cache_dir) and has_plan(cache_dir) and tables_are_intact(cache_dir)):
         return False
-    _check_rejected(cache_dir, read_meta(cache_dir), _allowed(cache_dir, read_meta(cache_dir), allow_rejected))
+    meta = read_meta(cache_dir)
+    _check_rejected(cache_dir, meta, _allowed(cache_dir, meta, allow_rejected))
     return True
 
 
@@ -196,5 +197,7 @@ def _check_rejected(cache_dir, plan, allowed):
     raise UnreadableImages(
         f"{len(errors)} of {plan['files']} images cannot be read (first: {errors[0]}); {path} lists them all. "
         f"Repair them and run again{leave_out}.",
-        *(len(errors), cache_dir, plan["image_size"]),
+        count=len(errors),
+        cache_dir=cache_dir,
+        image_size=plan["image_size"],
     )
