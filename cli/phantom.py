@@ -8,7 +8,12 @@ from mamsf_keras.cli.config_options import quiet_option
 
 
 @click.command(name="phantom", short_help="Generate a synthetic data set to try out the software.")
-@click.option("--out", required=True, type=click.Path(), help="Folder to write. Must be new or empty.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(),
+    help="Folder to write. Must be new or empty, unless --overwrite is given.",
+)
 @click.option("--images", type=click.IntRange(20), default=2600, show_default=True, help="Number of images.")
 @click.option(
     "--size", type=click.IntRange(32), default=256, show_default=True, help="Height and width of the images in pixels."

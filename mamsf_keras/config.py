@@ -46,7 +46,7 @@ class LabelsCsv:
     """A table of image paths and labels, used instead of the NIH tables; see `data/readers/labels_csv.py`."""
 
     path: str = setting(
-        help="CSV table of image paths and labels, used instead of the NIH tables.",
+        help="Label table: a CSV file of image paths and labels, used instead of the NIH tables.",
         flag="labels-csv",
         metavar="FILE",
     )

@@ -41,10 +41,10 @@ def export_run(
 ) -> dict[str, Exported]:
     """Exports `best.keras` of a run, with a model card, and compares each export with Keras.
 
-    The exports get the next free VERSION: `OUT/VERSION/` (SavedModel), `OUT/NAME-VERSION.tflite`, `.onnx`, and
-    `OUT/NAME-VERSION-keras/`. Each is written in a separate process under a temporary name, loaded again, compared
-    on the whole validation split, and renamed if all of them agree with Keras. A server that polls OUT never sees an
-    incomplete version. `NAME-VERSION.parity.json` contains the comparison.
+    The exports get the VERSION after the highest existing one: `OUT/VERSION/` (SavedModel), `OUT/NAME-VERSION.tflite`,
+    `.onnx`, and `OUT/NAME-VERSION-keras/`. Each is written in a separate process under a temporary name, loaded again,
+    compared on the whole validation split, and renamed if all of them agree with Keras. A server that polls OUT never
+    sees an incomplete version. `NAME-VERSION.parity.json` contains the comparison.
 
     Args:
         run_dir: the folder of a run.
