@@ -6,7 +6,6 @@
 There is one run per loss and seed, with the options of the preset demo. Finished runs are not repeated.
 """
 
-import json
 from pathlib import Path
 
 import click
@@ -49,7 +48,7 @@ def main(data_dir, out, seeds, epochs):
                 config = TrainConfig(data_dir, **{**PRESETS["demo"], "epochs": epochs, "loss": loss, "seed": seed})
                 train(config, run.path, resume=run.config_file.exists())
                 evaluate(run.path)
-            found.append(scores(json.loads(run.metrics("test").read_text())))
+            found.append(scores(run.read_metrics("test")))
         cells = zip(np.mean(found, axis=0), np.std(found, axis=0, ddof=1), strict=True)
         print(loss, *(f"{mean:.3f} ± {spread:.3f}" for mean, spread in cells), sep=" | ", flush=True)
 

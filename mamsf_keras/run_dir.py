@@ -110,7 +110,7 @@ class RunDir:
 
     def read_environment(self) -> dict[str, Any]:
         """Reads `environment.json`. Raises `FileNotFoundError` if it is missing, `ValueError` if it is damaged."""
-        return read_json(self.environment)
+        return read_json(self.environment, "Restore it, or start a new run.")
 
     def model(self, name: str) -> Path:
         """Returns the path of a model for inference: "best" (highest validation AUROC) or "last"."""
@@ -133,7 +133,8 @@ class RunDir:
 
     def read_metrics(self, split: str) -> dict[str, Any]:
         """Reads the metrics on one split; {} if there are none. Raises `ValueError` if the file is damaged."""
-        return read_json(self.metrics(split)) if self.metrics(split).exists() else {}
+        path = self.metrics(split)
+        return read_json(path, "Remove it, and run `evaluate` again.") if path.exists() else {}
 
     def report(self, split: str) -> Path:
         """Returns the path of the report on one split, an HTML file."""

@@ -27,7 +27,7 @@ TEMPORARY_PREFIX = ".part-"
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`, with the same suffix, for the block to write to.
+    """Yields a temporary path next to `path`, with the same suffix, for the block to write to.
 
     When the block ends normally, the file is flushed to disk and renamed to `path`; otherwise it is removed.
 
@@ -118,8 +118,12 @@ def write_json(path: str | Path, content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: str | Path) -> dict[str, Any]:
+def read_json(path: str | Path, fix: str) -> dict[str, Any]:
     """Reads a JSON file that contains an object.
+
+    Args:
+        path: the file.
+        fix: what to do if it is damaged, a sentence.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -130,7 +134,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        raise ValueError(f"{path} is damaged. Restore it, or remove it.")
+        raise ValueError(f"{path} is damaged. {fix}")
     return content
 
 

@@ -69,6 +69,22 @@ def test_open_names_what_is_missing(tmp_path):
         RunDir.open(tmp_path)
 
 
+def test_missing_best_model_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="has no best.keras yet. Resume the run until an epoch is finished"):
+        RunDir(tmp_path).best_model()
+
+
+def test_damaged_files_are_named_with_a_fix_that_works(tmp_path):
+    run = RunDir(tmp_path)
+    assert run.read_metrics("test") == {}
+    run.metrics("test").write_text("{")
+    run.environment.write_text("[]")
+    with pytest.raises(ValueError, match="metrics-test.json is damaged. Remove it, and run `evaluate` again"):
+        run.read_metrics("test")
+    with pytest.raises(ValueError, match="environment.json is damaged. Restore it, or start a new run"):
+        run.read_environment()
+
+
 def test_checkpoints_are_ordered_by_number(tmp_path):
     run = RunDir(tmp_path)
     run.checkpoints.mkdir()

@@ -60,7 +60,9 @@ def test_yaml_reads_off_as_a_word_and_exponents_as_numbers(tmp_path):
 
 def test_unknown_fields_and_missing_files_are_named(tmp_path):
     (tmp_path / "c.json").write_text('{"nmae": "a"}')
-    with pytest.raises(ValueError, match="c.json is not the configuration of a run: Unknown fields: nmae."):
+    with pytest.raises(
+        ValueError, match=r"c.json is not the configuration of a run: Unknown fields: nmae \(did you mean name\?\)\."
+    ):
         read_values(tmp_path / "c.json", Example)
     with pytest.raises(FileNotFoundError, match="none.json does not exist"):
         read_values(tmp_path / "none.json", Example)

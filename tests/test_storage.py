@@ -188,5 +188,5 @@ def test_may_be_file_is_false_only_for_paths_known_not_to_be_files(tmp_path):
 @pytest.mark.parametrize("content", ["", "{", "[1]", "null"])
 def test_json_file_without_an_object_is_damaged(tmp_path, content):
     (tmp_path / "a.json").write_text(content)
-    with pytest.raises(ValueError, match="a.json is damaged"):
-        read_json(tmp_path / "a.json")
+    with pytest.raises(ValueError, match="a.json is damaged. Write it again."):
+        read_json(tmp_path / "a.json", "Write it again.")

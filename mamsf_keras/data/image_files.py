@@ -51,17 +51,17 @@ class ImageFiles:
         """
         paths, notes = self.find(table["image"], self.data_dir)
         table = table.assign(path=paths)
-        absent = table["image"][table["path"].isna()]
-        if not len(absent):
+        missing = table["image"][table["path"].isna()]
+        if not len(missing):
             return table, notes
-        text = f"{len(absent)} of {len(table)} images of the table are not in {self.data_dir} "
-        text += f"(first: {', '.join(absent.head(5))})"
-        if len(absent) == len(table):
-            raise ValueError(" ".join([f"{text}. None was found.", *self.explain(absent, self.data_dir)]))
+        text = f"{len(missing)} of {len(table)} images of the table are not in {self.data_dir} "
+        text += f"(first: {', '.join(missing.head(5))})"
+        if len(missing) == len(table):
+            raise ValueError(" ".join([f"{text}. None was found.", *self.explain(missing, self.data_dir)]))
         allowed = allowed_count("allow_missing", self.allow_missing, len(table))
-        if len(absent) > allowed:
+        if len(missing) > allowed:
             limit = [f"`allow_missing` {self.allow_missing} allows {allowed}."] if self.allow_missing else []
-            advice = [f"Use `allow_missing` {len(absent)} to leave them out.", *self.explain(absent, self.data_dir)]
+            advice = [f"Use `allow_missing` {len(missing)} to leave them out.", *self.explain(missing, self.data_dir)]
             raise ValueError(" ".join([f"{text}.", *limit, *advice]))
         return table.dropna(subset="path"), (*notes, f"{text}. They are left out.")
 

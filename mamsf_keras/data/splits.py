@@ -119,9 +119,9 @@ def listed_split(table: pd.DataFrame, path: str | Path) -> np.ndarray:
     twice = listed["image"][listed["image"].duplicated()].unique()
     if len(twice):
         raise ValueError(f"{path} lists images more than once: {count_and_first(twice)}.")
-    absent = sorted(set(listed["image"]) - set(table["image"]))
-    if absent:
-        raise ValueError(f"{path} lists images that are not in the table: {count_and_first(absent)}.")
+    missing = sorted(set(listed["image"]) - set(table["image"]))
+    if missing:
+        raise ValueError(f"{path} lists images that are not in the table: {count_and_first(missing)}.")
     return table["image"].map(dict(zip(listed["image"], listed["split"], strict=True))).fillna("").to_numpy()
 
 

@@ -7,16 +7,13 @@ import numpy as np
 from statsmodels.stats.multitest import multipletests
 from tqdm import tqdm
 
-from mamsf_keras.config import FEWEST_PATIENTS
+from mamsf_keras.config import FEW_PATIENTS, FEWEST_PATIENTS
 from mamsf_keras.evaluation.bootstrap import LEAST_USABLE, RESAMPLES, PatientBootstrap
 from mamsf_keras.evaluation.metrics import GROUPS, per_finding
 from mamsf_keras.evaluation.predictions import Predictions
 from mamsf_keras.evaluation.significance import Difference, recipe_difference
 
 METRICS = ("auroc", "average_precision")
-
-TOO_FEW_PATIENTS = f"under {FEWEST_PATIENTS} positive or negative patients"
-"""The result for a finding with too few patients for a test, or for a mean that includes such a finding."""
 
 SIGNIFICANCE = 0.05
 """P-value below which two recipes are reported as different. For findings, it is the adjusted p-value."""
@@ -145,7 +142,7 @@ def _why_untested(values, usable, patients) -> str | None:
     if np.isnan(values).any():
         return "undefined"
     if patients < FEWEST_PATIENTS:
-        return TOO_FEW_PATIENTS
+        return FEW_PATIENTS
     return "undefined in too many resamples" if usable < LEAST_USABLE else None
 
 

@@ -1,6 +1,5 @@
 """Evaluates the best model of a run on one split of its data."""
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,8 +61,8 @@ def evaluate(
     run = RunDir.open(run_dir)
     folder = str(Path(data_dir or run.config.data_dir).resolve())
     if not overwrite:
-        _check_same_data(run.metrics(split), folder)
-    predictor = best_model(run)
+        _check_same_data(run, split, folder)
+    predictor = KerasPredictor(run.best_model())
     prevalence = prevalence_by_finding(prevalence, predictor.findings)
     dataset = open_run_data(run.config, data_dir, allow_missing)
     rows = with_findings_of(predictor, dataset.split(split))
@@ -150,11 +149,6 @@ def run_calibration(run: RunDir, predictor: KerasPredictor, dataset: Dataset) ->
     return calibration
 
 
-def best_model(run: RunDir) -> KerasPredictor:
-    """Loads the best model of a run. Raises `FileNotFoundError` if the run has not finished an epoch."""
-    return KerasPredictor(run.best_model())
-
-
 def _check_own_data(run, dataset):
     """Raises `ValueError` if the data are not those of the run: their predictions must not replace its own."""
     if dataset.fingerprint != trained_fingerprint(run):
@@ -165,13 +159,11 @@ def _check_own_data(run, dataset):
         )
 
 
-def _check_same_data(metrics_file, folder):
+def _check_same_data(run, split, folder):
     """Raises `FileExistsError` if there are results from another data folder, `ValueError` if they are damaged."""
-    if not metrics_file.exists():
-        return
-    try:
-        other = json.loads(metrics_file.read_text(encoding="utf-8"))["data_dir"]
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{metrics_file} is damaged. Remove it, or use `overwrite`.") from None
-    if other != folder:
-        raise FileExistsError(f"{metrics_file} contains the results for {other}. Move it, or use `overwrite`.")
+    metrics = run.read_metrics(split)
+    if metrics and metrics.get("data_dir") != folder:
+        raise FileExistsError(
+            f"{run.metrics(split)} contains the results for {metrics.get('data_dir', 'unknown data')}. Move it, or use "
+            "`overwrite`."
+        )

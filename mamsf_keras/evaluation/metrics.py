@@ -8,6 +8,7 @@ from sklearn.metrics import precision_recall_curve, roc_auc_score
 
 from mamsf_keras.reports.evaluation_notes import groups_note
 from mamsf_keras.reports.interval_notes import mean_gaps
+from mamsf_keras.reports.score_text import score_text
 
 GROUPS = ("head", "medium", "tail")
 """Groups of findings by their frequency, from common to rare."""
@@ -86,12 +87,4 @@ def metrics_table(summary: dict) -> str:
 
 
 def _scores(row) -> str:
-    return "".join(f"{with_interval(row, metric):>24}" for metric in ("auroc", "average_precision"))
-
-
-def with_interval(row: dict, metric: str) -> str:
-    """Formats a metric and its interval: "0.8412 (0.790, 0.882)"."""
-    if row[metric] is None:
-        return "undefined"
-    interval = row[f"{metric}_interval"]
-    return f"{row[metric]:.4f}" + (f" ({interval[0]:.3f}, {interval[1]:.3f})" if interval else "")
+    return "".join(f"{score_text(row, metric, digits=4):>24}" for metric in ("auroc", "average_precision"))

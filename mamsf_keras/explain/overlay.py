@@ -125,7 +125,7 @@ def draw_map(axes: Any, gray: np.ndarray, shown: FindingMap, score: Score) -> No
         _draw_box(axes, box, BOX_COLOR, "--")
     height, width = gray.shape
     place = evidence_text(shown, height, width)
-    axes.set_title(f"{shown.finding} {score_text(score)}\n{place}", fontsize=9)
+    axes.set_title(f"{shown.finding} {prediction_text(score)}\n{place}", fontsize=9)
     if shown.peak is None:
         axes.text(0.5, 0.06, place, color="white", fontsize=10, ha="center", bbox=SHADE, transform=axes.transAxes)
         return
@@ -147,7 +147,7 @@ def evidence_text(shown: FindingMap, height: int, width: int) -> str:
     return f"peak {shown.peak.value:+.1f} logits{spread}"
 
 
-def score_text(score: Score) -> str:
+def prediction_text(score: Score) -> str:
     """Formats a probability with what follows from it: "0.62 (calibrated 0.55), positive"."""
     text = f"{score.probability:.2f}"
     if score.calibrated is not None:

@@ -9,7 +9,6 @@ import numpy as np
 from mamsf_keras.config import DEFAULT_FORMATS, require_operating_point
 from mamsf_keras.devices import without_tensorflow
 from mamsf_keras.evaluation.calibration import Calibration
-from mamsf_keras.evaluation.evaluate import best_model
 from mamsf_keras.evaluation.run_data import open_run_data, with_findings_of
 from mamsf_keras.export.formats import FORMATS, selected
 from mamsf_keras.export.model_card import describe_run
@@ -19,6 +18,7 @@ from mamsf_keras.export.results import SMALLEST_SPREAD, Exported
 from mamsf_keras.export.source import Source, existing_calibration, spread_over, write_images
 from mamsf_keras.export.task import REFERENCE, Task
 from mamsf_keras.model.mamsf import MAMSFNet
+from mamsf_keras.predictors.keras_model import KerasPredictor
 from mamsf_keras.run_dir import RunDir
 from mamsf_keras.settings import require
 
@@ -64,7 +64,7 @@ def export_run(
     names = selected(formats, quantize)
     require_operating_point(operating_point)
     run = RunDir.open(run_dir)
-    predictor = best_model(run)
+    predictor = KerasPredictor(run.best_model())
     with staging(out) as folder:
         dataset = with_findings_of(predictor, open_run_data(run.config, data_dir, allow_missing))
         validation, size = dataset.split("validation"), predictor.image_size or run.config.image_size

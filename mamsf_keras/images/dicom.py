@@ -61,13 +61,6 @@ def read_dicom(path: str | Path) -> tuple[np.ndarray, str]:
         return _gray(dataset), BARE if bare else ""
 
 
-def read_dicom_size(path: str | Path) -> tuple[int, int]:
-    """Reads the height and width of a DICOM file from its header. Raises the same errors as `read_dicom`."""
-    with _named(path) as pydicom:
-        dataset = pydicom.dcmread(path, force=True, specific_tags=["Rows", "Columns"], stop_before_pixels=True)
-        return dataset.Rows, dataset.Columns
-
-
 @contextlib.contextmanager
 def _named(path):
     """Yields pydicom and converts exceptions of the block to an error that names the file.

@@ -1,11 +1,11 @@
-"""Recognizes DICOM files by their content, with or without the preamble of the format. Does not need pydicom."""
+"""Recognizes DICOM files by their content or, failing that, their suffix. Does not need pydicom."""
 
 import re
 from pathlib import Path
 
 SUFFIXES = (".dcm", ".dicom")
-OTHER_SIGNATURES = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
-"""First bytes of PNG, JPEG, GIF, BMP, WebP and TIFF files, regardless of their suffix."""
+OTHER_SIGNATURES = (b"\x89PNG", b"\xff\xd8", b"\0\0\0\x0cjP  ", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
+"""First bytes of PNG, JPEG, JPEG 2000, GIF, BMP, WebP and TIFF files."""
 EXPLICIT_VR = re.compile(
     b"AE|AS|AT|CS|DA|DS|DT|FL|FD|IS|LO|LT|OB|OD|OF|OL|OV|OW|PN|SH|SL|SQ|SS|ST|SV|TM|UC|UI|UL|UN|UR|US|UT|UV"
 )
@@ -25,7 +25,7 @@ def is_dicom(path: str | Path) -> bool:
         return True
     if start.startswith(OTHER_SIGNATURES):
         return False
-    return starts_with_elements(start) or str(path).lower().endswith(SUFFIXES)
+    return starts_with_elements(start) or Path(path).suffix.lower() in SUFFIXES
 
 
 def starts_with_elements(start: bytes) -> bool:

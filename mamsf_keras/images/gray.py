@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from mamsf_keras.images.dicom import read_dicom, read_dicom_size
+from mamsf_keras.images.dicom import read_dicom
 from mamsf_keras.images.dicom_signature import is_dicom
 from mamsf_keras.images.jpeg import decode_jpeg
 
@@ -64,22 +64,14 @@ def read_with_note(path: str | Path) -> tuple[np.ndarray, str]:
     return read_dicom(path)
 
 
-def read_size(path: str | Path) -> tuple[int, int]:
-    """Reads the height and width of an image file from its header. Raises the same errors as `read_gray`."""
-    with _named(path):
-        if not is_dicom(path):
-            with _opened(path) as image:
-                return image.height, image.width
-    return read_dicom_size(path)
-
-
 @contextlib.contextmanager
 def _named(path):
     """Converts the exceptions of Pillow on damaged files to an error that names the file."""
     try:
         yield
     except (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be read as an image: {' '.join(str(error).split())}") from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ValueError(f"{path} cannot be read as an image: {' '.join(reason.split())}") from error
 
 
 def resize(gray: np.ndarray, size: int | None) -> np.ndarray:

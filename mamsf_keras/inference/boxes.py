@@ -23,7 +23,8 @@ class RadiologistBoxes:
 
     Args:
         paths: the images that are predicted.
-        table: the table; None looks for `BBox_List_2017.csv` in the folders of the images and those above.
+        table: the table; None looks for `BBox_List_2017.csv` in the folders of the images and in up to `LEVELS` folders
+            above them.
 
     Raises:
         FileNotFoundError: if `table` does not exist.

@@ -27,7 +27,7 @@ def open_export(path: str | Path) -> Predictor:
     if not path.exists():
         raise FileNotFoundError(f"The model {path} does not exist.")
     if not path.is_dir() and path.suffix not in EXPORTS:
-        raise ValueError(f"`model` must be a folder or end in {', '.join(EXPORTS)}. Received: {path}.")
+        raise ValueError(f"`model` must be a folder or end in {', '.join(EXPORTS)}. Received: model={path}.")
     suffix = _folder_suffix(path) if path.is_dir() else path.suffix
     module, name = EXPORTS.get(suffix, SAVED_MODEL)
     return checked(_loaded(getattr(importlib.import_module(f"mamsf_keras.predictors.{module}"), name), path))

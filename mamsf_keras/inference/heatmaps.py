@@ -20,7 +20,7 @@ class Heatmaps:
 
     Args:
         folder: folder for the panels; it is created if needed.
-        source: a run, or a `.keras` file: the maps need the model itself.
+        source: a run, a `.keras` file or a folder in Keras format: heatmaps need the model itself.
         boxes: boxes drawn by radiologists.
         findings: findings to draw; None draws the most probable ones of each image.
 
@@ -37,12 +37,13 @@ class Heatmaps:
         self.findings = findings
         if not isinstance(source.predictor, KerasPredictor):
             raise ValueError(
-                "`heatmaps` needs `run_dir`, or a .keras file as `model`. Other exports have no feature maps."
+                "`heatmaps` needs `run_dir`, or a .keras file or a folder in Keras format as `model`. Other exports "
+                "have no feature maps."
             )
         unknown = [name for name in findings or () if name not in source.predictor.findings]
         if unknown:
             known = ", ".join(source.predictor.findings)
-            raise ValueError(f"`findings` must be among {known}. Received: {', '.join(unknown)}.")
+            raise ValueError(f"`findings` must be among {known}. Received: findings={', '.join(unknown)}.")
         self.model = source.predictor.model
         self.names: set[str] = set()
 

@@ -5,12 +5,9 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from mamsf_keras.images.dicom_signature import OTHER_SIGNATURES, is_dicom
 from mamsf_keras.images.dicom_signature import SUFFIXES as DICOM_SUFFIXES
-from mamsf_keras.images.dicom_signature import is_dicom
 from mamsf_keras.images.gray import SUFFIXES
-
-SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ", b"RIFF", b"BM")
-"""First bytes of PNG and JPEG files, and of other image files, which are reported as unreadable, not skipped."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +65,7 @@ def is_image(path: Path) -> bool:
         return False
     try:
         with open(path, "rb") as file:
-            known = file.read(len(max(SIGNATURES, key=len))).startswith(SIGNATURES)
-        return known or is_dicom(path)
+            other_format = file.read(16).startswith(OTHER_SIGNATURES)  # even an unsupported one is not skipped
+        return other_format or is_dicom(path)
     except OSError:
         return True  # reported as unreadable when it is read

@@ -52,10 +52,8 @@ def read_image(path: Path, image_size: int, keep_original: bool = False) -> Inpu
     """
     try:
         gray, note = read_with_note(path)
-    except (ValueError, OSError, ImportError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        text = reason if reason.startswith(str(path)) else f"{path} cannot be read as an image: {reason}"
-        return InputImage(path, error=" ".join(text.split()))
+    except (ValueError, ImportError) as error:
+        return InputImage(path, error=" ".join(str(error).split()))
     height, width = gray.shape
     warning = NEARLY_BLACK if gray.max() <= 1 else ""
     original = gray if keep_original else None

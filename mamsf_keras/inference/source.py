@@ -73,7 +73,7 @@ class Source:
 
     def _decide(self, calibration, probabilities) -> Scores:
         coefficients = calibration.coefficients(self.predictor.findings, self.operating_point)
-        slope, intercept, threshold = map(np.array, coefficients.values())
+        slope, intercept, threshold = (np.array(coefficients[key]) for key in ("slope", "intercept", "threshold"))
         positive = np.where(np.isinf(threshold), np.nan, probabilities >= threshold)
         return Scores(probabilities, expit(logits(probabilities) * slope + intercept), positive)
 

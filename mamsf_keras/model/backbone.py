@@ -12,6 +12,7 @@ import keras
 from mamsf_keras.config import BACKBONES, CUTS
 from mamsf_keras.devices import keras_defaults
 from mamsf_keras.errors import reason
+from mamsf_keras.settings import require
 
 VARIANTS = {
     "efficientnetv2-b0": keras.applications.EfficientNetV2B0,
@@ -56,10 +57,8 @@ def efficientnetv2(
         FileNotFoundError: if the file of weights does not exist.
         ConnectionError: if the ImageNet weights cannot be downloaded.
     """
-    if name not in VARIANTS:
-        raise ValueError(f"`backbone` must be one of {', '.join(VARIANTS)}. Received: backbone={name}.")
-    if cut not in CUTS:
-        raise ValueError(f"`cut` must be one of {', '.join(CUTS)}. Received: cut={cut}.")
+    require(name in VARIANTS, "backbone", f"be one of {', '.join(VARIANTS)}", name)
+    require(cut in CUTS, "cut", f"be one of {', '.join(CUTS)}", cut)
     full = _load(name, weights, image_size)
     entry = full.get_layer(_first_layer(full, cut)).input
     features = keras.Model(full.input, entry, name=f"{name}_features")
@@ -93,8 +92,7 @@ def build_backbone(
     name: str, cut: str = "final_block", weights: str | None = None, image_size: int | None = None
 ) -> Blocks:
     """Builds a registered backbone; see `efficientnetv2` for the arguments, the result and the errors."""
-    if name not in FACTORIES:
-        raise ValueError(f"`backbone` must be one of {', '.join(FACTORIES)}. Received: backbone={name}.")
+    require(name in FACTORIES, "backbone", f"be one of {', '.join(FACTORIES)}", name)
     return FACTORIES[name](name, cut, None if weights == "none" else weights, image_size)
 
 

@@ -8,9 +8,6 @@ from tqdm import tqdm
 
 from mamsf_keras.data.batches.stream import Stream, named_errors
 
-OUTPUTS = ("probabilities", "calibrated", "positive")
-"""The outputs that `ServerPredictor.outputs` requests, if the export has them."""
-
 
 class Predictor(abc.ABC):
     """Predicts the probabilities of findings from gray images.

@@ -6,7 +6,7 @@ from mamsf_keras.predictors.server_client import ServerPredictor
 
 
 def open_server(url: str) -> ServerPredictor:
-    """Connects to a server: `grpc://HOST:PORT` or `http://HOST:PORT`; see `ServerPredictor`."""
+    """Connects to a server: `grpc://HOST:PORT`, `http://HOST:PORT` or `https://HOST:PORT`; see `ServerPredictor`."""
     scheme = urlsplit(url).scheme
     if scheme == "grpc":
         from mamsf_keras.predictors.server_grpc import GrpcPredictor
@@ -16,4 +16,4 @@ def open_server(url: str) -> ServerPredictor:
         from mamsf_keras.predictors.server_rest import RestPredictor
 
         return RestPredictor(url)
-    raise ValueError(f"`server` must start with grpc://, http:// or https://. Received: {url}.")
+    raise ValueError(f"`server` must start with grpc://, http:// or https://. Received: server={url}.")

@@ -7,10 +7,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from mamsf_keras.predictors.predictor import OUTPUTS, Predictor
+from mamsf_keras.predictors.predictor import Predictor
 
 DEFAULT_MODEL = "mamsf"
 SIGNATURE = "serving_default"
+OUTPUTS = ("probabilities", "calibrated", "positive")
+"""The outputs that are requested, if the export has them."""
 TIMEOUT = 60.0
 """Seconds until a request counts as failed."""
 
@@ -96,5 +98,7 @@ def parse_url(url: str) -> tuple[str, str, int | None]:
     name, *rest = words or [DEFAULT_MODEL]
     versioned = len(rest) == 2 and rest[0] == "versions" and rest[1].isdecimal()
     if not parts.netloc or (rest and not versioned) or parts.query:
-        raise ValueError(f"`server` must be SCHEME://HOST:PORT, optionally with /NAME/versions/N. Received: {url}.")
+        raise ValueError(
+            f"`server` must be SCHEME://HOST:PORT, optionally with /NAME/versions/N. Received: server={url}."
+        )
     return parts.netloc, name, int(rest[1]) if rest else None

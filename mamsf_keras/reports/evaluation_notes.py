@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mamsf_keras.config import FEWEST_PATIENTS
+from mamsf_keras.config import FEW_PATIENTS, FEWEST_PATIENTS
 from mamsf_keras.reports.evaluation_tables import POINTS
 from mamsf_keras.reports.published import difference_from_protocol
 
@@ -83,8 +83,7 @@ def score_gaps(summary: Summary, intervals: bool = True) -> list[str]:
     equal = [name for name in without if name not in extreme and name not in few]
     if few:
         named = ", ".join(f"{name} ({counts})" for name, counts in few.items())
-        limit = f"{FEWEST_PATIENTS} positive or {FEWEST_PATIENTS} negative patients"
-        notes.append(f"No patient-level interval with fewer than {limit}: {named}.")
+        notes.append(f"No patient-level interval with {FEW_PATIENTS}: {named}.")
     if extreme:
         notes.append(f"No interval for an AUROC of exactly 0 or 1: {', '.join(extreme)}.")
     if equal:

@@ -9,12 +9,15 @@ def mean_name(name: str) -> str:
     return {"macro": "mean of all", "micro": "micro average"}.get(name, f"mean of {name}")
 
 
-def score_text(row: Mapping[str, Any], metric: str) -> str:
-    """Formats a metric with its interval: "0.841 (0.790–0.882)", without the interval, or as "–" where undefined."""
+def score_text(row: Mapping[str, Any], metric: str, digits: int = 3) -> str:
+    """Formats a metric with its interval: "0.841 (0.790–0.882)", without the interval, or as "–" where undefined.
+
+    `digits` is the number of decimals of the metric. The limits of the interval have three.
+    """
     if row[metric] is None:
         return "–"
     interval = row.get(f"{metric}_interval")
-    return f"{row[metric]:.3f}" + (f" ({interval_text(interval)})" if interval else "")
+    return f"{row[metric]:.{digits}f}" + (f" ({interval_text(interval)})" if interval else "")
 
 
 def interval_text(interval: tuple[float, float] | None) -> str:

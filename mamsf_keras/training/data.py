@@ -12,6 +12,7 @@ from mamsf_keras.data.dataset import Dataset
 from mamsf_keras.data.open import prepared
 from mamsf_keras.data.splits import split_summary
 from mamsf_keras.devices import Devices
+from mamsf_keras.settings import require
 from mamsf_keras.training.trained_findings import TrainedFindings
 
 logger = logging.getLogger(__name__)
@@ -88,9 +89,6 @@ def steps_per_epoch(config: TrainConfig, training: Stream) -> int:
         ValueError: if an execution has more steps than an epoch.
     """
     steps, at_once = config.steps_per_epoch or training.steps_per_pass, config.steps_per_execution
-    if steps < at_once:
-        raise ValueError(
-            f"`steps_per_execution` must be at most the number of steps per epoch, {steps}. "
-            f"Received: steps_per_execution={at_once}."
-        )
+    rule = f"be at most the number of steps per epoch, {steps}"
+    require(at_once <= steps, "steps_per_execution", rule, at_once)
     return steps - steps % at_once

@@ -6,6 +6,7 @@ import logging
 from mamsf_keras.config import TrainConfig
 from mamsf_keras.data.open import relocated
 from mamsf_keras.run_dir import RunDir
+from mamsf_keras.settings import require
 from mamsf_keras.training.history import History
 from mamsf_keras.training.phases import phase_of
 
@@ -63,10 +64,7 @@ def check_end(old: TrainConfig, new: TrainConfig, history: History) -> None:
     """
     done = len(history)
     assert new.epochs is not None  # `TrainConfig` fills it in
-    if done > new.epochs:
-        raise ValueError(
-            f"`epochs` must be at least the number of finished epochs, {done}. Received: epochs={new.epochs}."
-        )
+    require(new.epochs >= done, "epochs", f"be at least the number of finished epochs, {done}", new.epochs)
     for epoch in range(done):
         was, now = phase_of(old, epoch), phase_of(new, epoch)
         if dataclasses.replace(was, end=now.end) != now:

@@ -53,7 +53,9 @@ def test_result_is_printed_in_words(recipes, tmp_path):
     a, b = recipes
     text = succeeded("compare", *a, "--against", *b, "--out", tmp_path / "out")
     assert "The recipes differ in loss: asl (A), bce (B)" in text
-    assert "A is higher" in text and "under 10 positive or negative patients" in text and "patient SD, A" in text
+    assert (
+        "A is higher" in text and "fewer than 10 positive or 10 negative patients" in text and "patient SD, A" in text
+    )
     text = succeeded("compare", *a[:4], "--against", *b, "--out", tmp_path / "few")
     assert "Not enough seeds: recipe A has 4, recipe B has 5" in text and "not enough seeds" in text
     same = succeeded("compare", a[0], a[2], a[4], "--against", a[1], a[3], "--out", tmp_path / "same")

@@ -18,16 +18,16 @@ class Store:
 
     image_size = None
 
-    def __init__(self, absent):
-        self.absent = absent
+    def __init__(self, missing):
+        self.missing = missing
         self.lookups = 0
 
     def resolve_paths(self, table):
         self.lookups += 1
-        return table[~table["image"].isin(self.absent)], (f"{len(self.absent)} absent",)
+        return table[~table["image"].isin(self.missing)], (f"{len(self.missing)} missing",)
 
 
-def make_dataset(absent=()):
+def make_dataset(missing=()):
     table = pd.DataFrame(
         {
             "image": list("abcdef"),
@@ -37,22 +37,22 @@ def make_dataset(absent=()):
             "split": ["train", "train", "", "validation", "test", "train"],
         }
     )
-    return Dataset(table, ("A", "B"), Store(absent), notes=("a note",))
+    return Dataset(table, ("A", "B"), Store(missing), notes=("a note",))
 
 
-def test_images_are_looked_up_once_and_absent_ones_are_dropped():
-    dataset = make_dataset(absent=("b",))
+def test_images_are_searched_for_once_and_missing_ones_are_dropped():
+    dataset = make_dataset(missing=("b",))
     assert dataset.store.lookups == 0
     resolved = dataset.resolved
     assert resolved.table["image"].tolist() == list("adef") and resolved.table.index.tolist() == list(range(4))
-    assert resolved.notes == ("a note", "1 absent") and resolved.resolved is resolved
+    assert resolved.notes == ("a note", "1 missing") and resolved.resolved is resolved
     assert dataset.resolved is resolved and dataset.split("train").resolved.is_resolved
     assert dataset.store.lookups == 1
     assert len(dataset.table) == 6 and dataset.notes == ("a note",)
 
 
 def test_split_has_its_rows_in_order():
-    dataset = make_dataset(absent=("e",))
+    dataset = make_dataset(missing=("e",))
     training = dataset.split("train")
     assert training.table["image"].tolist() == ["a", "b", "f"] and training.table.index.tolist() == [0, 1, 2]
     assert dataset.split("validation").table["image"].tolist() == ["d"]

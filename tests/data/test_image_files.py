@@ -16,7 +16,7 @@ def resolved(folder, **options):
     return open_dataset(DataConfig(folder, protocol=None, **options)).resolved
 
 
-def test_absent_images_are_counted_and_can_be_left_out(small_nih):
+def test_missing_images_are_counted_and_can_be_left_out(small_nih):
     files = sorted(small_nih.rglob("*.png"))
     for path in files[:7]:
         path.unlink()
@@ -66,7 +66,7 @@ def test_inspect_reads_sizes_and_the_hashes_of_pixels(table, tmp_path):
     assert len(notes) == 3 and "e.png cannot be read as an image" in notes[2]
 
 
-def test_inspect_counts_absent_images_and_raises_nothing(table, tmp_path):
+def test_inspect_counts_missing_images_and_raises_nothing(table, tmp_path):
     def find(images, data_dir):
         return in_folder(images, data_dir)[0].where(images != "a.png"), ()
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from mamsf_keras.config import FEW_PATIENTS
 from mamsf_keras.evaluation.align import align
 from mamsf_keras.evaluation.differences import (
     METRICS,
-    TOO_FEW_PATIENTS,
     compare_predictions,
     decision,
     metric_difference,
@@ -101,7 +101,7 @@ def test_a_finding_with_few_positive_patients_has_no_test(result):
     row = result["findings"]["Hernia"]
     assert row["positive_patients"] < 10
     for metric in METRICS:
-        assert row[metric]["result"] == TOO_FEW_PATIENTS
+        assert row[metric]["result"] == FEW_PATIENTS
         assert row[metric]["interval"] is row[metric]["p_value"] is row[metric]["p_value_holm"] is None
         assert row[metric]["A"]["patient_sd"] is None and row[metric]["difference"] is not None
 
@@ -111,7 +111,7 @@ def test_a_mean_with_such_a_finding_has_no_test(result):
         row = result["means"][mean]
         assert row["too_few_patients"] == names
         for metric in METRICS:
-            assert (row[metric]["result"] == TOO_FEW_PATIENTS) is bool(names)
+            assert (row[metric]["result"] == FEW_PATIENTS) is bool(names)
             assert (row[metric]["interval"] is None) is (row[metric]["p_value"] is None) is bool(names)
 
 

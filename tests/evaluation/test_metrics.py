@@ -68,7 +68,7 @@ def table(labels, scores, findings):
 def test_undefined_findings_are_named_and_left_out_of_the_mean():
     labels = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 1]], float)
     lines = table(labels, np.array([[0.9, 0.1, 0.2], [0.3, 0.3, 0.3], [0.8, 0.2, 0.1]]), ("A", "B", "C"))
-    assert lines[2].split() == ["B", "undefined", "undefined", "0", "3"]
+    assert lines[2].split() == ["B", "–", "–", "0", "3"]
     assert lines[4].split() == ["mean", "of", "1", "1.0000", "1.0000"]
     assert lines[-1] == "undefined and left out of the mean (only one class): B, C"
 
@@ -88,7 +88,7 @@ def test_intervals_and_groups_are_shown():
     summary = summarize_predictions(rows, groups={"A": "tail"}, resamples=50)
     lines = metrics_table(summary).splitlines()
     low, high = summary["findings"]["A"]["auroc_interval"]
-    assert lines[1].split()[1:4] == [f"{summary['mean_auroc']:.4f}", f"({low:.3f},", f"{high:.3f})"]
+    assert lines[1].split()[1:3] == [f"{summary['mean_auroc']:.4f}", f"({low:.3f}–{high:.3f})"]
     assert lines[3].startswith("mean of 1, tail") and lines[4].startswith("micro average")
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mamsf_keras.explain.heatmap import find_peak
-from mamsf_keras.explain.overlay import FindingMap, Score, draw_map, evidence_text, score_text, write_panel
+from mamsf_keras.explain.overlay import FindingMap, Score, draw_map, evidence_text, prediction_text, write_panel
 
 pytestmark = pytest.mark.no_keras
 
@@ -58,9 +58,9 @@ def test_region_that_covers_the_whole_image_is_not_a_box():
 
 
 def test_scores_in_words():
-    assert score_text(Score(0.621)) == "0.62"
-    assert score_text(Score(0.621, 0.55, True)) == "0.62 (calibrated 0.55), positive"
-    assert score_text(Score(0.621, None, False)) == "0.62, negative"
+    assert prediction_text(Score(0.621)) == "0.62"
+    assert prediction_text(Score(0.621, 0.55, True)) == "0.62 (calibrated 0.55), positive"
+    assert prediction_text(Score(0.621, None, False)) == "0.62, negative"
 
 
 @pytest.mark.parametrize("shape", [(80, 40), (3, 500), (1500, 1200)])

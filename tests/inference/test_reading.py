@@ -116,3 +116,9 @@ def test_threads_end_when_the_reader_is_closed(paths):
     next(batches)
     batches.close()
     assert threading.active_count() == before
+
+
+def test_file_that_cannot_be_opened_is_named_once_with_the_reason(tmp_path):
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    for name, reason in (("none.png", "No such file or directory"), ("loop.png", "Too many levels of symbolic links")):
+        assert read_image(tmp_path / name, 8).error == f"{tmp_path / name} cannot be read as an image: {reason}"

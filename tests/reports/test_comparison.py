@@ -38,7 +38,7 @@ NOT_TESTED = {name: None for name in TESTED} | {
     "A": {**RECIPE, "seed_sd": None, "patient_sd": None},
     "B": RECIPE,
     "difference": -0.01,
-    "result": "under 10 positive or negative patients",
+    "result": "fewer than 10 positive or 10 negative patients",
 }
 UNDEFINED = NOT_TESTED | {"A": dict.fromkeys(RECIPE), "B": dict.fromkeys(RECIPE), "difference": None}
 UNDEFINED["result"] = "undefined"
@@ -83,7 +83,15 @@ def test_frames_hold_the_numbers_as_text(result):
         "0.001",
         "A is higher",
     ]
-    untested = ["3 (40)", "0.8000", "0.8000 ± 0.0100", "-0.0100", "", "", "under 10 positive or negative patients"]
+    untested = [
+        "3 (40)",
+        "0.8000",
+        "0.8000 ± 0.0100",
+        "-0.0100",
+        "",
+        "",
+        "fewer than 10 positive or 10 negative patients",
+    ]
     assert frame.loc["Hernia"].tolist() == untested
     assert frame.loc["Edema"].tolist() == ["0 (40)", "", "", "", "", "", "undefined"]
     noise = noise_frame(result, "auroc").loc["Mass"].tolist()

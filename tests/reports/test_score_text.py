@@ -6,8 +6,9 @@ pytestmark = pytest.mark.no_keras
 
 
 def test_score_has_its_interval_if_there_is_one():
-    row = {"auroc": 0.84125, "auroc_interval": [0.79, 0.88249], "ppv": 0.5, "ppv_interval": None, "brier": None}
+    row = {"auroc": 0.84126, "auroc_interval": [0.79, 0.88249], "ppv": 0.5, "ppv_interval": None, "brier": None}
     assert score_text(row, "auroc") == "0.841 (0.790–0.882)"
+    assert score_text(row, "auroc", digits=4) == "0.8413 (0.790–0.882)"
     assert score_text(row, "ppv") == "0.500" and score_text(row, "brier") == "–"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mamsf_keras.data.cache.records import file_checksum, look_up, read_records
+from mamsf_keras.data.cache.records import file_checksum, read_records, size_and_time
 from mamsf_keras.data.tables import count_and_first
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ def check_originals(cache_dir: str | Path) -> None:
     paths = sorted((Path(cache_dir) / "shards").glob("*.csv"))
     for path in tqdm(paths, desc="comparing originals", unit=" shards", delay=2):
         for record in read_records(path) or []:
-            size, modified = look_up(record.path)
+            size, modified = size_and_time(record.path)
             if not size or record.error or (size, modified) == (record.bytes, record.modified):
                 continue
             touched += 1

@@ -170,8 +170,8 @@ def _read_records(shards) -> pd.DataFrame:
     """Returns the record of each image with its shard and its row in the shard, in the order of the table."""
     records = []
     for shard in shards:
-        record = pd.read_csv(shard.records, dtype=str)
-        records.append(record.assign(shard=shard.path.name, row=range(len(record))))
+        of_shard = pd.read_csv(shard.records, dtype=str)
+        records.append(of_shard.assign(shard=shard.path.name, row=range(len(of_shard))))
     return pd.concat(records, ignore_index=True)
 
 

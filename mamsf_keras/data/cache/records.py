@@ -49,7 +49,7 @@ def write_records(path: str | Path, records: Iterable[Record]) -> None:
         csv.writer(file, lineterminator="\n").writerows([Record._fields, *records])
 
 
-def look_up(path: str | Path) -> tuple[str, str]:
+def size_and_time(path: str | Path) -> tuple[str, str]:
     """Returns the size and the modification time of a file, or two blanks if it cannot be accessed."""
     try:
         status = os.stat(path)
@@ -78,7 +78,7 @@ def updated(record: Record, path: str) -> Record | None:
 
     Equal size and modification time count as unchanged. If only the time differs, the checksums decide.
     """
-    size, modified = look_up(path)
+    size, modified = size_and_time(path)
     if (size, modified) != (record.bytes, record.modified):
         if size != record.bytes or file_checksum(path) != record.checksum:
             return None

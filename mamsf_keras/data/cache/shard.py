@@ -10,8 +10,8 @@ from mamsf_keras.data.cache.records import (
     Record,
     can_be_read,
     file_checksum,
-    look_up,
     read_records,
+    size_and_time,
     updated,
     write_records,
 )
@@ -66,7 +66,7 @@ def make_shard(shard: Shard) -> int:
 
 def _read(path) -> tuple[np.ndarray | None, Record]:
     """Reads an image and its record. Its size and time are recorded first, so that a later change is noticed."""
-    size, modified = look_up(path)
+    size, modified = size_and_time(path)
     record = Record("", "", "", path, size, modified, file_checksum(path), "", "")
     try:
         gray, note = read_with_note(path)
@@ -84,7 +84,7 @@ def is_current(shard: Shard) -> bool:
     """
     records = _complete_records(shard)
     return records is not None and all(
-        look_up(path) == (record.bytes, record.modified) and not (record.error and can_be_read(path))
+        size_and_time(path) == (record.bytes, record.modified) and not (record.error and can_be_read(path))
         for path, record in zip(shard.images, records, strict=True)
     )
 

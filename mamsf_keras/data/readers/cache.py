@@ -49,8 +49,8 @@ def read_cache(cache_dir: str | Path) -> Dataset:
     table = read_index(cache_dir, meta["findings"])
     size, images = meta["image_size"], meta["images"]
     note = f"{images} images of {size} x {size} pixels, {format_bytes(images * size**2)}, from the cache {cache_dir}"
-    if absent := int(table["row"].isna().sum()):
-        note += f"; {absent} of {len(table)} images of the tables are missing or rejected and are left out"
+    if missing := int(table["row"].isna().sum()):
+        note += f"; {missing} of {len(table)} images of the tables are missing or rejected and are left out"
     store = CachedImages(cache_dir, size)
     notes = (note, *meta["notes"], *note_equal_images(table))
     return Dataset(table, tuple(meta["findings"]), store, notes=notes, kind=meta.get("kind"))

@@ -83,5 +83,5 @@ def selected(formats: Iterable[str], quantize: Iterable[str] = ("none",)) -> lis
 def _listed(name, values, known):
     values = values if isinstance(values, str) else list(dict.fromkeys(values))
     if isinstance(values, str) or not values or not set(values) <= set(known):
-        raise ValueError(f"`{name}` must be a list of {', '.join(known)}. Received: {values!r}.")
+        raise ValueError(f"`{name}` must be a list of {', '.join(known)}. Received: {name}={values!r}.")
     return values

@@ -1,4 +1,4 @@
-"""ONNX for ONNX Runtime: `images` in, outputs by name out, a description in JSON beside the file."""
+"""ONNX for ONNX Runtime: `images` in, outputs by name out, a description in JSON next to the file."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""TFLite (LiteRT) for phones: `images` in, outputs by name out, a description in JSON beside the file."""
+"""TFLite (LiteRT) for phones: `images` in, outputs by name out, a description in JSON next to the file."""
 
 import tempfile
 import zipfile

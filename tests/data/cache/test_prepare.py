@@ -431,7 +431,7 @@ def test_transient_failure_of_an_allowed_image_is_not_permanent(small_nih, tmp_p
     assert len(open_dataset(cache).resolved.table) == 80 and not (cache / "rejected.csv").exists()
 
 
-def test_images_that_the_system_cannot_look_up_are_listed(small_nih, tmp_path):
+def test_images_that_cannot_be_accessed_are_listed(small_nih, tmp_path):
     """A file of a label table vanishes during the work, a loop of links is there from the start."""
     names = [str(path.relative_to(small_nih)) for path in sorted(small_nih.rglob("*.png"))]
     (small_nih / "labels.csv").write_text("path,patient,Mass\n" + "".join(f"{n},{i},1\n" for i, n in enumerate(names)))

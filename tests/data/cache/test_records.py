@@ -9,8 +9,8 @@ from mamsf_keras.data.cache.records import (
     Record,
     can_be_read,
     file_checksum,
-    look_up,
     read_records,
+    size_and_time,
     updated,
     write_records,
 )
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.no_keras
 
 
 def record_of(path, **fields):
-    return Record("", "", "", str(path), *look_up(path), file_checksum(path), "", "")._replace(**fields)
+    return Record("", "", "", str(path), *size_and_time(path), file_checksum(path), "", "")._replace(**fields)
 
 
 @pytest.fixture
@@ -45,11 +45,11 @@ def test_damaged_records_are_none(tmp_path, path, damage):
     assert read_records(tmp_path / "r.csv") is None
 
 
-def test_files_that_cannot_be_looked_up_have_blank_fields(tmp_path):
+def test_files_that_cannot_be_accessed_have_blank_fields(tmp_path):
     (tmp_path / "loop").symlink_to("loop")
     for path in (tmp_path / "none", tmp_path / "loop", tmp_path / ("x" * 300), tmp_path):
         assert file_checksum(path) == "" and not can_be_read(path)
-        assert (look_up(path) == ("", "")) == (path != tmp_path)
+        assert (size_and_time(path) == ("", "")) == (path != tmp_path)
 
 
 def test_record_describes_its_file_until_size_or_content_change(path):

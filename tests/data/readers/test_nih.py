@@ -185,7 +185,7 @@ def test_other_suffix_is_matched_and_noted(small_nih):
     )
 
 
-def test_link_that_the_system_cannot_look_up_is_left_to_the_reader_of_images(small_nih):
+def test_link_that_cannot_be_accessed_is_left_to_the_reader_of_images(small_nih):
     for name in ("00000003_001.png", "folder"):
         (small_nih / "images_001" / "images" / name).unlink(missing_ok=True)
         (small_nih / "images_001" / "images" / name).symlink_to(name)
