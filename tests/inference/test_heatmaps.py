@@ -56,8 +56,8 @@ def test_most_probable_findings_are_the_default(tmp_path):
 
 
 def test_exports_and_unknown_findings_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="`heatmaps` needs `run_dir`, or a .keras file or a folder in Keras format as `model`"):
+    with pytest.raises(ValueError, match="`heatmaps` needs `run_dir`, or a .keras file or a folder in Keras format"):
         Heatmaps(tmp_path, Source("m", Fixed(), 32), RadiologistBoxes([]))
     source = open_source(untrained_run(tmp_path / "run").path)
-    with pytest.raises(ValueError, match="`findings` must be among Mass, Edema. Received: Hernia."):
+    with pytest.raises(ValueError, match="`findings` must be among Mass, Edema. Received: findings=Hernia."):
         Heatmaps(tmp_path, source, RadiologistBoxes([]), ["Mass", "Hernia"])
