@@ -126,7 +126,7 @@ def test_model_with_constant_output_is_exported_with_a_warning(tmp_path, tasks, 
     [
         (
             {"formats": "saved-model"},
-            "`formats` must be a list of saved-model, tflite, onnx, keras. Received: 'saved-m",
+            "`formats` must be a list of saved-model, tflite, onnx, keras. Received: formats='saved-m",
         ),
         ({"formats": ["savedmodel"]}, "`formats` must be a list of"),
         ({"formats": []}, "`formats` must be a list of"),
