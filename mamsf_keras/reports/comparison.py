@@ -45,7 +45,7 @@ def comparison_frame(result: dict, metric: str) -> pd.DataFrame:
             "p (Holm)": _p_value(values.get("p_value_holm")),
             "result": values["result"],
         }
-    return pd.DataFrame.from_dict(rows, orient="index")
+    return _table_of(rows, always=("positives (patients)", "A", "B"))
 
 
 def noise_frame(result: dict, metric: str) -> pd.DataFrame:
@@ -63,7 +63,13 @@ def noise_frame(result: dict, metric: str) -> pd.DataFrame:
             "SE": _number(values["standard_error"]),
             "degrees of freedom": "" if values["degrees_of_freedom"] is None else f"{values['degrees_of_freedom']:.1f}",
         }
-    return pd.DataFrame.from_dict(rows, orient="index")
+    return _table_of(rows, always=("patient SD, A", "patient SD, B"))
+
+
+def _table_of(rows, always) -> pd.DataFrame:
+    """Returns the rows as a table. The columns that are not in `always` are left out if no row has a value for them."""
+    frame = pd.DataFrame.from_dict(rows, orient="index")
+    return frame.drop(columns=[name for name in frame if name not in always and frame[name].eq("").all()])
 
 
 def comparison_text(result: dict) -> str:

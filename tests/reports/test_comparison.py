@@ -98,6 +98,15 @@ def test_frames_hold_the_numbers_as_text(result):
     assert noise == ["0.0100", "0.0100", "0.0200", "0.0200", "0.0100", "0.0075", "0.0125", "19.5"]
 
 
+def test_columns_that_need_a_test_are_left_out_without_one(result):
+    result["means"] = {"macro": row(NOT_TESTED | {"result": "not enough seeds"}, findings=1, too_few_patients=[])}
+    result["findings"] = {"Hernia": row(NOT_TESTED | {"result": "not enough seeds"}, positives=3)}
+    assert list(comparison_frame(result, "auroc")) == ["positives (patients)", "A", "B", "A − B (95% CI)", "result"]
+    assert list(noise_frame(result, "auroc")) == ["seed SD, B", "patient SD, A", "patient SD, B"]
+    text = comparison_text(result)
+    assert "p (Holm)" not in text and "degrees of freedom" not in text and "-0.0100" in text
+
+
 def test_text_and_markdown_describe_what_was_compared(result):
     for text in (comparison_text(result), comparison_markdown(result)):
         for words in (
