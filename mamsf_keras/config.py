@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from mamsf_keras.allowance import DEFAULT, parse_allowance
-from mamsf_keras.settings import check_fields, known_fields, read_values, require, setting
+from mamsf_keras.settings import check_fields, known_fields, read_values, require, require_choice, setting
 from mamsf_keras.storage import write_json
 
 PROTOCOLS = ("official", "random-patient", "disease-only")
@@ -135,7 +135,8 @@ class PhaseConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        require(self.loss in (None, *LOSSES), "loss", f"be one of {', '.join(LOSSES)}", self.loss)
+        if self.loss is not None:
+            require_choice(self.loss, "loss", LOSSES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -354,8 +355,3 @@ def parse_decay(decay: float | str) -> tuple[float | None, float | None]:
     if unit.strip() in ("epoch", "epochs") and 0 < value < math.inf:
         return None, value
     raise ValueError(f'`decay` must be in [0, 1], or "K epochs" with K above 0. Received: decay={decay}.')
-
-
-def require_operating_point(name: str) -> None:
-    """Raises `ValueError` unless this is the name of an operating point."""
-    require(name in OPERATING_POINTS, "operating_point", f"be one of {', '.join(OPERATING_POINTS)}", name)

@@ -31,7 +31,7 @@ class RunDir:
         bad_batch: `bad-batch.csv`, the images of the step at which the loss stopped being finite.
         calibration: `calibration.json`, calibrated probabilities and thresholds, fitted on the validation split.
         tensorboard: folder of the TensorBoard events.
-        mlflow_id: `mlflow-run.txt`, the ID of the run on its MLflow server.
+        mlflow_id: `mlflow-run.txt`, the ID of the run in MLflow.
     """
 
     def __init__(self, path: str | Path) -> None:

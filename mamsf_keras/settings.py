@@ -6,7 +6,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def check_fields(config: Any) -> None:
         if value is None:
             require(type(None) in typing.get_args(hints[field.name]), field.name, "not be empty", value)
         elif "choices" in rules:
-            require(value in rules["choices"], field.name, f"be one of {', '.join(rules['choices'])}", value)
+            require_choice(value, field.name, rules["choices"])
         elif kinds(hints[field.name]) == {int}:
             least = rules.get("least", 0)
             whole = isinstance(value, int) and not isinstance(value, bool)
@@ -78,6 +78,11 @@ def require(condition: object, name: str, rule: str, value: object) -> None:
     """Raises `ValueError` with the rule and the value received, unless the condition holds."""
     if not condition:
         raise ValueError(f"`{name}` must {rule}. Received: {name}={value}.")
+
+
+def require_choice(value: object, name: str, choices: Collection[Any]) -> None:
+    """Raises `ValueError` with the choices and the value received, unless it is one of them."""
+    require(value in choices, name, f"be one of {', '.join(choices)}", value)
 
 
 class YamlLoader(yaml.SafeLoader):

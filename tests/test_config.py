@@ -12,7 +12,6 @@ from mamsf_keras.config import (
     PhaseConfig,
     TrainConfig,
     parse_decay,
-    require_operating_point,
 )
 
 
@@ -137,11 +136,6 @@ def test_backbones_equal_those_of_the_model():
     from mamsf_keras.model.backbone import FACTORIES
 
     assert set(BACKBONES) == set(FACTORIES)
-
-
-def test_operating_points_are_checked():
-    with pytest.raises(ValueError, match="`operating_point` must be one of youden, sensitivity_90, f1. Received: "):
-        require_operating_point("best")
 
 
 def test_every_decay_schedule_has_a_meaning():

@@ -2,7 +2,8 @@ import dataclasses
 
 import pytest
 
-from mamsf_keras.settings import check_fields, kinds, read_values, setting
+from mamsf_keras.config import OPERATING_POINTS
+from mamsf_keras.settings import check_fields, kinds, read_values, require_choice, setting
 
 pytestmark = pytest.mark.no_keras
 
@@ -66,3 +67,10 @@ def test_unknown_fields_and_missing_files_are_named(tmp_path):
         read_values(tmp_path / "c.json", Example)
     with pytest.raises(FileNotFoundError, match="none.json does not exist"):
         read_values(tmp_path / "none.json", Example)
+
+
+def test_a_choice_must_be_one_of_the_given_ones():
+    require_choice("f1", "operating_point", OPERATING_POINTS)
+    message = "`operating_point` must be one of youden, sensitivity_90, f1. Received: operating_point=best."
+    with pytest.raises(ValueError, match=message):
+        require_choice("best", "operating_point", OPERATING_POINTS)

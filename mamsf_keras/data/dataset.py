@@ -12,7 +12,7 @@ import pandas as pd
 
 from mamsf_keras.config import SPLITS
 from mamsf_keras.findings import find_name, with_nearest
-from mamsf_keras.settings import require
+from mamsf_keras.settings import require_choice
 
 PLACE_COLUMNS = ("path", "row", "shard", "sha256", "height", "width")
 """Columns that describe where the pixels of an image are, or properties of its file."""
@@ -131,7 +131,7 @@ class Dataset:
         """
         if "split" not in self.table:
             raise ValueError("The data set has no splits. Open it with a `protocol`.")
-        require(name in SPLITS, "split", f"be one of {', '.join(SPLITS)}", name)
+        require_choice(name, "split", SPLITS)
         dataset = self.resolved
         table = dataset.table[dataset.table["split"] == name].reset_index(drop=True)
         if table.empty:

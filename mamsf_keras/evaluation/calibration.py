@@ -89,7 +89,7 @@ class Calibration:
 
     @classmethod
     def of_model(cls, path: Path, model_sha256: str | None) -> "Calibration | None":
-        """Reads the calibration of a model; None if there is no file, or if it belongs to another model."""
+        """Reads the calibration of a model; None if there is no file, or if it was fitted for a different model."""
         if not path.exists():
             return None
         calibration = cls.load(path)

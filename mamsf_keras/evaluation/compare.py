@@ -13,7 +13,7 @@ from mamsf_keras.evaluation.recipes import Recipe, differing_fields, evaluation_
 from mamsf_keras.evaluation.significance import FEWEST_SEEDS
 from mamsf_keras.reports.comparison import comparison_markdown, write_comparison_page
 from mamsf_keras.run_dir import RunDir
-from mamsf_keras.settings import require
+from mamsf_keras.settings import require_choice
 from mamsf_keras.storage import atomic_write, write_json
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def compare(
             images and labels; names the runs.
     """
     folder = Path(out)
-    require(split in SPLITS, "split", f"be one of {', '.join(SPLITS)}", split)
+    require_choice(split, "split", SPLITS)
     if (folder / "comparison.json").exists() and not overwrite:
         raise FileExistsError(f"{folder} already contains a comparison. Choose another `out`, or use `overwrite`.")
     recipes = read_recipes(runs, against)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mamsf_keras.config import DEFAULT_FORMATS, require_operating_point
+from mamsf_keras.config import DEFAULT_FORMATS, OPERATING_POINTS
 from mamsf_keras.devices import without_tensorflow
 from mamsf_keras.evaluation.calibration import Calibration
 from mamsf_keras.evaluation.run_data import open_run_data, with_findings_of
@@ -20,7 +20,7 @@ from mamsf_keras.export.task import REFERENCE, Task
 from mamsf_keras.model.mamsf import MAMSFNet
 from mamsf_keras.predictors.keras_model import KerasPredictor
 from mamsf_keras.run_dir import RunDir
-from mamsf_keras.settings import require
+from mamsf_keras.settings import require, require_choice
 
 REPRESENTATIVE_IMAGES = 200
 """Number of training images on which int8 measures the ranges of the activations."""
@@ -62,7 +62,7 @@ def export_run(
         ValueError: if an export exceeds the limits of its format. In this case no files are left behind.
     """
     names = selected(formats, quantize)
-    require_operating_point(operating_point)
+    require_choice(operating_point, "operating_point", OPERATING_POINTS)
     run = RunDir.open(run_dir)
     predictor = KerasPredictor(run.best_model())
     with staging(out) as folder:
@@ -113,7 +113,7 @@ def export_model(
         ValueError: see `export_run`; also if the model returns logits or does not compute in float32.
     """
     names = selected(formats, quantize)
-    require_operating_point(operating_point)
+    require_choice(operating_point, "operating_point", OPERATING_POINTS)
     activation = model.classifier_activation
     require(activation == "sigmoid", "model", "have the classifier_activation sigmoid", activation)
     types = {layer.compute_dtype for block in model.backbone for layer in block.layers}

@@ -7,11 +7,12 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from mamsf_keras.config import require_operating_point
+from mamsf_keras.config import OPERATING_POINTS
 from mamsf_keras.evaluation.calibration import Calibration
 from mamsf_keras.evaluation.reliability import LARGEST_LOGIT
 from mamsf_keras.export.decode import decode_batch
 from mamsf_keras.model.mamsf import MAMSFNet
+from mamsf_keras.settings import require_choice
 
 NUMERIC = ("logits", "probabilities", "calibrated", "positive")
 """The outputs that TFLite and ONNX can hold."""
@@ -53,7 +54,7 @@ class ServingModule(tf.Module):
         image_size: int | None = None,
     ) -> None:
         super().__init__()
-        require_operating_point(operating_point)
+        require_choice(operating_point, "operating_point", OPERATING_POINTS)
         self.values = [variable.value for variable in model.variables]
         self.findings = tuple(model.findings)
         self.operating_point = operating_point

@@ -14,18 +14,27 @@ HEADER_BYTES = 2048
 
 
 def is_dicom(path: str | Path) -> bool:
-    """Returns True if a file is DICOM by its content, or by its suffix if its content is not that of another format.
+    """Returns True if a file is DICOM by its content, or by its suffix if its content is not in another format.
 
     Raises:
         OSError: if the file cannot be read.
     """
+    start = first_bytes(path)
+    named = Path(path).suffix.lower() in SUFFIXES and not start.startswith(OTHER_SIGNATURES)
+    return named or is_dicom_content(start)
+
+
+def first_bytes(path: str | Path) -> bytes:
+    """Reads the bytes of a file by which its format is recognized."""
     with open(path, "rb") as file:
-        start = file.read(HEADER_BYTES)
+        return file.read(HEADER_BYTES)
+
+
+def is_dicom_content(start: bytes) -> bool:
+    """Returns True if the `first_bytes` of a file are those of DICOM, with or without the preamble."""
     if start[128:132] == b"DICM":
         return True
-    if start.startswith(OTHER_SIGNATURES):
-        return False
-    return starts_with_elements(start) or Path(path).suffix.lower() in SUFFIXES
+    return not start.startswith(OTHER_SIGNATURES) and starts_with_elements(start)
 
 
 def starts_with_elements(start: bytes) -> bool:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mamsf_keras.images.dicom_signature import OTHER_SIGNATURES, is_dicom
+from mamsf_keras.images.dicom_signature import OTHER_SIGNATURES, first_bytes, is_dicom_content
 from mamsf_keras.images.dicom_signature import SUFFIXES as DICOM_SUFFIXES
 from mamsf_keras.images.gray import SUFFIXES
 
@@ -64,8 +64,7 @@ def is_image(path: Path) -> bool:
     if path.name == "DICOMDIR":  # the table of contents of a DICOM disc
         return False
     try:
-        with open(path, "rb") as file:
-            other_format = file.read(16).startswith(OTHER_SIGNATURES)  # even an unsupported one is not skipped
-        return other_format or is_dicom(path)
+        start = first_bytes(path)
     except OSError:
         return True  # reported as unreadable when it is read
+    return start.startswith(OTHER_SIGNATURES) or is_dicom_content(start)  # an unsupported image is not skipped

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 from scipy.special import expit
 
-from mamsf_keras.config import require_operating_point
+from mamsf_keras.config import OPERATING_POINTS
 from mamsf_keras.evaluation.calibration import Calibration, logits
 from mamsf_keras.inference.exports import open_export
 from mamsf_keras.predictors.predictor import Predictor
 from mamsf_keras.predictors.server import open_server
 from mamsf_keras.run_dir import RunDir
+from mamsf_keras.settings import require_choice
 from mamsf_keras.storage import checksum
 
 logger = logging.getLogger(__name__)
@@ -117,7 +118,7 @@ def open_source(
     if sum(given is not None for given in (run_dir, model, server)) != 1:
         raise ValueError("Use exactly one of `run_dir`, `model` and `server`.")
     if operating_point is not None:
-        require_operating_point(operating_point)
+        require_choice(operating_point, "operating_point", OPERATING_POINTS)
     if run_dir is not None:
         return _open_run(RunDir.open(run_dir), operating_point or "youden", image_size)
     if operating_point is not None:

@@ -12,7 +12,7 @@ import keras
 from mamsf_keras.config import BACKBONES, CUTS
 from mamsf_keras.devices import keras_defaults
 from mamsf_keras.errors import reason
-from mamsf_keras.settings import require
+from mamsf_keras.settings import require_choice
 
 VARIANTS = {
     "efficientnetv2-b0": keras.applications.EfficientNetV2B0,
@@ -57,8 +57,8 @@ def efficientnetv2(
         FileNotFoundError: if the file of weights does not exist.
         ConnectionError: if the ImageNet weights cannot be downloaded.
     """
-    require(name in VARIANTS, "backbone", f"be one of {', '.join(VARIANTS)}", name)
-    require(cut in CUTS, "cut", f"be one of {', '.join(CUTS)}", cut)
+    require_choice(name, "backbone", VARIANTS)
+    require_choice(cut, "cut", CUTS)
     full = _load(name, weights, image_size)
     entry = full.get_layer(_first_layer(full, cut)).input
     features = keras.Model(full.input, entry, name=f"{name}_features")
@@ -92,7 +92,7 @@ def build_backbone(
     name: str, cut: str = "final_block", weights: str | None = None, image_size: int | None = None
 ) -> Blocks:
     """Builds a registered backbone; see `efficientnetv2` for the arguments, the result and the errors."""
-    require(name in FACTORIES, "backbone", f"be one of {', '.join(FACTORIES)}", name)
+    require_choice(name, "backbone", FACTORIES)
     return FACTORIES[name](name, cut, None if weights == "none" else weights, image_size)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from mamsf_keras.config import AUGMENTATIONS
 from mamsf_keras.data.dataset import Dataset
 from mamsf_keras.images.augment import light
-from mamsf_keras.settings import require
+from mamsf_keras.settings import require_choice
 
 
 class Stream:
@@ -46,7 +46,7 @@ class Stream:
         seed: int = 0,
         share: tuple[int, int] = (0, 1),
     ) -> None:
-        require(augment in AUGMENTATIONS, "augment", f"be one of {', '.join(AUGMENTATIONS)}", augment)
+        require_choice(augment, "augment", AUGMENTATIONS)
         self.dataset = dataset
         self.image_size = image_size
         self.batch_size = batch_size

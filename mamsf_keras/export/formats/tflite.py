@@ -11,7 +11,7 @@ import tensorflow as tf
 from mamsf_keras.config import QUANTIZATIONS
 from mamsf_keras.export.description import describe
 from mamsf_keras.export.serving_module import ServingModule
-from mamsf_keras.settings import require
+from mamsf_keras.settings import require_choice
 from mamsf_keras.storage import write_json
 
 
@@ -32,7 +32,7 @@ def write_tflite(
         quantize: "none" (float32), "float16" (weights), "dynamic" (int8 weights) or "int8" (weights and activations;
             input and output stay float32).
     """
-    require(quantize in QUANTIZATIONS, "quantize", f"be one of {', '.join(QUANTIZATIONS)}", quantize)
+    require_choice(quantize, "quantize", QUANTIZATIONS)
     function = module.function(["logits"]) if quantize == "int8" else module.function()
     with tempfile.TemporaryDirectory() as folder:
         # Only a conversion from a SavedModel keeps the names of the outputs.
