@@ -12,7 +12,7 @@ from mamsf_keras.cli.config_options import quiet_option
     "--out",
     required=True,
     type=click.Path(),
-    help="Folder to write. Must be new or empty, unless --overwrite is given.",
+    help="Output folder. Must be new or empty, or a folder of phantoms if --overwrite is given.",
 )
 @click.option("--images", type=click.IntRange(20), default=2600, show_default=True, help="Number of images.")
 @click.option(
